@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
+MEDIA ?=
+DEMO_HOME ?= .demo
+
+.PHONY: install demo test lint lock wheel clean
+
+install: $(VENV)/installed
+
+# uv comes by pip, into the virtual environment's own folder, when the machine has none.
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+		|| { echo "Rebus needs Python 3.11, 3.12 or 3.13; choose one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install --quiet 'uv>=0.8,<1'; }
+	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip sync --require-hashes --quiet requirements.lock
+	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install
+	$(BIN)/rebus --home $(DEMO_HOME) demo $(if $(MEDIA),"$(MEDIA)")
+
+test: install lint
+	$(BIN)/pytest -n 2 --dist worksteal
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The lock names no index, so it works against any mirror; hashes hold the content.
+lock:
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements.lock
+
+wheel: install
+	$(UV) build --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
+
+clean:
+	rm -rf $(VENV) $(DEMO_HOME) dist build

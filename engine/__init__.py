@@ -1,0 +1,1 @@
+"""What a query needs: media, encoders, codes, the index, the catalog and the searcher."""

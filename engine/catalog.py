@@ -1,0 +1,333 @@
+"""The catalog: SQLAlchemy models of everything Rebus knows, sessions, and the reads that a query makes.
+
+Times are UTC seconds since the epoch. Ids are never reused. A removed item keeps its row (a tombstone,
+`removed_at`), so that a file which comes back keeps its id.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from filelock import FileLock
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, sessionmaker
+
+from engine.config import Config
+from engine.errors import CatalogError, NotFound
+from engine.types import Modality
+
+T = TypeVar("T")
+HEAD = "0001"  # the newest migration; a test holds it to migrations/versions
+_CHUNK = 500  # ids in one IN clause, below every database's limit
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can change them on any database."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: sa.JSON, int: sa.BigInteger().with_variant(sa.Integer, "sqlite")}
+
+
+class _Numbered:
+    __table_args__: Any = {"sqlite_autoincrement": True}
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Root(_Numbered, Base):
+    """A media folder of the library; `path` is absolute."""
+
+    __tablename__ = "roots"
+    path: Mapped[str] = mapped_column(unique=True)
+    added_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class Item(_Numbered, Base):
+    """One file, or one caption (modality text, `parent_id` is its picture). `path` is relative to the root.
+
+    stamp: size and mtime of the file's caption sources when they were last read. split: train, val or test
+    where the captions say so. width, height: pixels, upright.
+    """
+
+    __tablename__ = "items"
+    __table_args__ = (
+        sa.Index(
+            "uq_items_path",
+            "root_id",
+            "path",
+            unique=True,
+            sqlite_where=sa.text("parent_id IS NULL AND removed_at IS NULL"),
+            postgresql_where=sa.text("parent_id IS NULL AND removed_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+    root_id: Mapped[int] = mapped_column(sa.ForeignKey("roots.id"))
+    parent_id: Mapped[int | None] = mapped_column(sa.ForeignKey("items.id"), index=True)
+    modality: Mapped[str] = mapped_column(sa.String(8))
+    path: Mapped[str]
+    size: Mapped[int]
+    mtime_ns: Mapped[int]
+    content_hash: Mapped[str | None] = mapped_column(sa.String(32), index=True)
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    split: Mapped[str | None] = mapped_column(sa.String(16))
+    stamp: Mapped[str] = mapped_column(default="")
+    added_at: Mapped[float] = mapped_column(default=time.time)
+    removed_at: Mapped[float | None] = mapped_column(index=True)
+
+
+class Caption(Base):
+    """The words of a text item. source: where they were read from, such as `captions.jsonl`."""
+
+    __tablename__ = "captions"
+    id: Mapped[int] = mapped_column(sa.ForeignKey("items.id"), primary_key=True, autoincrement=False)
+    owner_id: Mapped[int] = mapped_column(sa.ForeignKey("items.id"), index=True)
+    text: Mapped[str]
+    lang: Mapped[str] = mapped_column(sa.String(16))
+    source: Mapped[str]
+
+
+class EncoderRow(_Numbered, Base):
+    """An encoder that embedded something here. rows: how many its shards hold; report: how it was trained."""
+
+    __tablename__ = "encoders"
+    fingerprint: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    spec: Mapped[str]
+    dim: Mapped[int]
+    rows: Mapped[int] = mapped_column(default=0)
+    report: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class Embedding(_Numbered, Base):
+    """Where an item's embedding by an encoder lies: row `row` of shard `shard`."""
+
+    __tablename__ = "embeddings"
+    __table_args__ = (sa.UniqueConstraint("encoder_id", "item_id"), {"sqlite_autoincrement": True})
+    item_id: Mapped[int] = mapped_column(sa.ForeignKey("items.id"), index=True)
+    encoder_id: Mapped[int] = mapped_column(sa.ForeignKey("encoders.id"))
+    shard: Mapped[int]
+    row: Mapped[int]
+
+
+class Failure(_Numbered, Base):
+    """A file that could not be used, and why. One row a path; gone once the file changes or works."""
+
+    __tablename__ = "failures"
+    __table_args__ = (sa.UniqueConstraint("root_id", "path"), {"sqlite_autoincrement": True})
+    root_id: Mapped[int] = mapped_column(sa.ForeignKey("roots.id"))
+    item_id: Mapped[int | None] = mapped_column(sa.ForeignKey("items.id"), index=True)
+    path: Mapped[str]
+    stage: Mapped[str] = mapped_column(sa.String(16))
+    reason: Mapped[str]
+    hint: Mapped[str]
+    failed_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class Job(_Numbered, Base):
+    """One run of index, train or build. state: running, done, failed or interrupted."""
+
+    __tablename__ = "jobs"
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    state: Mapped[str] = mapped_column(sa.String(16), default="running")
+    pid: Mapped[int]
+    done: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int] = mapped_column(default=0)
+    message: Mapped[str] = mapped_column(default="")
+    started_at: Mapped[float] = mapped_column(default=time.time)
+    finished_at: Mapped[float | None]
+
+
+class IndexVersion(_Numbered, Base):
+    """A published index. watermark: the last embedding id it holds. counts: items by modality."""
+
+    __tablename__ = "versions"
+    encoder_id: Mapped[int] = mapped_column(sa.ForeignKey("encoders.id"))
+    folder: Mapped[str]
+    watermark: Mapped[int]
+    counts: Mapped[dict[str, Any]]
+    published_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class Mark(_Numbered, Base):
+    """A person's word that an item is a good or a bad answer to a query."""
+
+    __tablename__ = "marks"
+    item_id: Mapped[int] = mapped_column(sa.ForeignKey("items.id"), index=True)
+    query: Mapped[str]
+    good: Mapped[bool]
+    marked_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class Catalog:
+    """Sessions on one library's database. Safe to share between threads."""
+
+    def __init__(self, config: Config, *, create: bool = False) -> None:
+        """Open the catalog; on SQLite bring its schema up to date.
+
+        create: make the home and its database when missing; otherwise a missing one raises CatalogError.
+        """
+        self.home = config.home
+        self.url = catalog_url(config)
+        if not config.catalog.url and not create and not (config.home / "catalog.db").is_file():
+            raise CatalogError(f"no library at {config.home}: make one with `rebus index FOLDER`")
+        if create:
+            _make_home(config.home)
+        try:
+            self.engine = sa.create_engine(self.url)
+            if self.engine.dialect.name == "sqlite":
+                sa.event.listen(self.engine, "connect", _tune_sqlite)
+            self._ensure_schema()
+        except (sa.exc.SQLAlchemyError, ImportError) as error:
+            cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise CatalogError(f"the catalog {self.engine_name()} cannot be opened: {cause}") from error
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    def engine_name(self) -> str:
+        """The database's address, without its password."""
+        return sa.make_url(self.url).render_as_string(hide_password=True)
+
+    def _ensure_schema(self) -> None:
+        with self.engine.connect() as connection:
+            known = sa.inspect(connection).has_table("alembic_version")
+            revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version")) if known else None
+        if revision == HEAD:
+            return
+        if self.engine.dialect.name != "sqlite":
+            raise CatalogError(
+                f"the catalog {self.engine_name()} has schema {revision}, this release needs {HEAD}: "
+                "run `rebus migrate`"
+            )
+        with FileLock(self.home / "migrate.lock"):  # two processes may open a new library at once
+            migrate(self.url)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A transaction: committed at the end, rolled back on an error."""
+        with self._sessions.begin() as session:
+            yield session
+
+    def items(self, ids: Sequence[int]) -> list["ItemView"]:
+        """What a hit shows of each item, in the order asked for, in one SELECT a chunk; missing ids are left out."""
+        first_caption = (
+            sa.select(sa.func.min(Caption.id))
+            .join(Item, Item.id == Caption.id)
+            .where(Caption.owner_id == _shown.id, Item.removed_at.is_(None))
+            .correlate(_shown)
+            .scalar_subquery()
+        )
+        statement = (
+            sa.select(_shown, Root.path, Caption)
+            .join(Root, Root.id == _shown.root_id)
+            .outerjoin(Caption, Caption.id == sa.func.coalesce(_own_caption(), first_caption))
+        )
+        found: dict[int, ItemView] = {}
+        with self.session() as session:
+            for chunk in chunks(ids, _CHUNK):
+                for item, root, caption in session.execute(statement.where(_shown.id.in_(chunk))):
+                    found[item.id] = ItemView(item, root, caption.text if caption else None)
+        return [found[int(i)] for i in ids if int(i) in found]
+
+    def item(self, item_id: int) -> "ItemView":
+        """One item that is present (not removed). Raises NotFound."""
+        views = self.items([item_id])
+        if not views or views[0].item.removed_at is not None:
+            raise NotFound(f"no item {item_id} in this library")
+        return views[0]
+
+    def captions_of(self, item_id: int) -> list[Caption]:
+        """The present captions of a picture, in the order they were read."""
+        with self.session() as session:
+            query = sa.select(Caption).join(Item, Item.id == Caption.id)
+            query = query.where(Caption.owner_id == item_id, Item.removed_at.is_(None)).order_by(Caption.id)
+            return list(session.scalars(query))
+
+    def ids_under(self, pattern: str, modality: Modality) -> list[int]:
+        """Ids of the present items of a modality whose path, relative to its root, matches a glob."""
+        with self.session() as session:
+            query = sa.select(Item.id).where(Item.modality == modality, Item.removed_at.is_(None))
+            return list(session.scalars(query.where(Item.path.like(_like(pattern), escape="\\"))))
+
+    def current_version(self) -> IndexVersion | None:
+        """The version to serve: the newest published one."""
+        with self.session() as session:
+            return session.scalar(sa.select(IndexVersion).order_by(IndexVersion.id.desc()).limit(1))
+
+
+_shown = aliased(Item)
+
+
+def _own_caption() -> sa.ScalarSelect[Any]:
+    own = aliased(Caption)
+    return sa.select(own.id).where(own.id == _shown.id).correlate(_shown).scalar_subquery()
+
+
+class ItemView:
+    """An item with what is shown of it: its root's path and its (first) caption."""
+
+    def __init__(self, item: Item, root: str, caption: str | None) -> None:
+        self.item, self.root, self.caption = item, root, caption
+
+    @property
+    def picture_id(self) -> int:
+        """The item to show a picture of: the item itself, or the picture a caption describes."""
+        return self.item.parent_id or self.item.id
+
+    @property
+    def file(self) -> Path:
+        """The absolute path of the file. Not yet checked to lie inside its root: see media.open_inside."""
+        return Path(self.root) / self.item.path
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Runs of at most `size` items, in order."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def catalog_url(config: Config) -> str:
+    """SQLAlchemy's address of the catalog: the setting, else a SQLite file in the home."""
+    return config.catalog.url or f"sqlite:///{config.home / 'catalog.db'}"
+
+
+def migrate(url: str) -> None:
+    """Bring the database at `url` to this release's schema. Importing Alembic is slow, so it waits until needed."""
+    from alembic import command
+    from alembic.config import Config as AlembicConfig
+
+    import migrations
+
+    settings = AlembicConfig()
+    settings.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    settings.attributes["url"] = url
+    command.upgrade(settings, "head")
+
+
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise CatalogError(f"the library's home {home} cannot be made: {error.strerror}") from None
+
+
+def _tune_sqlite(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", "busy_timeout=15000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _like(pattern: str) -> str:
+    """A glob as a LIKE pattern: `*` and `**` match any run of characters, `?` one."""
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    while "**" in escaped:
+        escaped = escaped.replace("**", "*")
+    return escaped.replace("*", "%").replace("?", "_")

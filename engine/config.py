@@ -1,0 +1,193 @@
+"""Settings: config.toml, overridden by REBUS_* variables, overridden by flags, as frozen dataclasses.
+
+The file is the first of: `--config` or REBUS_CONFIG, `config.toml` in the library's home, the one shipped with
+Rebus (whose settings are all commented out: it is the documentation).
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from platformdirs import user_data_path
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from engine.errors import ConfigError
+
+_RULES = ConfigDict(extra="forbid", str_strip_whitespace=True)
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+_SHIPPED = (Path(__file__).parent.parent / "config.toml", Path(__file__).parent / "assets" / "config.toml")
+
+
+@dataclass(frozen=True, config=_RULES)
+class CatalogSettings:
+    url: str = ""
+
+
+@dataclass(frozen=True, config=_RULES)
+class EncoderSettings:
+    model: str = ""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_size: Positive = 64
+
+
+@dataclass(frozen=True, config=_RULES)
+class MediaSettings:
+    max_pixels: Positive = 200_000_000
+    max_bytes: Positive = 512 * 2**20
+    thumbnail_pixels: Annotated[int, Field(ge=32, le=2048)] = 384
+    decode_threads: Positive = 2
+
+
+@dataclass(frozen=True, config=_RULES)
+class CaptionSettings:
+    languages: tuple[str, ...] = ("en",)
+    max_per_item: Positive = 64
+    max_characters: Positive = 2000
+    max_bytes: Positive = 512 * 2**20
+
+
+@dataclass(frozen=True, config=_RULES)
+class CodecSettings:
+    bits: Annotated[int, Field(ge=64, le=4096, multiple_of=8)] = 256
+
+
+@dataclass(frozen=True, config=_RULES)
+class SearchSettings:
+    candidates: Positive = 2000
+    limit: Annotated[int, Field(ge=1, le=1000)] = 24
+    threads: Positive = 1
+
+
+@dataclass(frozen=True, config=_RULES)
+class TrainSettings:
+    image_pixels: Annotated[int, Field(ge=32, le=512)] = 96
+    image_tower: str = "regnetx_004"
+    text_width: Annotated[int, Field(ge=32, multiple_of=32)] = 128
+    text_layers: Positive = 2
+    context_length: Annotated[int, Field(ge=8, le=77)] = 28
+    embedding_width: Annotated[int, Field(ge=32, multiple_of=8)] = 256
+    epochs: Positive = 40
+    max_minutes: Annotated[float, Field(gt=0)] = 60.0
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.2
+    captions_per_image: Positive = 2
+    patience: Positive = 10
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True, config=_RULES)
+class ServeSettings:
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8765
+    threads: Positive = 8
+    max_upload_bytes: Positive = 20 * 2**20
+    max_upload_pixels: Positive = 50_000_000
+
+
+@dataclass(frozen=True, config=_RULES)
+class Config:
+    """All settings of one library. `home` is where its catalog, embeddings, versions and thumbnails live."""
+
+    home: Path
+    catalog: CatalogSettings = field(default_factory=CatalogSettings)
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    media: MediaSettings = field(default_factory=MediaSettings)
+    captions: CaptionSettings = field(default_factory=CaptionSettings)
+    codec: CodecSettings = field(default_factory=CodecSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
+
+
+SECTIONS: dict[str, type] = {
+    "catalog": CatalogSettings,
+    "encoder": EncoderSettings,
+    "media": MediaSettings,
+    "captions": CaptionSettings,
+    "codec": CodecSettings,
+    "search": SearchSettings,
+    "train": TrainSettings,
+    "serve": ServeSettings,
+}
+_LISTS = {("captions", "languages")}
+
+
+def load_config(
+    home: str | Path | None = None,
+    file: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """Read the settings. `overrides` are flags as {"section.key": value}; None values are left out.
+
+    Raises ConfigError for an unknown key, an impossible value, or a file that cannot be read.
+    """
+    where = Path(home or environ.get("REBUS_HOME") or user_data_path("rebus", appauthor=False))
+    where = where.expanduser().absolute()
+    tables = _read_file(_choose_file(where, file or environ.get("REBUS_CONFIG")))
+    for name, raw in environ.items():
+        if name.startswith("REBUS_") and name not in ("REBUS_HOME", "REBUS_CONFIG"):
+            section, key = _env_key(name)
+            tables.setdefault(section, {})[key] = _split(raw) if (section, key) in _LISTS else raw
+    for dotted, value in (overrides or {}).items():
+        if value is not None:
+            section, key = dotted.split(".")
+            tables.setdefault(section, {})[key] = value
+    try:
+        return TypeAdapter(Config).validate_python({**tables, "home": where})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"setting {key} = {first['input']!r} is not possible: {first['msg']}. "
+            "Mend it in config.toml, in its REBUS_ variable, or in the flag."
+        ) from None
+
+
+def _split(raw: str) -> list[str]:
+    return [part.strip() for part in raw.split(",") if part.strip()]
+
+
+def _choose_file(home: Path, named: str | Path | None) -> Path | None:
+    if named:
+        if not Path(named).is_file():
+            raise ConfigError(f"no configuration file at {named}: check --config or REBUS_CONFIG")
+        return Path(named)
+    return next((path for path in (home / "config.toml", *_SHIPPED) if path.is_file()), None)
+
+
+def _read_file(path: Path | None) -> dict[str, dict[str, Any]]:
+    if path is None:
+        return {}
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
+    for section, values in tables.items():
+        if section not in SECTIONS or not isinstance(values, dict):
+            known = ", ".join(SECTIONS)
+            raise ConfigError(f"unknown section [{section}] in {path}; the sections are: {known}")
+        _check_keys(section, values, str(path))
+    return tables
+
+
+def _check_keys(section: str, keys: Mapping[str, Any] | list[str], source: str) -> None:
+    known = [f.name for f in fields(SECTIONS[section])]
+    for key in keys:
+        if key not in known:
+            raise ConfigError(f"unknown setting {section}.{key} in {source}; known: {', '.join(known)}")
+
+
+def _env_key(name: str) -> tuple[str, str]:
+    section, _, key = name.removeprefix("REBUS_").lower().partition("_")
+    if section not in SECTIONS:
+        raise ConfigError(f"unknown variable {name}: use REBUS_HOME, REBUS_CONFIG or REBUS_SECTION_KEY")
+    _check_keys(section, [key], name)
+    return section, key

@@ -1,0 +1,122 @@
+"""Any open_clip model as an encoder: from the hub, from a checkpoint, or from a folder of Rebus's own training."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+import xxhash
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from engine.devices import choose_device
+from engine.errors import EncoderUnavailable
+from engine.types import F32, Modality
+
+PREFIX = "open_clip:"
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+
+
+class OpenClipEncoder:
+    """An open_clip model with its preprocessing and tokenizer, in inference mode on one device."""
+
+    def __init__(self, spec: str, model: Any, preprocess: Callable[[Image], Tensor], tokenizer: Any) -> None:
+        self.spec = spec
+        self.model = model.eval().requires_grad_(False)
+        self.preprocess, self.tokenizer = preprocess, tokenizer
+        self.device = next(model.parameters()).device
+        self.fingerprint = _fingerprint(model, preprocess, tokenizer)
+        width = int(self.encode_text(["a"]).shape[1])
+        self.dims: Mapping[Modality, int] = {Modality.TEXT: width, Modality.IMAGE: width}
+
+    @classmethod
+    def load(cls, spec: str, device: str = "auto") -> "OpenClipEncoder":
+        """Load by spec (see load_encoder). Raises EncoderUnavailable."""
+        logging.getLogger("root").setLevel(logging.ERROR)  # open_clip reports its every step to the root logger
+        name, pretrained, canonical = _parse(spec)
+        try:
+            model, _, preprocess = open_clip.create_model_and_transforms(
+                name, pretrained=pretrained, device=choose_device(device), require_pretrained=True
+            )
+            tokenizer = open_clip.get_tokenizer(name)
+        except Exception as error:  # the hub, the file system, safetensors and torch each raise kinds of their own
+            raise EncoderUnavailable(_explain(spec, pretrained, error)) from error
+        return cls(canonical, model, preprocess, tokenizer)
+
+    @property
+    def image_pixels(self) -> int:
+        size = self.model.visual.image_size
+        return max(size) if isinstance(size, tuple) else int(size)
+
+    def encode_text(self, texts: Sequence[str]) -> F32:
+        with torch.inference_mode():
+            return self._numpy(self.model.encode_text(self.tokenizer(list(texts)).to(self.device), normalize=True))
+
+    def prepare_image(self, image: Image) -> F32:
+        return np.asarray(self.preprocess(image).numpy(), np.float32)
+
+    def encode_prepared(self, inputs: Sequence[F32]) -> F32:
+        batch = torch.from_numpy(np.stack(inputs)).to(self.device)
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
+            return self._numpy(self.model.encode_image(batch, normalize=True))
+
+    def encode_images(self, images: Sequence[Image]) -> F32:
+        return self.encode_prepared([self.prepare_image(image) for image in images])
+
+    @staticmethod
+    def _numpy(embeddings: Tensor) -> F32:
+        unit = nn.functional.normalize(embeddings.float(), dim=-1)
+        return np.asarray(unit.cpu().numpy(), np.float32)
+
+
+def _parse(spec: str) -> tuple[str, str | None, str]:
+    """(open_clip's model name, its pretrained tag or checkpoint path, the spec with absolute paths)."""
+    if not spec.startswith(PREFIX):
+        folder = Path(spec).expanduser().absolute()
+        if not (folder / CONFIG_FILE).is_file():
+            raise EncoderUnavailable(
+                f"no encoder at {spec!r}: name a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, "
+                f"or a model as {PREFIX}ViT-B-32/laion2b_s34b_b79k"
+            )
+        return f"local-dir:{folder}", None, str(folder)
+    name, _, source = spec.removeprefix(PREFIX).partition("/")
+    if name not in open_clip.list_models():
+        raise EncoderUnavailable(f"open_clip has no model {name!r}: `open_clip.list_models()` names them all")
+    path = Path(source).expanduser()
+    if source and path.is_file():
+        return name, str(path.absolute()), f"{PREFIX}{name}/{path.absolute()}"
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if source not in tags:
+        raise EncoderUnavailable(
+            f"{source!r} is neither a checkpoint file nor pretrained weights of {name}, "
+            f"which are: {', '.join(tags) or 'none'}"
+        )
+    return name, source, spec
+
+
+def _explain(spec: str, pretrained: str | None, error: Exception) -> str:
+    cause = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    if pretrained and not Path(pretrained).exists():
+        return (
+            f"the weights of {spec} cannot be downloaded here ({cause}). Connect to the network once, or fetch the "
+            f"checkpoint elsewhere and name it as {spec.rsplit('/', 1)[0]}/path/to/checkpoint, "
+            "or train an encoder on your own captions with `rebus train --encoder`"
+        )
+    return f"the encoder {spec} cannot be loaded: {cause}. Check that its configuration and weights belong together"
+
+
+def _fingerprint(model: Any, preprocess: object, tokenizer: Any) -> str:
+    """xxh3 of every weight, the preprocessing and the tokenizer's vocabulary and context length."""
+    digest = xxhash.xxh3_128()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    digest.update(repr(preprocess))
+    digest.update(json.dumps([type(tokenizer).__name__, getattr(tokenizer, "context_length", None)]))
+    digest.update(json.dumps(getattr(tokenizer, "encoder", None), sort_keys=True, default=str))
+    return str(digest.hexdigest())

@@ -1,0 +1,68 @@
+"""Every error Rebus raises on purpose. A message says what was wrong, with the value, and what to do next."""
+
+
+class RebusError(Exception):
+    """The root of the tree. `exit_code` is the command line's, `status` the HTTP endpoint's."""
+
+    exit_code = 1
+    status = 500
+
+
+class InvalidInput(RebusError):
+    """The caller asked for something that cannot be: a bad value, an unreadable upload, an empty query."""
+
+    exit_code = 2
+    status = 400
+
+
+class TooLarge(InvalidInput):
+    """An input exceeds a limit of config.toml."""
+
+    status = 413
+
+
+class NotFound(RebusError):
+    """The item, version or file asked for is not there."""
+
+    status = 404
+
+
+class ConfigError(RebusError):
+    """config.toml, the environment or a flag holds an unknown key or an impossible value."""
+
+    exit_code = 2
+
+
+class NotReady(RebusError):
+    """The library cannot answer yet: nothing indexed, no encoder, no published version."""
+
+    status = 503
+
+
+class EncoderUnavailable(NotReady):
+    """The weights of the encoder cannot be had, or do not fit its configuration."""
+
+
+class LibraryBusy(RebusError):
+    """Another process is writing to the library."""
+
+    status = 409
+
+
+class ArtifactError(RebusError):
+    """A stored artifact (encoder, version) is incomplete, altered, or of an unknown format."""
+
+
+class CatalogError(RebusError):
+    """The catalog cannot be opened, or its schema is not the one this release expects."""
+
+
+class MediaError(InvalidInput):
+    """One file or upload cannot be used. It is recorded, never a stop.
+
+    `stage` is where it failed (scan, read, decode, caption), `reason` what was wrong, `hint` what to do.
+    """
+
+    def __init__(self, stage: str, reason: str, hint: str) -> None:
+        super().__init__(f"{reason} ({hint})")
+        self.stage, self.reason, self.hint = stage, reason, hint

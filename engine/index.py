@@ -1,0 +1,214 @@
+"""The index: codes in FAISS, vectors on the disk, behind one contract.
+
+Ids are catalog ids. Scores are cosines, higher is nearer; a Hamming distance h becomes 1 - h / bits only here.
+Absent results are id -1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import faiss
+import numpy as np
+
+from engine.store import EmbeddingStore, StoredRows
+from engine.types import F32, I32, I64, U8, Array, Bool
+
+_EXACT_BLOCK = 16_384  # rows scored at once by an exact scan: bounds its memory
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What a backend can do. max_candidates: the deepest first stage it serves."""
+
+    adc: bool
+    exact_dtype: str
+    max_candidates: int
+    distributed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The ids (n,) that may be found, in any order."""
+
+    ids: I64
+
+
+class Rows(Protocol):
+    """A (n, d) array that may lie on the disk: indexing with positions reads float32 rows of unit length."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, positions: I64) -> F32: ...
+
+
+class VectorBackend(Protocol):
+    """Where codes and vectors are searched. `Searcher` runs hamming -> adc (when caps.adc) -> rescore over it."""
+
+    caps: Caps
+
+    def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
+        """Add (n,) ids with their codes (n, bits / 8) and vectors (n, d); an id that is there is replaced."""
+        ...
+
+    def delete(self, ids: I64) -> int:
+        """Remove ids; return how many were there."""
+        ...
+
+    def hamming(self, q: U8, m: int, where: Filter | None = None) -> tuple[I64, I32]:
+        """The m nearest codes of each query (nq, bits / 8): ids and distances (nq, m), ascending (distance, id)."""
+        ...
+
+    def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
+        """The k best of each query's candidates (nq, m) by exact inner product: ids and scores (nq, k), descending."""
+        ...
+
+    def exact(self, q: F32, k: int, where: Filter | None = None) -> tuple[I64, F32]:
+        """The k best of all vectors: ids and scores (nq, k), descending. The ground truth."""
+        ...
+
+
+class FaissBackend:
+    """Sign codes in a FAISS IndexBinaryFlat and vectors in the embedding store, on this machine.
+
+    Searching is safe from many threads. `delete` is safe beside searches; `upsert` is not: FAISS cannot add
+    while it searches, so a Searcher adds to a copy and swaps it in.
+    """
+
+    def __init__(self, bits: int, vectors: StoredRows) -> None:
+        """An empty backend whose vectors will come from the store of `vectors` (which has no rows yet)."""
+        self.caps = Caps(adc=False, exact_dtype="float16", max_candidates=1 << 20, distributed=False)
+        self.bits = bits
+        self._index: Any = faiss.IndexBinaryFlat(bits)
+        self._ids: I64 = np.empty(0, np.int64)
+        self._alive: Bool = np.empty(0, np.bool_)
+        self._order: I64 = np.empty(0, np.int64)
+        self._vectors = vectors
+
+    def __len__(self) -> int:
+        return int(self._alive.sum())
+
+    @property
+    def ids(self) -> I64:
+        """The ids that can be found (n,)."""
+        return self._ids[self._alive]
+
+    def upsert(self, ids: I64, codes: U8, vectors: StoredRows, attrs: Mapping[str, Array]) -> None:
+        self.delete(ids)
+        self._index.add(np.ascontiguousarray(codes))
+        self._ids = np.concatenate([self._ids, ids])
+        self._alive = np.concatenate([self._alive, np.ones(len(ids), np.bool_)])
+        self._vectors = self._vectors.extended(vectors)
+        self._order = np.argsort(self._ids, kind="stable")
+
+    def delete(self, ids: I64) -> int:
+        positions = self._positions(ids)
+        alive = self._alive.copy()
+        alive[positions[positions >= 0]] = False
+        removed = int(self._alive.sum() - alive.sum())
+        self._alive = alive  # one assignment: a search under way keeps the array it began with
+        return removed
+
+    def copy(self) -> "FaissBackend":
+        """An independent backend with the same living rows, to add to beside searches."""
+        fresh = FaissBackend(self.bits, StoredRows(self._vectors.store, np.empty(0), np.empty(0)))
+        living = np.flatnonzero(self._alive)
+        kept = StoredRows(self._vectors.store, self._vectors.shards[living], self._vectors.rows[living])
+        fresh.upsert(self._ids[living], self._codes()[living], kept, {})
+        return fresh
+
+    def _codes(self) -> U8:
+        flat: U8 = faiss.vector_to_array(self._index.xb)
+        return flat.reshape(-1, self.bits // 8)
+
+    def _positions(self, ids: I64) -> I64:
+        """The newest position of each id, or -1 where it is absent or deleted."""
+        if not len(self._ids):
+            return np.full(len(ids), -1, np.int64)
+        last = np.searchsorted(self._ids[self._order], ids, side="right") - 1
+        positions = self._order[np.maximum(last, 0)]
+        there = (self._ids[positions] == ids) & self._alive[positions]
+        return np.where(there, positions, -1)
+
+    def _allowed(self, where: Filter | None) -> Bool:
+        return self._alive if where is None else self._alive & np.isin(self._ids, where.ids)
+
+    def hamming(self, q: U8, m: int, where: Filter | None = None) -> tuple[I64, I32]:
+        allowed = self._allowed(where)
+        count = min(m, int(allowed.sum()))
+        ids = np.full((len(q), m), -1, np.int64)
+        distances = np.full((len(q), m), self.bits + 1, np.int32)
+        if count == 0:
+            return ids, distances
+        if allowed.all():
+            found, positions = self._index.search(q, count)
+        else:
+            bitmap = np.packbits(allowed, bitorder="little")
+            selector = faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap))
+            parameters: Any = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+            found, positions = self._index.search(q, count, params=parameters)
+        ids[:, :count] = np.where(positions >= 0, self._ids[positions], -1)
+        distances[:, :count] = np.where(positions >= 0, found, self.bits + 1)
+        order = np.lexsort((ids, distances), axis=1)
+        return np.take_along_axis(ids, order, 1), np.take_along_axis(distances, order, 1)
+
+    def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
+        ids = np.full((len(q), k), -1, np.int64)
+        scores = np.full((len(q), k), -np.inf, np.float32)
+        for row, (query, wanted) in enumerate(zip(q, candidates, strict=True)):
+            positions = self._positions(wanted[wanted >= 0])
+            positions = positions[positions >= 0]
+            _fill_best(ids[row], scores[row], self._ids[positions], self._vectors[positions] @ query)
+        return ids, scores
+
+    def exact(self, q: F32, k: int, where: Filter | None = None) -> tuple[I64, F32]:
+        best = np.full((len(q), k), -1, np.int64), np.full((len(q), k), -np.inf, np.float32)
+        positions = np.flatnonzero(self._allowed(where))
+        for start in range(0, len(positions), _EXACT_BLOCK):
+            block = positions[start : start + _EXACT_BLOCK]
+            scores = q @ self._vectors[block].T
+            ids = np.broadcast_to(self._ids[block], scores.shape)
+            best = merge(best, (ids, scores), k)
+        return best
+
+    def save(self, folder: Path, name: str) -> None:
+        """Write the living rows under `folder` as files that begin with `name`."""
+        living = np.flatnonzero(self._alive)
+        np.save(folder / f"{name}.codes.npy", self._codes()[living])
+        np.save(folder / f"{name}.ids.npy", self._ids[living])
+        np.save(folder / f"{name}.shards.npy", self._vectors.shards[living].astype(np.int32))
+        np.save(folder / f"{name}.rows.npy", self._vectors.rows[living].astype(np.int32))
+
+    @classmethod
+    def load(cls, folder: Path, name: str, bits: int, store: EmbeddingStore) -> "FaissBackend":
+        """Read what `save` wrote."""
+        codes, ids, shards, rows = (
+            np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("codes", "ids", "shards", "rows")
+        )
+        backend = cls(bits, StoredRows(store, np.empty(0), np.empty(0)))
+        backend.upsert(ids, codes, StoredRows(store, shards, rows), {})
+        return backend
+
+
+def merge(a: tuple[I64, F32], b: tuple[I64, F32], k: int) -> tuple[I64, F32]:
+    """The k best of two lists of (ids, scores) by row, descending, ties by the smaller id."""
+    ids = np.concatenate([a[0], b[0]], axis=1)
+    scores = np.concatenate([a[1], b[1]], axis=1)
+    order = np.lexsort((ids, -scores), axis=1)[:, :k]
+    return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def _fill_best(out_ids: I64, out_scores: F32, ids: I64, scores: F32) -> None:
+    order = np.lexsort((ids, -scores))[: len(out_ids)]
+    out_ids[: len(order)], out_scores[: len(order)] = ids[order], scores[order]
+
+
+def hamming_score(distances: I32, bits: int) -> F32:
+    """Distances as scores in 0..1, higher is nearer."""
+    return (1 - distances / bits).astype(np.float32)
+
+
+def bound_threads(threads: int) -> None:
+    """FAISS's OpenMP threads. On a busy machine more can be far slower than one."""
+    faiss.omp_set_num_threads(threads)

@@ -1,0 +1,208 @@
+"""The searcher: a query's terms to one vector, the cascade, and what the catalog knows of the hits.
+
+It serves one immutable version, plus a delta of what was embedded since, less what the catalog calls removed.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import sqlalchemy as sa
+
+from engine.catalog import Catalog, Embedding, Item, ItemView
+from engine.config import Config
+from engine.encoders import Encoder, load_encoder
+from engine.errors import EncoderUnavailable, InvalidInput, NotFound, NotReady
+from engine.index import Filter, bound_threads
+from engine.types import F32, I64, Hit, Modality, Query, Results, Term
+from engine.versions import Version, embeddings_after, rows_by_modality
+
+_OVERLAP_S = 600.0  # removals are read again this far back: their transactions may commit late, and repeats are free
+
+
+class Searcher:
+    """Answers queries over one library. Safe to share between threads.
+
+    encoder: the version's own, when the caller holds it already; otherwise it is loaded at the first query.
+    """
+
+    def __init__(self, config: Config, catalog: Catalog, encoder: Encoder | None = None) -> None:
+        self.config, self.catalog = config, catalog
+        self._encoder = encoder
+        self._encoder_lock, self._refresh_lock = threading.Lock(), threading.Lock()
+        self._version: Version | None = None
+        self._seen_embedding, self._seen_removal = 0, 0.0
+        bound_threads(config.search.threads)
+
+    @property
+    def version(self) -> Version:
+        """The version that answers now. Raises NotReady when none is published."""
+        if self._version is None:
+            self.refresh()
+        if self._version is None:
+            raise NotReady(
+                "this library has no index yet: run `rebus index FOLDER`, and `rebus train --encoder` "
+                "when it says that no encoder is chosen"
+            )
+        return self._version
+
+    def refresh(self) -> bool:
+        """Swap to a newer published version; take in rows and removals committed since. True when anything changed."""
+        with self._refresh_lock:
+            row = self.catalog.current_version()
+            if row is None:
+                return False
+            changed = False
+            version = self._version
+            if version is None or version.id != row.id:
+                version, changed = Version.load(self.catalog, row), True
+                self._seen_embedding, self._seen_removal = version.watermark, 0.0
+            version, added = self._take_in(version)
+            removed = self._take_out(version)
+            self._version = version
+            return changed or added or removed
+
+    def _take_in(self, version: Version) -> tuple[Version, bool]:
+        found = embeddings_after(self.catalog, version.encoder_id, self._seen_embedding)
+        if not found:
+            return version, False
+        indexes = dict(version.indexes)
+        for modality, (ids, rows) in rows_by_modality(version.store, found).items():
+            if modality in indexes:
+                indexes[modality] = indexes[modality].with_rows(ids, rows)
+        self._seen_embedding = found[-1].id
+        fields = (version.id, version.encoder_id, version.encoder_spec, version.fingerprint, version.aligner)
+        return Version(*fields, version.store, indexes, version.watermark), True
+
+    def _take_out(self, version: Version) -> bool:
+        query = sa.select(Item.id, Item.removed_at).where(Item.removed_at > self._seen_removal - _OVERLAP_S)
+        with self.catalog.session() as session:
+            gone = list(session.execute(query))
+        if not gone:
+            return False
+        self._seen_removal = max(row.removed_at for row in gone)
+        ids = np.array([row.id for row in gone], np.int64)
+        return sum(index.delete(ids) for index in version.indexes.values()) > 0
+
+    def encoder(self, version: Version) -> Encoder:
+        """The version's encoder, loaded once. Raises EncoderUnavailable when its weights are gone or changed."""
+        with self._encoder_lock:
+            if self._encoder is None or self._encoder.fingerprint != version.fingerprint:
+                encoder = load_encoder(version.encoder_spec, self.config.encoder.device)
+                if encoder.fingerprint != version.fingerprint:
+                    raise EncoderUnavailable(
+                        f"the weights of {version.encoder_spec} changed since this library was indexed: "
+                        "bring the old ones back, or run `rebus index` to embed with the new ones"
+                    )
+                self._encoder = encoder
+            return self._encoder
+
+    def search(self, query: Query) -> Results:
+        """The best hits of `query.modality`, with milliseconds by stage (encode, recall, refine, catalog, total).
+
+        Raises InvalidInput for a query that cannot be asked, NotFound for a term's missing item, NotReady
+        before anything is indexed.
+        """
+        _check(query)
+        version, took = self.version, dict[str, float]()
+        started = time.perf_counter()
+        with _timed(took, "encode"):
+            vector = self._vector(version, query.terms)
+        wanted = query.offset + query.limit + 1
+        ids, scores = self._find(version, vector, query, wanted, took)
+        with _timed(took, "catalog"):
+            page = slice(query.offset, query.offset + query.limit)
+            views = {view.item.id: view for view in self.catalog.items(ids[page].tolist())}
+        took["total"] = (time.perf_counter() - started) * 1000
+        hits = tuple(
+            _hit(views[i], score)
+            for i, score in zip(ids[page].tolist(), scores[page].tolist(), strict=True)
+            if i in views and views[i].item.removed_at is None
+        )
+        return Results(hits, version.id, len(ids) >= wanted, {stage: round(ms, 3) for stage, ms in took.items()})
+
+    def _find(self, version: Version, vector: F32, query: Query, k: int, took: dict[str, float]) -> tuple[I64, F32]:
+        """The cascade: hash recall, then exact refine; or the exact scan alone. Ids and scores, best first."""
+        index = version.indexes.get(query.modality)
+        if index is None:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        where = self._filter(query)
+        if query.exact:
+            with _timed(took, "exact"):
+                ids, scores = index.exact(vector, k, where)
+        else:
+            with _timed(took, "recall"):
+                candidates, _ = index.recall(vector, max(self.config.search.candidates, k), where)
+            with _timed(took, "refine"):
+                ids, scores = index.refine(vector, candidates, k)
+        found = ids[0] >= 0
+        return ids[0][found], scores[0][found]
+
+    def _filter(self, query: Query) -> Filter | None:
+        if query.path is None:
+            return None
+        return Filter(np.array(self.catalog.ids_under(query.path, query.modality), np.int64))
+
+    def _vector(self, version: Version, terms: tuple[Term, ...]) -> F32:
+        """The query (1, d): the weighted sum of its terms' unit vectors in the joint space, of unit length."""
+        total = np.zeros(version.aligner.dim, np.float32)
+        for term in terms:
+            total += term.weight * self._term_vector(version, term)
+        length = float(np.linalg.norm(total))
+        if length < 1e-6:
+            raise InvalidInput("the terms cancel each other out: change a weight or leave one out")
+        return (total / length)[None]
+
+    def _term_vector(self, version: Version, term: Term) -> F32:
+        if term.item is not None:
+            modality, embedding = self._stored(version, term.item)
+        elif term.image is not None:
+            modality, embedding = Modality.IMAGE, self.encoder(version).encode_images([term.image])
+        else:
+            modality, embedding = Modality.TEXT, self.encoder(version).encode_text([term.text or ""])
+        out: F32 = version.aligner.project_numpy(embedding, modality)[0]
+        return out
+
+    def _stored(self, version: Version, item_id: int) -> tuple[Modality, F32]:
+        query = sa.select(Item.modality, Embedding.shard, Embedding.row).join(Embedding, Embedding.item_id == Item.id)
+        query = query.where(Item.id == item_id, Item.removed_at.is_(None), Embedding.encoder_id == version.encoder_id)
+        with self.catalog.session() as session:
+            row = session.execute(query).first()
+        if row is None:
+            raise NotFound(f"no indexed item {item_id} in this library")
+        return Modality(row.modality), version.store.read(np.array([row.shard]), np.array([row.row]))
+
+    def warm(self) -> None:
+        """Load the version, its encoder and its maps, so that the first query is as quick as the next."""
+        self.search(Query((Term(text="warm"),), limit=1))
+
+
+def _check(query: Query) -> None:
+    if not query.terms:
+        raise InvalidInput("the query is empty: give words, a picture or an item")
+    for term in query.terms:
+        if sum(part is not None for part in (term.text, term.image, term.item)) != 1:
+            raise InvalidInput("each term is exactly one of text, image or item")
+        if term.text is not None and not term.text.strip():
+            raise InvalidInput("a text term is empty: give words")
+        if not np.isfinite(term.weight) or abs(term.weight) > 1000:
+            raise InvalidInput(f"weight {term.weight} is not possible: use a number between -1000 and 1000")
+    if query.limit < 1 or query.offset < 0 or query.offset + query.limit > 10_000:
+        raise InvalidInput("limit must be at least 1, offset at least 0, and both together at most 10,000")
+
+
+def _hit(view: ItemView, score: float) -> Hit:
+    item = view.item
+    return Hit(
+        item.id, round(score, 6), Modality(item.modality), view.root, item.path, view.caption, view.picture_id,
+        item.width, item.height,
+    )  # fmt: skip
+
+
+@contextmanager
+def _timed(took: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    took[stage] = (time.perf_counter() - start) * 1000

@@ -1,0 +1,62 @@
+"""What a library holds, in numbers: for the command line and the status page. Imports nothing heavy."""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine.catalog import Catalog, Embedding, EncoderRow, Failure, IndexVersion, Item, Job, Root
+
+
+def summarize(catalog: Catalog) -> dict[str, Any]:
+    """Counts, the version served, the last jobs and bytes on the disk, as JSON values."""
+    version = catalog.current_version()
+    with catalog.session() as session:
+        present = sa.select(Item.modality, sa.func.count()).where(Item.removed_at.is_(None)).group_by(Item.modality)
+        counts = {modality: count for modality, count in session.execute(present)}
+        total = session.scalar(sa.select(sa.func.count()).select_from(Item).where(Item.removed_at.is_(None))) or 0
+        embedded = _embedded(session, version.encoder_id) if version else 0
+        encoder = session.get(EncoderRow, version.encoder_id) if version else None
+        return {
+            "home": str(catalog.home),
+            "roots": list(session.scalars(sa.select(Root.path).order_by(Root.id))),
+            "items": counts,
+            "pending": total - embedded,
+            "failures": session.scalar(sa.select(sa.func.count()).select_from(Failure)) or 0,
+            "version": _version(version, encoder) if version and encoder else None,
+            "jobs": [_job(job) for job in session.scalars(sa.select(Job).order_by(Job.id.desc()).limit(10))],
+            "disk_bytes": sum(path.stat().st_size for path in catalog.home.rglob("*") if path.is_file()),
+        }
+
+
+def failures(catalog: Catalog, limit: int = 1000, offset: int = 0) -> list[dict[str, str]]:
+    """Files that could not be used, by path: root, path, stage, reason, hint."""
+    query = sa.select(Failure, Root.path).join(Root, Root.id == Failure.root_id)
+    query = query.order_by(Root.path, Failure.path).limit(limit).offset(offset)
+    with catalog.session() as session:
+        return [
+            {"root": root, "path": row.path, "stage": row.stage, "reason": row.reason, "hint": row.hint}
+            for row, root in session.execute(query)
+        ]
+
+
+def _embedded(session: Any, encoder_id: int) -> int:
+    query = sa.select(sa.func.count()).select_from(Embedding).join(Item, Item.id == Embedding.item_id)
+    query = query.where(Embedding.encoder_id == encoder_id, Item.removed_at.is_(None))
+    return int(session.scalar(query) or 0)
+
+
+def _version(version: IndexVersion, encoder: EncoderRow) -> dict[str, Any]:
+    return {
+        "id": version.id,
+        "encoder": Path(encoder.spec).name if "/" in encoder.spec else encoder.spec,
+        "spec": encoder.spec,
+        "fingerprint": encoder.fingerprint,
+        "published_at": version.published_at,
+        "counts": version.counts,
+    }
+
+
+def _job(job: Job) -> dict[str, Any]:
+    fields = ("id", "kind", "state", "done", "total", "message", "started_at", "finished_at")
+    return {name: getattr(job, name) for name in fields}

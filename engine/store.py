@@ -1,0 +1,117 @@
+"""Append-only shards of float16 embeddings, one folder an encoder, read through memory maps.
+
+A shard is raw little-endian float16, row after row. Rows are synced to the disk before the catalog's rows that
+point to them commit; what lies past the last committed row is a killed run's and is cut off by `recover`.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from engine.artifacts import sync
+from engine.errors import ArtifactError
+from engine.types import F16, F32, I64, Array
+
+SHARD_ROWS = 1 << 18
+
+
+class EmbeddingStore:
+    """The shards of one encoder. One writer at a time (the library's lock); any number of readers."""
+
+    def __init__(self, folder: Path, dim: int, shard_rows: int = SHARD_ROWS) -> None:
+        self.folder, self.dim, self.shard_rows = folder, dim, shard_rows
+        self._maps: dict[int, F16] = {}
+
+    def _path(self, shard: int) -> Path:
+        return self.folder / f"{shard:06d}.f16"
+
+    def _rows(self, shard: int) -> int:
+        path = self._path(shard)
+        return path.stat().st_size // (2 * self.dim) if path.exists() else 0
+
+    def shards(self) -> list[int]:
+        """Numbers of the shards on the disk, ascending."""
+        return sorted(int(path.stem) for path in self.folder.glob("*.f16"))
+
+    def recover(self, rows: int) -> None:
+        """Cut off what lies past the first `rows` rows, the number the catalog has committed.
+
+        Raises ArtifactError when fewer are there.
+        """
+        full, rest = divmod(rows, self.shard_rows)
+        expected = {shard: self.shard_rows for shard in range(full)} | ({full: rest} if rest else {})
+        for shard in sorted({*self.shards(), *expected}):
+            have, want = self._rows(shard), expected.get(shard, 0)
+            if have < want:
+                raise ArtifactError(
+                    f"shard {self._path(shard)} holds {have} rows, the catalog counts {want}: "
+                    "restore it from a backup, or remove the library's home and index again"
+                )
+            if want == 0:
+                self._path(shard).unlink()
+            elif self._path(shard).stat().st_size != want * 2 * self.dim:
+                with self._path(shard).open("r+b") as file:
+                    file.truncate(want * 2 * self.dim)
+                sync(self._path(shard))
+
+    def append(self, vectors: F32) -> tuple[I64, I64]:
+        """Write rows (n, dim) as float16, synced; return their shards (n,) and rows (n,)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        shard = max(self.shards(), default=0)
+        where: list[tuple[int, int]] = []
+        start = 0
+        while start < len(vectors):
+            used = self._rows(shard)
+            if used >= self.shard_rows:
+                shard, used = shard + 1, 0
+            part = vectors[start : start + self.shard_rows - used]
+            with self._path(shard).open("ab") as file:
+                file.write(np.ascontiguousarray(part, dtype="<f2").tobytes())
+            sync(self._path(shard))
+            where += [(shard, used + i) for i in range(len(part))]
+            start += len(part)
+        sync(self.folder)
+        located = np.array(where, np.int64).reshape(-1, 2)
+        return located[:, 0], located[:, 1]
+
+    def read(self, shards: I64, rows: I64) -> F32:
+        """The embeddings (n, dim) at these places, as float32."""
+        out = np.empty((len(rows), self.dim), np.float32)
+        for shard in np.unique(shards):
+            chosen = shards == shard
+            out[chosen] = self._map(int(shard), int(rows[chosen].max()))[rows[chosen]]
+        return out
+
+    def _map(self, shard: int, row: int) -> F16:
+        """The shard's memory map, opened again when it has grown past what was mapped."""
+        known = self._maps.get(shard)
+        if known is None or len(known) <= row:
+            if self._rows(shard) <= row:
+                raise ArtifactError(f"shard {self._path(shard)} has no row {row}: it was cut short")
+            known = np.memmap(self._path(shard), "<f2", "r", shape=(self._rows(shard), self.dim))
+            self._maps[shard] = known
+        return known
+
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(self._path(shard).stat().st_size for shard in self.shards())
+
+
+class StoredRows:
+    """A lazy (n, dim) array: rows of a store by their places. Indexing reads them as float32."""
+
+    def __init__(self, store: EmbeddingStore, shards: Array, rows: Array) -> None:
+        self.store, self.shards, self.rows = store, np.asarray(shards, np.int64), np.asarray(rows, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, positions: I64 | slice) -> F32:
+        return self.store.read(self.shards[positions], self.rows[positions])
+
+    def extended(self, other: Self) -> "StoredRows":
+        """These rows followed by those of `other`, of the same store."""
+        return StoredRows(
+            self.store, np.concatenate([self.shards, other.shards]), np.concatenate([self.rows, other.rows])
+        )

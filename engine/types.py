@@ -1,0 +1,86 @@
+"""The nouns every package shares: modalities, queries, hits and array aliases."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+F16 = NDArray[np.float16]
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+U8 = NDArray[np.uint8]
+Bool = NDArray[np.bool_]
+Array = NDArray[Any]
+
+
+class Modality(StrEnum):
+    """What an item is. A caption is an item of modality text, related to its picture."""
+
+    IMAGE = "image"
+    TEXT = "text"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One part of a query: exactly one of words, a picture or an indexed item.
+
+    `weight` multiplies the term's unit embedding; a negative weight pushes away from it.
+    """
+
+    text: str | None = None
+    image: "Image | None" = None
+    item: int | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to search for.
+
+    modality: what the hits are. path: a glob over paths relative to their root (`holiday/**`).
+    limit, offset: the page of hits wanted. exact: scan every vector instead of the cascade.
+    """
+
+    terms: tuple[Term, ...]
+    modality: Modality = Modality.IMAGE
+    path: str | None = None
+    limit: int = 24
+    offset: int = 0
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result. score: cosine in the joint space, in −1..1, higher is better.
+
+    path: relative to `root`, its media folder; for a text hit, the path of the picture it describes.
+    item: the picture to show, which is `id` itself unless the hit is a caption.
+    """
+
+    id: int
+    score: float
+    modality: Modality
+    root: str
+    path: str
+    caption: str | None
+    item: int
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Hits, best first; milliseconds by stage; the index version that answered; whether more follow."""
+
+    hits: tuple[Hit, ...]
+    index_version: int
+    more: bool = False
+    took_ms: dict[str, float] = field(default_factory=dict)

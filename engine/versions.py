@@ -1,0 +1,129 @@
+"""Index versions on the disk: where they lie, how one is loaded, and what it holds live."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from engine.aligners import Aligner, Identity
+from engine.artifacts import read_manifest
+from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item
+from engine.codecs import load_codec
+from engine.codecs.hashing import SignHash
+from engine.errors import ArtifactError
+from engine.index import FaissBackend, Filter, hamming_score, merge
+from engine.store import EmbeddingStore, StoredRows
+from engine.types import F32, I64, Modality
+
+
+def store_folder(home: Path, fingerprint: str) -> Path:
+    """Where the embeddings of an encoder lie."""
+    return home / "embeddings" / fingerprint[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveIndex:
+    """One modality of a version: its immutable base, and a flat delta of what was embedded since."""
+
+    codec: SignHash
+    base: FaissBackend
+    delta: FaissBackend
+
+    def recall(self, q: F32, m: int, where: Filter | None) -> tuple[I64, F32]:
+        """Hash recall: the m nearest codes of each query (nq, d), as ids and scores 1 - h / bits (nq, m)."""
+        codes, bits = self.codec.quantize_query(q), self.base.bits
+        parts = [part.hamming(codes, m, where) for part in (self.base, self.delta)]
+        first, second = ((ids, hamming_score(distances, bits)) for ids, distances in parts)
+        return merge(first, second, m)
+
+    def refine(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
+        """The k best candidates of each query by exact cosine: ids and scores (nq, k)."""
+        return merge(self.base.rescore(q, candidates, k), self.delta.rescore(q, candidates, k), k)
+
+    def exact(self, q: F32, k: int, where: Filter | None) -> tuple[I64, F32]:
+        """The k best of all vectors."""
+        return merge(self.base.exact(q, k, where), self.delta.exact(q, k, where), k)
+
+    def with_rows(self, ids: I64, rows: StoredRows) -> "LiveIndex":
+        """This index with more (or newer) vectors in its delta."""
+        delta = self.delta.copy()
+        delta.upsert(ids, self.codec.quantize(rows[slice(None)]), rows, {})
+        self.base.delete(ids)
+        return LiveIndex(self.codec, self.base, delta)
+
+    def delete(self, ids: I64) -> int:
+        """Take ids out of results; return how many were there."""
+        return self.base.delete(ids) + self.delta.delete(ids)
+
+    def __len__(self) -> int:
+        return len(self.base) + len(self.delta)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A loaded version: one encoder's fingerprint, one aligner, an index for each result modality."""
+
+    id: int
+    encoder_id: int
+    encoder_spec: str
+    fingerprint: str
+    aligner: Aligner
+    store: EmbeddingStore
+    indexes: dict[Modality, LiveIndex]
+    watermark: int
+
+    @classmethod
+    def load(cls, catalog: Catalog, row: IndexVersion) -> "Version":
+        """Load a published version. Raises ArtifactError when its files are incomplete or altered."""
+        folder = catalog.home / row.folder
+        manifest = read_manifest(folder)
+        with catalog.session() as session:
+            encoder = session.get_one(EncoderRow, row.encoder_id)
+        if manifest["encoder"] != encoder.fingerprint:
+            raise ArtifactError(f"{folder} belongs to another encoder than the catalog says: run `rebus index` again")
+        store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint), encoder.dim)
+        indexes = {
+            Modality(name): _load_index(folder, name, facts, store) for name, facts in manifest["indexes"].items()
+        }
+        return cls(
+            row.id,
+            encoder.id,
+            encoder.spec,
+            encoder.fingerprint,
+            Identity(encoder.dim),
+            store,
+            indexes,
+            row.watermark,
+        )
+
+
+def _load_index(folder: Path, name: str, facts: dict[str, Any], store: EmbeddingStore) -> LiveIndex:
+    codec = load_codec(folder, facts["codec"])
+    base = FaissBackend.load(folder, name, facts["bits"], store)
+    delta = FaissBackend(facts["bits"], StoredRows(store, np.empty(0), np.empty(0)))
+    return LiveIndex(codec, base, delta)
+
+
+def embeddings_after(catalog: Catalog, encoder_id: int, watermark: int) -> list[sa.Row[Any]]:
+    """(embedding id, item id, modality, shard, row) of present items embedded after the watermark, ascending."""
+    query = sa.select(Embedding.id, Embedding.item_id, Item.modality, Embedding.shard, Embedding.row)
+    query = query.join(Item, Item.id == Embedding.item_id).order_by(Embedding.id)
+    query = query.where(Embedding.encoder_id == encoder_id, Embedding.id > watermark, Item.removed_at.is_(None))
+    with catalog.session() as session:
+        return list(session.execute(query))
+
+
+def rows_by_modality(store: EmbeddingStore, found: list[sa.Row[Any]]) -> dict[Modality, tuple[I64, StoredRows]]:
+    """Group rows of `embeddings_after` by modality, as item ids and lazy vectors."""
+    grouped: dict[Modality, list[sa.Row[Any]]] = {}
+    for row in found:
+        grouped.setdefault(Modality(row.modality), []).append(row)
+    return {
+        modality: (
+            np.array([row.item_id for row in rows], np.int64),
+            StoredRows(store, np.array([row.shard for row in rows]), np.array([row.row for row in rows])),
+        )
+        for modality, rows in grouped.items()
+    }

@@ -1,0 +1,47 @@
+"""Media folders of a library: opened once each, and joined when one turns out to hold another."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from engine.catalog import Catalog, Failure, Item, Root
+from engine.errors import InvalidInput
+
+
+def open_root(catalog: Catalog, folder: Path) -> tuple[Root, Path]:
+    """The root that `folder` is, or lies in, and the folder's absolute path; a new root when there is none.
+
+    A folder above known roots takes them in: their items keep their ids and get longer paths.
+    Raises InvalidInput when the folder is missing, not a folder, or not to be read.
+    """
+    try:
+        place = folder.expanduser().resolve(strict=True)
+        next(iter(place.iterdir()), None)
+    except NotADirectoryError:
+        raise InvalidInput(f"{folder} is a file: name the folder it is in") from None
+    except OSError as error:
+        raise InvalidInput(f"{folder} cannot be indexed: {error.strerror}. Is the drive mounted?") from None
+    try:
+        str(place).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidInput(f"the path of {folder!r} is not valid UTF-8: rename the folder") from None
+    with catalog.session() as session:
+        roots = list(session.scalars(sa.select(Root)))
+        above = next((root for root in roots if place.is_relative_to(root.path)), None)
+        if above is None:
+            above = Root(path=str(place))
+            session.add(above)
+            session.flush()
+            for below in roots:
+                if Path(below.path).is_relative_to(place):
+                    _absorb(session, below, above)
+        return above, place
+
+
+def _absorb(session: Session, below: Root, above: Root) -> None:
+    prefix = Path(below.path).relative_to(above.path).as_posix() + "/"
+    for table in (Item, Failure):
+        change = sa.update(table).where(table.root_id == below.id)
+        session.execute(change.values(root_id=above.id, path=sa.literal(prefix) + table.path))
+    session.delete(below)

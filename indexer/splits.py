@@ -1,0 +1,83 @@
+"""Which pictures are trained on and which are held out: as the captions say, else by a hash of the content."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+import xxhash
+from sqlalchemy.orm import aliased
+
+from engine.catalog import Caption, Catalog, Item, Root, chunks
+from engine.config import TrainSettings
+from engine.errors import InvalidInput
+
+MINIMUM = 32  # pictures below which nothing can be learned
+_VALIDATION = frozenset(("val", "valid", "validation", "dev"))
+
+
+@dataclass(frozen=True, slots=True)
+class Captioned:
+    """A picture with its captions: ids, place and words. content: what tells copies of one picture."""
+
+    id: int
+    root: str
+    path: str
+    content: str
+    split: str | None
+    caption_ids: tuple[int, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Pictures to train on, and pictures held out; they share no content."""
+
+    train: tuple[Captioned, ...]
+    held_out: tuple[Captioned, ...]
+
+
+def captioned(catalog: Catalog, lang: str) -> list[Captioned]:
+    """Every present picture that has captions in a language, by id."""
+    parent = aliased(Item)
+    query = sa.select(Caption.owner_id, Caption.id, Caption.text).join(Item, Item.id == Caption.id)
+    query = query.join(parent, parent.id == Caption.owner_id).order_by(Caption.owner_id, Caption.id)
+    query = query.where(Caption.lang == lang, Item.removed_at.is_(None), parent.removed_at.is_(None))
+    words: dict[int, list[tuple[int, str]]] = {}
+    found = []
+    with catalog.session() as session:
+        for owner, caption_id, text in session.execute(query):
+            words.setdefault(owner, []).append((caption_id, text))
+        for ids in chunks(list(words), 500):
+            rows = sa.select(Item, Root.path).join(Root, Root.id == Item.root_id).where(Item.id.in_(ids))
+            for item, root in session.execute(rows.order_by(Item.id)):
+                caption_ids, texts = zip(*words[item.id], strict=True)
+                content = item.content_hash or f"{item.size}:{item.path.rsplit('/', 1)[-1]}"
+                found.append(Captioned(item.id, root, item.path, content, item.split, caption_ids, texts))
+    return found
+
+
+def split(pictures: Sequence[Captioned], settings: TrainSettings) -> Split:
+    """Divide by the split the captions name (train; val; others, such as test, take no part), else by hash.
+
+    Raises InvalidInput when there are too few pictures to learn from, or none to hold out.
+    """
+    sides: dict[str, list[Captioned]] = {"train": [], "val": []}
+    for picture in pictures:
+        side = _side(picture, settings)
+        if side in sides:
+            sides[side].append(picture)
+    held = {picture.content for picture in sides["val"]}
+    train = tuple(picture for picture in sides["train"] if picture.content not in held)
+    if len(train) < MINIMUM or not held:
+        raise InvalidInput(
+            f"{len(train)} captioned pictures to train on and {len(sides['val'])} held out: at least {MINIMUM} and 1 "
+            "are needed. Add captions (NAME.txt beside NAME.jpg, or captions.jsonl) and run `rebus index` again"
+        )
+    return Split(train, tuple(sides["val"]))
+
+
+def _side(picture: Captioned, settings: TrainSettings) -> str:
+    if picture.split is not None:
+        return "val" if picture.split.lower() in _VALIDATION else picture.split.lower()
+    fraction = xxhash.xxh3_64_intdigest(picture.content) / 2**64  # depends on the picture alone: it never changes side
+    return "val" if fraction < settings.held_out else "train"

@@ -1,0 +1,351 @@
+"""The front door: one command group. Each command reads its settings, calls one function of a package, and prints."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
+    from engine.config import Config
+    from engine.types import Results
+    from indexer.library import IndexReport
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
+encoder_option = click.option("--encoder", "model", metavar="SPEC", help="open_clip:NAME/WEIGHTS, or a folder.")
+FOLDER = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--home", type=FOLDER, help="The library's folder (REBUS_HOME; else the platform's data folder).")
+@click.option("--config", "file", type=FOLDER, help="A config.toml (REBUS_CONFIG; else the one in the home).")
+@click.version_option(package_name="rebus")
+@click.pass_context
+def cli(context: click.Context, home: Path | None, file: Path | None) -> None:
+    """Find pictures with words, and words with pictures, in your own folders."""
+    context.obj = {"home": home, "file": file}
+
+
+def settings(context: click.Context, **flags: Any) -> "Config":
+    """The configuration, with this command's flags as section__key=value."""
+    from engine.config import load_config
+
+    overrides = {name.replace("__", "."): value for name, value in flags.items()}
+    return load_config(context.obj["home"], context.obj["file"], overrides)
+
+
+@cli.command()
+@click.argument("folders", nargs=-1, required=True, type=FOLDER, metavar="FOLDER...")
+@encoder_option
+@as_json
+@click.pass_context
+def index(context: click.Context, folders: tuple[Path, ...], model: str | None, json_: bool) -> None:
+    """Index media folders; again to take in what changed."""
+    from indexer.library import index_folders
+    from indexer.progress import Progress
+
+    config = settings(context, encoder__model=model)
+    with Progress() as progress:
+        report = index_folders(config, folders, progress.tell)
+    _print_index(report, json_)
+
+
+@cli.command()
+@click.option("--encoder", "encoder", is_flag=True, required=True, help="Fit an encoder from pixels.")
+@click.option("--epochs", type=int, help="At most this many passes over the pictures.")
+@click.option("--minutes", type=float, help="At most this long.")
+@click.option("--seed", type=int, help="The same seed gives the same weights on one device.")
+@as_json
+@click.pass_context
+def train(
+    context: click.Context,
+    encoder: bool,
+    epochs: int | None,
+    minutes: float | None,
+    seed: int | None,
+    json_: bool,
+) -> None:
+    """Learn from the library's own captions, embed everything anew, and publish."""
+    from indexer.library import train_and_publish
+    from indexer.progress import Progress
+
+    config = settings(context, train__epochs=epochs, train__max_minutes=minutes, train__seed=seed)
+    with Progress() as progress:
+        training, report = train_and_publish(config, progress.tell, progress.hear)
+    if json_:
+        _print_json({"training": dataclasses.asdict(training), **_index_facts(report)})
+        return
+    best = training.best
+    click.echo(
+        f"Trained {len(training.curve)} epochs in {training.seconds / 60:.1f} minutes. Held-out recall at 10: "
+        f"text to image {best['t2i_r10']:.3f}, image to text {best['i2t_r10']:.3f}."
+    )
+    _print_index(report, json_)
+
+
+@cli.command(name="eval")
+@as_json
+@click.pass_context
+def evaluate_(context: click.Context, json_: bool) -> None:
+    """Measure the published version on pictures held out from training."""
+    from indexer.evaluate import evaluate
+    from indexer.progress import Progress
+
+    with Progress() as progress:
+        figures = evaluate(settings(context), progress.tell)
+    if json_:
+        _print_json(figures)
+    else:
+        _print_evaluation(figures)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("terms", nargs=-1, required=True, metavar="QUERY...")
+@click.option("--for", "wanted", type=click.Choice(["image", "text"]), default="image", help="What to find.")
+@click.option("-t", "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many.")
+@click.option("--path", metavar="GLOB", help="Only below these paths, such as 'holiday/**'.")
+@click.option("--exact", is_flag=True, help="Compare with every vector, not only with what hash recall finds.")
+@click.option("-f", "--filepath-only", is_flag=True, help="Print paths alone, one a line.")
+@as_json
+@click.pass_context
+def search(
+    context: click.Context,
+    terms: tuple[str, ...],
+    wanted: str,
+    top: int,
+    path: str | None,
+    exact: bool,
+    filepath_only: bool,
+    json_: bool,
+) -> None:
+    """Search with words, pictures, or both: rebus search "2:golden retriever" + ./pool.jpg - fruit"""
+    from engine.catalog import Catalog
+    from engine.search import Searcher
+    from engine.types import Modality, Query
+
+    config = settings(context)
+    query = Query(parse_terms(terms, config), Modality(wanted), path, top, exact=exact)
+    results = Searcher(config, Catalog(config)).search(query)
+    if json_:
+        _print_json(result_facts(results))
+        return
+    for hit in results.hits:
+        file = str(Path(hit.root) / hit.path)
+        words = "" if filepath_only or not hit.caption else f"  {hit.caption}"
+        click.echo(file if filepath_only else f"{hit.score:6.3f}  {file}{words}")
+
+
+@cli.command()
+@click.option("--host", help="The address to bind to.")
+@click.option("--port", type=int, help="The port; 0 takes a free one.")
+@click.pass_context
+def serve(context: click.Context, host: str | None, port: int | None) -> None:
+    """Serve the search page and the JSON endpoint."""
+    from webui.server import serve as run
+
+    run(
+        settings(context, serve__host=host, serve__port=port),
+        announce=lambda url: click.echo(f"Serving {url}"),
+    )
+
+
+@cli.command()
+@click.option("--failures", "list_failures", is_flag=True, help="List the files that could not be used, and why.")
+@as_json
+@click.pass_context
+def status(context: click.Context, list_failures: bool, json_: bool) -> None:
+    """Say what the library holds."""
+    from engine.catalog import Catalog
+    from engine.status import failures, summarize
+
+    catalog = Catalog(settings(context))
+    if list_failures:
+        rows = failures(catalog, limit=1_000_000)
+        if json_:
+            _print_json({"failures": rows})
+        for row in [] if json_ else rows:
+            click.echo(f"{Path(row['root']) / row['path']}: {row['reason']} ({row['stage']}; {row['hint']})")
+        return
+    facts = summarize(catalog)
+    if json_:
+        _print_json(facts)
+        return
+    items = ", ".join(f"{count:,} {modality}" for modality, count in sorted(facts["items"].items())) or "none"
+    version = facts["version"]
+    click.echo(f"Library   {facts['home']}  ({facts['disk_bytes'] / 2**20:,.1f} MiB)")
+    click.echo(f"Folders   {', '.join(facts['roots']) or 'none'}")
+    click.echo(f"Items     {items}; {facts['pending']:,} waiting for an embedding")
+    click.echo(f"Failures  {facts['failures']:,}" + ("  (rebus status --failures)" if facts["failures"] else ""))
+    click.echo(f"Version   {version['id']}, encoder {version['spec']}" if version else "Version   none published yet")
+
+
+@cli.command()
+@click.pass_context
+def migrate(context: click.Context) -> None:
+    """Bring the catalog's schema up to date (SQLite does so by itself)."""
+    from engine.catalog import catalog_url
+    from engine.catalog import migrate as run
+
+    url = catalog_url(settings(context))
+    run(url)
+    click.echo("The catalog's schema is up to date.")
+
+
+@cli.command()
+@click.argument("media", required=False, type=FOLDER)
+@click.option("--no-serve", is_flag=True, help="End after indexing.")
+@click.option("--port", type=int, help="The port of the page; 0 takes a free one.")
+@click.pass_context
+def demo(context: click.Context, media: Path | None, no_serve: bool, port: int | None) -> None:
+    """Draw a sample library (or take MEDIA), train an encoder, index, and serve the page."""
+    from indexer.demo import demo_home, prepare_demo
+    from indexer.progress import Progress
+
+    context.obj["home"] = demo_home(context.obj["home"])
+    config = settings(context, serve__port=port)
+    with Progress() as progress:
+        _print_index(prepare_demo(config, media, progress.tell, progress.hear), json_=False)
+    if not no_serve:
+        context.invoke(serve, port=port)
+
+
+def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:
+    """Terms of a command line: `WORDS`, `picture.jpg`, `2:WORDS`, joined by `+` and `-`."""
+    from engine.media import SUFFIXES, decode_file
+    from engine.types import Term
+
+    terms, sign = [], 1.0
+    for word in words:
+        if word in ("+", "-"):
+            sign = 1.0 if word == "+" else -1.0
+            continue
+        weight, value = _weighted(word)
+        if Path(value).suffix.lower() in SUFFIXES and Path(value).is_file():
+            picture = decode_file(Path(value).resolve(), config.media, config.media.thumbnail_pixels).image
+            terms.append(Term(image=picture, weight=sign * weight))
+        else:
+            terms.append(Term(text=value, weight=sign * weight))
+        sign = 1.0
+    return tuple(terms)
+
+
+def _weighted(word: str) -> tuple[float, str]:
+    number, colon, value = word.partition(":")
+    try:
+        return (float(number), value) if colon and value else (1.0, word)
+    except ValueError:
+        return 1.0, word
+
+
+def result_facts(results: "Results") -> dict[str, Any]:
+    """Search results as JSON values. path is absolute: the reader is on this machine."""
+    hits = [
+        {
+            "id": hit.id,
+            "score": hit.score,
+            "modality": hit.modality,
+            "path": str(Path(hit.root) / hit.path),
+            "caption": hit.caption,
+        }
+        for hit in results.hits
+    ]
+    return {"hits": hits, "took_ms": results.took_ms, "index_version": results.index_version}
+
+
+def _index_facts(report: "IndexReport") -> dict[str, Any]:
+    version = report.version
+    return {
+        "scans": [dataclasses.asdict(scan) for scan in report.scans],
+        "embedded": report.embedded,
+        "failures": report.failures,
+        "encoder": report.encoder,
+        "index_version": version.id if version else None,
+        "items": version.counts if version else {},
+    }
+
+
+def _print_index(report: "IndexReport", json_: bool) -> None:
+    if json_:
+        _print_json(_index_facts(report))
+        return
+    for scan in report.scans:
+        click.echo(
+            f"{scan.found:,} pictures found: {scan.added:,} new, {scan.changed:,} changed, "
+            f"{scan.renamed:,} renamed or back, {scan.removed:,} removed."
+        )
+        for note in scan.notes:
+            click.echo(f"Note: {note}")
+    if report.failures:
+        click.echo(f"{report.failures:,} files failed: see `rebus status --failures`.")
+    if report.version:
+        held = ", ".join(f"{count:,} {modality}" for modality, count in sorted(report.version.counts.items()))
+        click.echo(f"Version {report.version.id} is published with {held} items.")
+    elif report.encoder is None:
+        click.echo(
+            "No encoder is chosen yet, so nothing can be searched. Train one on these captions with "
+            "`rebus train --encoder`, or choose one with `rebus index --encoder open_clip:ViT-B-32/laion2b_s34b_b79k`."
+        )
+    else:
+        click.echo("Nothing to publish: no picture could be embedded.")
+
+
+def _print_evaluation(figures: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{figures['images']:,} held-out pictures, {figures['captions']:,} captions")
+    for column in ("", "R@1", "R@5", "R@10", "median rank"):
+        table.add_column(column, justify="left" if not column else "right")
+    for way, name in (("t2i", "text to image"), ("i2t", "image to text")):
+        for kind in ("exact", "cascade"):
+            row = figures[kind]
+            rank = row.get(f"{way}_median_rank")
+            cells = [f"{row[f'{way}_r{k}']:.3f}" for k in (1, 5, 10)]
+            table.add_row(f"{name}, {kind}", *cells, f"{rank:.0f}" if rank else "")
+    console = Console()
+    console.print(table)
+    agreement, size, total = (
+        figures["agreement_at_10"],
+        figures["bytes_per_item"],
+        figures["latency_ms"]["total"],
+    )
+    console.print(f"The cascade finds {agreement['text_to_image']:.1%} of the exact first ten pictures for words, "
+                  f"{agreement['image_to_text']:.1%} of captions for pictures.")  # fmt: skip
+    console.print(f"{size['index']:.0f} bytes an item in the index, {size['embedding']:.0f} in the embedding store.")
+    console.print(f"A query takes {total['p50']:.1f} ms at the median, {total['p95']:.1f} ms at p95.")
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an expected error becomes one line and its exit code."""
+    run: Callable[..., Any] = cli.main
+    try:
+        run(args=arguments, prog_name="rebus", standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail("interrupted; everything finished is kept, and the same command goes on", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename or ''}", 1)
+    except Exception as error:
+        from engine.errors import RebusError
+
+        if not isinstance(error, RebusError):
+            raise
+        _fail(str(error), error.exit_code)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"rebus: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Shared fixtures: real pictures, a tiny real open_clip model, and a small library that is indexed and published."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+
+from engine.config import Config, load_config
+from tests.models import write_tiny_model
+
+COLORS = {"red": (200, 40, 40), "blue": (40, 70, 200), "green": (40, 150, 60), "yellow": (230, 200, 50)}
+SHAPES = ("boat", "tree")
+
+
+def silent(*_: Any) -> None:
+    """Hears progress and says nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine that runs the tests reaches them."""
+    for name in [name for name in os.environ if name.startswith("REBUS_")]:
+        monkeypatch.delenv(name)
+
+
+def draw(path: Path, color: str, shape: str, offset: int, size: tuple[int, int] = (96, 72)) -> None:
+    """A simple picture: a boat or a tree of one colour."""
+    image = Image.new("RGB", size, (235, 235, 225))
+    pen = ImageDraw.Draw(image)
+    left = 8 + offset % 40
+    if shape == "boat":
+        pen.polygon([(left, 44), (left + 40, 44), (left + 32, 60), (left + 8, 60)], fill=COLORS[color])
+        pen.polygon([(left + 20, 12), (left + 20, 40), (left + 36, 40)], fill=(250, 250, 250), outline=(90, 90, 90))
+    else:
+        pen.rectangle([left + 14, 40, left + 20, 68], fill=(110, 80, 50))
+        pen.ellipse([left, 8, left + 34, 46], fill=COLORS[color])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, quality=92)
+
+
+def draw_folder(folder: Path, count: int = 40) -> Path:
+    """`count` pictures in boats/ and trees/ with a captions.jsonl; every fifth is held out."""
+    lines = []
+    for number in range(count):
+        color, shape = list(COLORS)[number % 4], SHAPES[number // 4 % 2]
+        path = folder / f"{shape}s" / f"{color}-{number:03d}.jpg"
+        draw(path, color, shape, number * 7)
+        captions = [f"a {color} {shape}", f"the {shape} is {color}, number {number}"]
+        split = "val" if number % 5 == 0 else "train"
+        lines.append(json.dumps({"image": path.relative_to(folder).as_posix(), "split": split, "en": captions}))
+    (folder / "captions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def config_at(home: Path, **sections: dict[str, Any]) -> Config:
+    """Default settings of a library at `home`, with some sections' fields changed."""
+    config = load_config(home, environ={})
+    changes = {name: dataclasses.replace(getattr(config, name), **values) for name, values in sections.items()}
+    return dataclasses.replace(config, **changes)
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny open_clip model with random weights of a fixed seed, as a folder that is an encoder's spec."""
+    return write_tiny_model(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path) -> Config:
+    """A library of 40 pictures and 80 captions, embedded and published. Read it; do not write to it."""
+    from indexer.library import index_folders
+
+    place = tmp_path_factory.mktemp("library")
+    config = config_at(place / "home", encoder={"model": str(encoder_folder)})
+    index_folders(config, [draw_folder(place / "media")], silent)
+    return config

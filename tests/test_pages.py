@@ -1,0 +1,329 @@
+"""The pages as a browser without JavaScript gets them: real templates over a real library."""
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image
+
+from engine.catalog import Catalog, Failure, Job, Root
+from engine.config import Config
+from engine.search import Searcher
+from engine.types import Modality
+from tests.web_library import HOSTILE, copy_library, fetch, make_hostile
+from webui import create_app
+
+STATIC = Path(__file__).parent.parent / "webui" / "static"
+
+
+@pytest.fixture(scope="module")
+def catalog(library: Config) -> Catalog:
+    return Catalog(library)
+
+
+@pytest.fixture(scope="module")
+def client(library: Config, catalog: Catalog) -> FlaskClient:
+    return create_app(library, Searcher(library, catalog)).test_client()
+
+
+@pytest.fixture(scope="module")
+def boat(catalog: Catalog) -> int:
+    return catalog.ids_under("boats/**", Modality.IMAGE)[0]
+
+
+@pytest.fixture
+def changed(library: Config, tmp_path: Path) -> Iterator[Config]:
+    """A copy of the library to change."""
+    yield copy_library(library, tmp_path)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[FlaskClient]:
+    config = Config(home=tmp_path / "home")
+    catalog = Catalog(config, create=True)
+    yield create_app(config, Searcher(config, catalog)).test_client()
+    catalog.engine.dispose()
+
+
+def _items(html: str) -> list[int]:
+    """The pictures linked from the tiles, in order."""
+    return [int(item) for item in re.findall(r'<a href="/items/\d+" data-item="(\d+)"', html)]
+
+
+def test_the_start_shows_the_newest_pictures(client: FlaskClient, catalog: Catalog) -> None:
+    response = client.get("/")
+    newest = sorted(catalog.ids_under("**", Modality.IMAGE), reverse=True)
+    assert _items(response.text) == newest[:24]
+    assert "40 pictures, 80 captions" in response.text
+    assert _items(client.get("/?offset=24").text) == newest[24:]
+    assert _items(client.get("/?path=trees/**").text) == [
+        item for item in newest if catalog.item(item).item.path.startswith("trees/")
+    ]
+
+
+def test_words_find_pictures_and_the_next_page_follows(client: FlaskClient) -> None:
+    response = client.get("/", query_string={"q": "a red boat"})
+    first = _items(response.text)
+    hits = client.get("/api/v1/search?q=a+red+boat").get_json()["hits"]
+    assert first == [hit["id"] for hit in hits]
+    assert 'value="a red boat"' in response.text
+    more = re.search(r'id="more" rel="next" href="([^"]+)"', response.text)
+    assert more is not None
+    following = _items(client.get(more[1].replace("&amp;", "&")).text)
+    assert len(following) == 16 and not set(first) & set(following)
+
+
+def test_words_find_words(client: FlaskClient) -> None:
+    html = client.get("/?q=a+red+boat&for=text").text
+    assert html.count('<ol class="lines') == 1 and html.count('class="small"') == 24
+    assert client.get("/?q=a+red+boat+type:text").text.count('class="small"') == 24
+
+
+def test_the_box_understands_filters(client: FlaskClient, catalog: Catalog, boat: int) -> None:
+    for address in ({"q": "red path:trees/**"}, {"q": "red", "path": "trees/**"}):
+        found = _items(client.get("/", query_string=address).text)
+        assert len(found) == 20
+        assert all(catalog.item(item).item.path.startswith("trees/") for item in found)
+    assert boat in _items(client.get(f"/?q=like:{boat}").text)[:5]
+    assert boat not in _items(client.get(f"/?like={boat}").text)
+    assert _items(client.get("/?q=red").text) != _items(client.get("/?q=red+-boat+-tree").text)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["q=path:", "q=like:abc", "like=abc", "like=-1", "q=type:sound", "for=smell", "offset=x", "offset=-1",
+     "q=a&offset=999999", "q=path:a&path=b", "q=" + "x" * 2001, "like=" + "9" * 30],
+)  # fmt: skip
+def test_what_cannot_be_asked_gets_a_message(client: FlaskClient, query: str) -> None:
+    response = client.get(f"/?{query}")
+    assert response.status_code == 400
+    assert 'role="alert"' in response.text and 'id="q"' in response.text
+
+
+def test_an_unknown_item_to_compare_with(client: FlaskClient) -> None:
+    response = client.get("/?like=999999")
+    assert response.status_code == 404
+    assert "999999" in response.text and 'id="q"' in response.text
+
+
+def test_an_uploaded_picture_shows_its_words_and_pictures_like_it(
+    client: FlaskClient, catalog: Catalog, boat: int
+) -> None:
+    data = catalog.item(boat).file.read_bytes()
+    response = client.post("/", data={"picture": (io.BytesIO(data), "boat.jpg")})
+    assert response.status_code == 200
+    html = response.text
+    assert 'src="data:image/jpeg;base64,' in html
+    assert html.index("Its words") < html.index("Similar pictures")
+    assert html.count('class="small"') == 8
+    assert boat in _items(html[html.index("Similar pictures") :])[:5]
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture"])
+def test_an_upload_that_is_no_picture(client: FlaskClient, data: bytes) -> None:
+    response = client.post("/", data={"picture": (io.BytesIO(data), "a.png")})
+    assert response.status_code == 400 and 'role="alert"' in response.text
+    assert client.post("/").status_code == 400
+
+
+def test_an_item_page(client: FlaskClient, catalog: Catalog, boat: int) -> None:
+    view, captions = catalog.item(boat), catalog.captions_of(boat)
+    html = client.get(f"/items/{boat}").text
+    for caption in captions:
+        assert caption.text in html
+    assert Path(view.item.path).name in html and "96 × 72" in html
+    assert f'src="/media/{boat}"' in html and f"/?like={boat}&amp;for=text" in html
+    assert len(_items(html)) == 12 and boat not in _items(html)
+    assert client.get(f"/items/{captions[0].id}").text == html
+
+
+def test_a_caption_link_searches_for_exactly_its_words(changed: Config) -> None:
+    catalog = Catalog(changed)
+    [item, *_] = catalog.ids_under("**", Modality.IMAGE)
+    with catalog.session() as session:
+        [caption, *_] = catalog.captions_of(item)
+        session.merge(caption).text = 'a -5 degree "day" path:x'
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    links = re.findall(r'href="(/\?q=[^"]+)" lang=', client.get(f"/items/{item}").text)
+    assert parse_qs(urlsplit(unescape(links[0])).query)["q"] == ["\"a -5 degree 'day' path:x\""]
+    assert client.get(unescape(links[0])).status_code == 200
+    catalog.engine.dispose()
+
+
+def test_hostile_captions_and_names_are_escaped(changed: Config) -> None:
+    item = make_hostile(changed)
+    client = create_app(changed).test_client()
+    for address in (
+        "/",
+        "/?q=a",
+        "/?q=a&for=text",
+        f"/items/{item}",
+        "/?path=<img+src=x>",
+        "/?q=<img+src=x>",
+        "/<img>",
+    ):
+        html = client.get(address).text
+        assert "<img src=x" not in html and "<img>" not in html, address
+    assert "&lt;img" in client.get(f"/items/{item}").text
+    response = fetch(client, f"/media/{item}")
+    assert response.status_code == 200 and "\n" not in response.headers["Content-Disposition"]
+    client.application.extensions["rebus"].catalog.engine.dispose()
+    assert HOSTILE not in html
+
+
+def test_originals(client: FlaskClient, catalog: Catalog, boat: int) -> None:
+    response = fetch(client, f"/media/{boat}")
+    assert response.status_code == 200 and response.mimetype == "image/jpeg"
+    assert response.data == catalog.item(boat).file.read_bytes()
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Content-Disposition"].startswith("inline")
+    again = fetch(client, f"/media/{boat}", If_None_Match=response.headers["ETag"])
+    assert again.status_code == 304 and not again.data
+    part = fetch(client, f"/media/{boat}", Range="bytes=0-9")
+    assert part.status_code == 206 and part.data == response.data[:10]
+    [caption, *_] = catalog.captions_of(boat)
+    assert fetch(client, f"/media/{caption.id}").data == response.data
+
+
+def test_thumbnails(client: FlaskClient, catalog: Catalog, boat: int) -> None:
+    response = client.get(f"/thumbs/{boat}")
+    assert response.status_code == 200 and response.mimetype == "image/jpeg"
+    assert max(Image.open(io.BytesIO(response.data)).size) <= 384
+    assert "max-age" in response.headers["Cache-Control"]
+    assert response.headers["ETag"] == f'"{catalog.item(boat).item.content_hash}"'
+    assert client.get(f"/thumbs/{boat}", headers={"If-None-Match": response.headers["ETag"]}).status_code == 304
+    [caption, *_] = catalog.captions_of(boat)
+    assert client.get(f"/thumbs/{caption.id}").data == response.data
+
+
+def test_nothing_outside_a_root_is_served(changed: Config, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.jpg"
+    Image.new("RGB", (9, 9)).save(secret)
+    catalog = Catalog(changed)
+    first, second, third, *_ = catalog.ids_under("**", Modality.IMAGE)
+    outside = (tmp_path / "media1").resolve()
+    link = outside / "boats" / "link.jpg"
+    link.symlink_to(secret)
+    with catalog.session() as session:
+        for item, path in ((first, "../secret.jpg"), (second, str(secret)), (third, "boats/link.jpg")):
+            statement = "UPDATE items SET path = ?, content_hash = ? WHERE id = ?"
+            session.connection().exec_driver_sql(statement, (path, f"{item:032x}", item))
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    for item in (first, second, third):
+        assert fetch(client, f"/media/{item}").status_code == 404
+        assert fetch(client, f"/thumbs/{item}").status_code == 404
+    for address in ("/media/..%2f..%2fetc%2fpasswd", "/static/../services.py", "/media/0", f"/media/{2**80}"):
+        assert fetch(client, address).status_code == 404
+    catalog.engine.dispose()
+
+
+def test_only_kinds_of_pictures_are_named_to_a_browser(changed: Config) -> None:
+    catalog = Catalog(changed)
+    item = catalog.ids_under("**", Modality.IMAGE)[0]
+    file = catalog.item(item).file
+    file.rename(file.with_suffix(".html"))
+    with catalog.session() as session:
+        session.connection().exec_driver_sql("UPDATE items SET path = replace(path, '.jpg', '.html')")
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    assert fetch(client, f"/media/{item}").status_code == 404
+    catalog.engine.dispose()
+
+
+def test_the_library_page(changed: Config) -> None:
+    catalog = Catalog(changed)
+    with catalog.session() as session:
+        root = session.query(Root).one()
+        for number in range(60):
+            name = f"boats/bad-{number:02d}.jpg"
+            reason = f"cannot read {root.path}/x"
+            session.add(Failure(root_id=root.id, path=name, stage="decode", reason=reason, hint="copy it again"))
+        session.add(Job(kind="index", state="failed", pid=1, message=f"under {root.path} and {changed.home}"))
+        place = root.path
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    first, second = client.get("/status").text, client.get("/status?offset=50").text
+    assert "boats/bad-00.jpg" in first and "copy it again" in first and "boats/bad-55.jpg" not in first
+    assert "boats/bad-55.jpg" in second and "boats/bad-00.jpg" not in second
+    assert place not in first + second and str(changed.home) not in first + second
+    assert client.get("/status?offset=-1").status_code == 400
+    catalog.engine.dispose()
+
+
+def test_before_anything_is_indexed(empty: FlaskClient) -> None:
+    for address in ("/", "/?q=boat"):
+        response = empty.get(address)
+        assert response.status_code == 503
+        assert "rebus index" in response.text and "rebus train --encoder" in response.text
+    assert empty.post("/", data={"picture": (io.BytesIO(b"x"), "a.png")}).status_code == 503
+    assert empty.get("/status").status_code == 200
+
+
+def test_errors_are_pages_for_people_and_problems_for_programs(client: FlaskClient) -> None:
+    page = client.get("/nothing", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert page.status_code == 404 and page.mimetype == "text/html" and "<h1>" in page.text
+    program = client.get("/items/99999", headers={"Accept": "application/json"})
+    assert program.status_code == 404 and program.mimetype == "application/problem+json"
+    assert client.put("/").status_code == 405
+
+
+def test_an_unexpected_failure_shows_neither_trace_nor_path(changed: Config, caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app(changed)
+    catalog = app.extensions["rebus"].catalog
+    with catalog.session() as session:
+        session.connection().exec_driver_sql("DROP TABLE captions")
+    client = app.test_client()
+    page, problem = client.get("/"), client.get("/api/v1/items/1")
+    for response in (page, problem):
+        assert response.status_code == 500
+        assert "sqlite" not in response.text.lower() and "Traceback" not in response.text
+    assert problem.mimetype == "application/problem+json"
+    assert "no such table" in caplog.text
+    catalog.engine.dispose()
+
+
+@pytest.mark.parametrize("address", ["/", "/?q=boat", "/status", "/nothing", "/api/v1/search?q=a", "/api/v1/nothing",
+                                     "/static/rebus.css", "/healthz"])  # fmt: skip
+def test_every_answer_carries_the_security_headers(client: FlaskClient, address: str) -> None:
+    headers = fetch(client, address).headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    assert headers["X-Content-Type-Options"] == "nosniff" and headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("address", ["/", "/?q=boat", "/?q=boat&for=text", "/status", "/nothing"])
+def test_nothing_is_inline(client: FlaskClient, address: str) -> None:
+    html = client.get(address).text
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", html)
+    assert re.findall(r"<script[^>]*>", html) == ['<script type="module" src="/static/rebus.js">']
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:8765", 200), ("127.0.0.1", 200), ("[::1]:80", 200), ("evil.example", 400),
+     ("localhost.evil.example", 400), ("192.168.1.5:8765", 400), ("[", 400), ("", 400)],
+)  # fmt: skip
+def test_only_our_own_names_are_answered(client: FlaskClient, host: str, status: int) -> None:
+    assert client.get("/healthz", headers={"Host": host}).status_code == status
+
+
+def test_beyond_loopback_only_the_name_it_was_told(library: Config, catalog: Catalog) -> None:
+    told = replace(library, serve=replace(library.serve, host="photos.example"))
+    client = create_app(told, Searcher(library, catalog)).test_client()
+    assert client.get("/healthz", headers={"Host": "photos.example:8765"}).status_code == 200
+    assert client.get("/healthz", headers={"Host": "localhost"}).status_code == 400
+
+
+def test_the_page_is_small_and_shapes_are_known_to_all_three() -> None:
+    assert sum(file.stat().st_size for file in STATIC.iterdir()) < 60_000
+    from webui.pages import _SHAPES
+
+    listed = ", ".join(map(str, _SHAPES))
+    assert f"[{listed}]" in (STATIC / "results.js").read_text()
+    styles = (STATIC / "rebus.css").read_text()
+    assert all(shape == 100 or f".r{shape} " in styles for shape in _SHAPES)
