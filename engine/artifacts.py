@@ -53,7 +53,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files, version = manifest["files"], manifest["format"]
+        files, version = dict(manifest["files"]), manifest["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{folder} holds no readable {MANIFEST} ({error}): build it again") from None
     if version != FORMAT:
@@ -65,10 +65,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def remove_leftovers(parent: Path) -> int:
-    """Delete temporary folders that a killed process left in `parent`; return how many."""
+    """Delete temporary folders and files that a killed process left in `parent`; return how many."""
     leftovers = list(parent.glob(f"{_TEMPORARY}*")) if parent.is_dir() else []
     for path in leftovers:
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(leftovers)
 
 

@@ -181,19 +181,16 @@ class Catalog:
             raise CatalogError(f"no library at {config.home}: make one with `rebus index FOLDER`")
         if create:
             _make_home(config.home)
-        try:
+        with _explained(self.url):
             self.engine = sa.create_engine(self.url)
             if self.engine.dialect.name == "sqlite":
                 sa.event.listen(self.engine, "connect", _tune_sqlite)
-            self._ensure_schema()
-        except (sa.exc.SQLAlchemyError, ImportError) as error:
-            cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise CatalogError(f"the catalog {self.engine_name()} cannot be opened: {cause}") from error
+            try:
+                self._ensure_schema()
+            except BaseException:
+                self.engine.dispose()
+                raise
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-
-    def engine_name(self) -> str:
-        """The database's address, without its password."""
-        return sa.make_url(self.url).render_as_string(hide_password=True)
 
     def _ensure_schema(self) -> None:
         with self.engine.connect() as connection:
@@ -201,9 +198,14 @@ class Catalog:
             revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version")) if known else None
         if revision == HEAD:
             return
+        if (revision or "") > HEAD:
+            raise CatalogError(
+                f"the catalog {_shown_url(self.url)} has schema {revision}, newer than this release's {HEAD}: "
+                "upgrade Rebus"
+            )
         if self.engine.dialect.name != "sqlite":
             raise CatalogError(
-                f"the catalog {self.engine_name()} has schema {revision}, this release needs {HEAD}: "
+                f"the catalog {_shown_url(self.url)} has schema {revision}, this release needs {HEAD}: "
                 "run `rebus migrate`"
             )
         with FileLock(self.home / "migrate.lock"):  # two processes may open a new library at once
@@ -231,7 +233,7 @@ class Catalog:
         )
         found: dict[int, ItemView] = {}
         with self.session() as session:
-            for chunk in chunks(ids, _CHUNK):
+            for chunk in chunks([i for i in ids if 0 < i < 2**63], _CHUNK):  # a larger one is no integer of a database
                 for item, root, caption in session.execute(statement.where(_shown.id.in_(chunk))):
                     found[item.id] = ItemView(item, root, caption.text if caption else None)
         return [found[int(i)] for i in ids if int(i) in found]
@@ -299,16 +301,39 @@ def catalog_url(config: Config) -> str:
 
 
 def migrate(url: str) -> None:
-    """Bring the database at `url` to this release's schema. Importing Alembic is slow, so it waits until needed."""
+    """Bring the database at `url` to this release's schema. Raises CatalogError. Alembic is slow to import: only here."""
     from alembic import command
     from alembic.config import Config as AlembicConfig
+    from alembic.util import CommandError
 
     import migrations
 
     settings = AlembicConfig()
     settings.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
-    settings.attributes["url"] = url
-    command.upgrade(settings, "head")
+    settings.attributes.update(url=url, metadata=Base.metadata)
+    try:
+        with _explained(url):
+            command.upgrade(settings, "head")
+    except CommandError as error:
+        raise CatalogError(f"the catalog {_shown_url(url)} is of another release: {error}. Upgrade Rebus") from error
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """What a database, its driver or its address refuses, as CatalogError."""
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise CatalogError(f"the catalog {_shown_url(url)} cannot be opened: {cause}") from error
+
+
+def _shown_url(url: str) -> str:
+    """A database's address, without its password."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except (sa.exc.ArgumentError, ValueError):  # it may hold a password where none is looked for
+        return "that catalog.url names"
 
 
 def _make_home(home: Path) -> None:
@@ -320,7 +345,14 @@ def _make_home(home: Path) -> None:
 
 def _tune_sqlite(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", "busy_timeout=15000"):
+    pragmas = (
+        "journal_mode=WAL",
+        "foreign_keys=ON",
+        "synchronous=FULL",
+        "busy_timeout=15000",
+        "case_sensitive_like=ON",
+    )
+    for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -45,7 +45,7 @@ class MediaSettings:
 
 @dataclass(frozen=True, config=_RULES)
 class CaptionSettings:
-    languages: tuple[str, ...] = ("en",)
+    languages: Annotated[tuple[str, ...], Field(min_length=1)] = ("en",)
     max_per_item: Positive = 64
     max_characters: Positive = 2000
     max_bytes: Positive = 512 * 2**20

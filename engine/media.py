@@ -43,10 +43,11 @@ def read_file(path: Path, max_bytes: int) -> bytes:
         descriptor = os.open(path, flags)
     except OSError as error:
         raise MediaError("read", _os_reason(error), "check that the file exists and may be read") from None
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):  # open() below would refuse a folder with an error of its own
+        os.close(descriptor)
+        raise MediaError("read", "not a regular file", "move it out of the media folder")
     with open(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise MediaError("read", "not a regular file", "move it out of the media folder")
         if facts.st_size == 0:
             raise MediaError("read", "the file is empty", "copy it again from its source")
         if facts.st_size > max_bytes:
@@ -105,7 +106,8 @@ def _decode(data: bytes, max_pixels: int, at_least: int) -> tuple[Image.Image, t
             megapixels = f"{width * height / 1e6:,.0f} megapixels"
             reason = f"{width} x {height} is {megapixels}, over the limit of {max_pixels / 1e6:,.0f}"
             raise MediaError("decode", reason, "raise media.max_pixels, or reduce the picture")
-        sideways = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        # Pillow counts a TIFF's pixels upright as soon as it opens it, those of other formats as they lie.
+        sideways = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         image.draft("RGB", (at_least, at_least))
         pixels = _rgb(ImageOps.exif_transpose(image))
         return pixels, (height, width) if sideways else (width, height)
@@ -124,7 +126,7 @@ def _decode(data: bytes, max_pixels: int, at_least: int) -> tuple[Image.Image, t
 def _rgb(image: Image.Image) -> Image.Image:
     """RGB on white where the picture was transparent; 16-bit greys scaled to 8."""
     if image.mode.startswith("I;16"):
-        return image.point(lambda value: value / 256).convert("L").convert("RGB")
+        return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
@@ -144,7 +146,7 @@ def file_inside(root: Path, path: Path) -> Path:
     """`path`, when it is a regular file that lies inside `root` without passing a link. Raises NotFound."""
     try:
         inside = path.resolve(strict=True) == root.resolve(strict=True) / path.relative_to(root)
-    except (OSError, ValueError):
+    except (OSError, RuntimeError, ValueError):  # Python before 3.13 raises RuntimeError for links in a circle
         inside = False
     if not inside or not path.is_file():
         raise NotFound("the original is no longer where it was indexed: run `rebus index` again")

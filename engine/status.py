@@ -1,5 +1,6 @@
 """What a library holds, in numbers: for the command line and the status page. Imports nothing heavy."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def summarize(catalog: Catalog) -> dict[str, Any]:
             "failures": session.scalar(sa.select(sa.func.count()).select_from(Failure)) or 0,
             "version": _version(version, encoder) if version and encoder else None,
             "jobs": [_job(job) for job in session.scalars(sa.select(Job).order_by(Job.id.desc()).limit(10))],
-            "disk_bytes": sum(path.stat().st_size for path in catalog.home.rglob("*") if path.is_file()),
+            "disk_bytes": _disk_bytes(catalog.home),
         }
 
 
@@ -38,6 +39,19 @@ def failures(catalog: Catalog, limit: int = 1000, offset: int = 0) -> list[dict[
             {"root": root, "path": row.path, "stage": row.stage, "reason": row.reason, "hint": row.hint}
             for row, root in session.execute(query)
         ]
+
+
+def _disk_bytes(folder: Path) -> int:
+    """Bytes of all files below; what vanishes meanwhile counts nothing."""
+    total = 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                below = entry.is_dir(follow_symlinks=False)
+                total += _disk_bytes(Path(entry.path)) if below else entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        pass
+    return total
 
 
 def _embedded(session: Any, encoder_id: int) -> int:

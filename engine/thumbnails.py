@@ -35,5 +35,7 @@ def ensure_thumbnail(view: ItemView, config: Config) -> Path:
     if not path.exists():
         original = file_inside(Path(view.root), view.file)
         picture = decode_file(original, config.media, config.media.thumbnail_pixels)
+        if picture.content_hash != view.item.content_hash:
+            raise NotFound("the file changed since it was indexed: run `rebus index` again")
         save_thumbnail(config.home, view.item.content_hash, picture.image, config.media.thumbnail_pixels)
     return path

@@ -46,4 +46,6 @@ class Progress:
     def hear(self, figures: dict[str, float], epoch: int, epochs: int) -> None:
         """Show an epoch's figures, on a line that stays."""
         recall = f"held-out R@10: text to image {figures['t2i_r10']:.3f}, image to text {figures['i2t_r10']:.3f}"
-        self._console.print(f"epoch {epoch} of {epochs}: loss {figures['loss']:.3f}, {recall}", highlight=False)
+        self._console.print(
+            f"epoch {epoch} of {epochs}: loss {figures['loss']:.3f}, {recall}", highlight=False, soft_wrap=True
+        )

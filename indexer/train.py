@@ -16,6 +16,8 @@ from engine.config import TrainSettings
 from engine.errors import ArtifactError
 from indexer.objectives import Batch, Objective
 
+_MARGIN = 1.2  # epochs to come may cost this much more than the last: their pictures are larger
+
 Batches = Callable[[int, int, torch.Generator], Iterator[Batch]]
 """(epoch, epochs planned, generator) to that epoch's batches."""
 
@@ -45,8 +47,9 @@ def fit(
 
     A checkpoint is written after each epoch; a run that finds one of the same `identity` (data, model and
     settings) goes on from it, to the same numbers as one that was not interrupted. `tell(figures, epoch,
-    epochs)` hears of each epoch. Training stops early after `patience` epochs without a better score, and
-    plans fewer epochs when `max_minutes` would not hold all of them.
+    epochs)` hears of each epoch. Training stops early after `patience` epochs without a better score. When
+    `max_minutes` would not hold all epochs, fewer are planned as it goes: only then do the numbers depend on the
+    machine's speed.
     """
     optimizer = torch.optim.AdamW(_groups(aligner, objective, settings.weight_decay), betas=(0.9, 0.98))
     report, epochs, best_weights = TrainingReport(epochs=settings.epochs), settings.epochs, _weights(aligner)
@@ -58,9 +61,7 @@ def fit(
         best_weights, report = saved["best_weights"], TrainingReport(**json.loads(saved["report"]))
         epochs = report.epochs
 
-    for epoch in range(len(report.curve), epochs):
-        if _stale(report) >= settings.patience or report.seconds >= settings.max_minutes * 60:
-            break
+    while (epoch := len(report.curve)) < epochs and _stale(report) < settings.patience:
         started = time.monotonic()
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
         aligner.train()
@@ -80,9 +81,10 @@ def fit(
         report.curve.append(figures)
         if not report.best or figures["r10"] > report.best["r10"]:
             report.best, best_weights = figures, _weights(aligner)
-        report.seconds += time.monotonic() - started
-        if epoch == 0:  # one epoch tells how many there is time for; later ones may cost more, and see larger pictures
-            epochs = report.epochs = max(1, min(epochs, int(0.8 * settings.max_minutes * 60 / report.seconds)))
+        seconds = time.monotonic() - started
+        report.seconds += seconds
+        left = (settings.max_minutes * 60 - report.seconds) / (_MARGIN * seconds)
+        epochs = report.epochs = min(epochs, epoch + 1 + max(0, int(left)))  # so that the schedule ends in time
         _save(checkpoint, identity, aligner, objective, optimizer, best_weights, report)
         tell(figures, epoch + 1, epochs)
 

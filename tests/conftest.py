@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from engine.config import Config, load_config
 from tests.models import write_tiny_model
+
+os.environ["OMP_NUM_THREADS"] = "1"  # for the programs that tests start: two workers share two cores
+torch.set_num_threads(1)
 
 COLORS = {"red": (200, 40, 40), "blue": (40, 70, 200), "green": (40, 150, 60), "yellow": (230, 200, 50)}
 SHAPES = ("boat", "tree")

@@ -48,14 +48,10 @@ def picture(searcher: Searcher) -> tuple[int, Path]:
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[FlaskClient]:
     """A library in which nothing has been indexed."""
-    config = replace(_defaults(), home=tmp_path / "home")
+    config = Config(home=tmp_path / "home")
     catalog = Catalog(config, create=True)
     yield create_app(config, Searcher(config, catalog)).test_client()
     catalog.engine.dispose()
-
-
-def _defaults() -> Config:
-    return Config(home=Path("unused"))
 
 
 def _check_problem(response: TestResponse, status: int) -> str:
@@ -161,7 +157,8 @@ def test_negative_weight_changes_the_order(client: FlaskClient) -> None:
         ({"terms": [{"text": "a", "weight": "x"}]}, "weight"), ({"terms": [{"text": "a", "weight": 1e9}]}, "weight"),
         ({"terms": [{"item": 2**70}]}, "item"), ({"terms": [{"item": 0}]}, "item"),
         ({"terms": [{"image": "&&&"}]}, "base64"), ({"terms": [{"image": "aGVsbG8="}]}, "picture"),
-        ({"terms": [{"text": "a"}] * 33}, "terms"), ({"text": "a" * 2001}, "text"),
+        ({"terms": [{"text": "a"}] * 33}, "terms"),
+        ({"terms": [{"image": "a"}] * 5}, "at most 4"), ({"text": "a" * 2001}, "text"),
         ({"terms": [{"text": "a"}, {"text": "a", "weight": -1}]}, "cancel"),
         ([], "object"), ("a", "object"), (7, "object"),
     ],
@@ -227,6 +224,10 @@ def test_uploads_that_cannot_be_used(client: FlaskClient, library: Config) -> No
 
 def test_a_very_long_strip_is_searched_without_huge_memory(client: FlaskClient) -> None:
     assert _upload(client, _png(1, 30_000)).status_code == 200
+
+
+def test_a_large_picture_is_searched(client: FlaskClient) -> None:
+    assert _upload(client, _png(2000, 1500)).status_code == 200
 
 
 def test_an_item_with_its_captions(client: FlaskClient, picture: tuple[int, Path]) -> None:

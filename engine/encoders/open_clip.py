@@ -20,6 +20,7 @@ from engine.types import F32, Modality
 PREFIX = "open_clip:"
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
+_LONGEST_SHAPE = 16  # to 1
 
 
 class OpenClipEncoder:
@@ -58,7 +59,7 @@ class OpenClipEncoder:
             return self._numpy(self.model.encode_text(self.tokenizer(list(texts)).to(self.device), normalize=True))
 
     def prepare_image(self, image: Image) -> F32:
-        return np.asarray(self.preprocess(image).numpy(), np.float32)
+        return np.asarray(self.preprocess(_within_shape(image)).numpy(), np.float32)
 
     def encode_prepared(self, inputs: Sequence[F32]) -> F32:
         batch = torch.from_numpy(np.stack(inputs)).to(self.device)
@@ -72,6 +73,16 @@ class OpenClipEncoder:
     def _numpy(embeddings: Tensor) -> F32:
         unit = nn.functional.normalize(embeddings.float(), dim=-1)
         return np.asarray(unit.cpu().numpy(), np.float32)
+
+
+def _within_shape(image: Image) -> Image:
+    """The middle of a very long or tall picture: scaling its short side up would need memory without bound."""
+    longest = _LONGEST_SHAPE * min(image.size)
+    if max(image.size) <= longest:
+        return image
+    width, height = image.size
+    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
+    return image.crop((left, top, min(width, left + longest), min(height, top + longest)))
 
 
 def _parse(spec: str) -> tuple[str, str | None, str]:

@@ -38,9 +38,7 @@ def cottage(pen: Pen, colour: RGB, *, lit: bool, snowy: bool = False) -> None:
     pen.rect(-48, -48, 96, 48, Gradient(lighter(colour, 0.14), darker(colour, 0.06), "across"))
     pen.polygon([(-48, 0), (-48, -48), (-27, -78), (-6, -48), (-6, 0)], darker(colour, 0.14))
     roof = SNOW if snowy else SLATE
-    pen.polygon(
-        [(-29, -84), (37, -84), (55, -45), (-3, -45)], Gradient(lighter(roof, 0.12), darker(roof, 0.2))
-    )
+    pen.polygon([(-29, -84), (37, -84), (55, -45), (-3, -45)], Gradient(lighter(roof, 0.12), darker(roof, 0.2)))
     pen.polygon([(-29, -84), (-24, -79), (-50, -43), (-56, -45)], darker(roof, 0.1))
     pen.line([(-28, -82), (-3, -45)], lighter(roof, 0.35), 3)
     door(pen, 10, 15, 30, darker(ROOF, 0.1))
@@ -50,9 +48,7 @@ def cottage(pen: Pen, colour: RGB, *, lit: bool, snowy: bool = False) -> None:
         pen.rect(20, -101, 15, 5, SNOW)
 
 
-def town_house(
-    pen: Pen, rng: random.Random, colour: RGB, tall: float, *, lit: bool, snowy: bool = False
-) -> None:
+def town_house(pen: Pen, rng: random.Random, colour: RGB, tall: float, *, lit: bool, snowy: bool = False) -> None:
     """A narrow house of a terrace, fifty units wide and TALL to the eaves."""
     wall = Gradient(lighter(colour, 0.14), darker(colour, 0.1), "across")
     roof = SNOW if snowy else rng.choice((ROOF, SLATE))
@@ -137,9 +133,7 @@ def barn(pen: Pen, colour: RGB, *, snowy: bool) -> None:
     front = [(-46, 0), (-46, -46), (-34, -72), (0, -92), (34, -72), (46, -46), (46, 0)]
     roof = SNOW if snowy else SLATE
     pen.polygon([(0, -98), (46, -98), (72, -50), (72, 0), (46, 0)], darker(colour, 0.3))
-    pen.polygon(
-        [(0, -97), (30, -97), (60, -78), (74, -48), (50, -48), (36, -74)], Gradient(lighter(roof, 0.1), roof)
-    )
+    pen.polygon([(0, -97), (30, -97), (60, -78), (74, -48), (50, -48), (36, -74)], Gradient(lighter(roof, 0.1), roof))
     pen.polygon(front, Gradient(lighter(colour, 0.1), darker(colour, 0.1), "across"))
     for x in range(-38, 46, 9):
         pen.line([(x, -2), (x, -46)], darker(colour, 0.16), 1)

@@ -46,13 +46,9 @@ class Canvas:
         """Fill the full width from TOP to BOTTOM with evenly spaced colour STOPS."""
         height = max(1, round((bottom - top) * SCALE))
         marks = np.linspace(0, height - 1, len(stops))
-        column = np.stack(
-            [np.interp(np.arange(height), marks, channel) for channel in zip(*stops, strict=True)]
-        )
+        column = np.stack([np.interp(np.arange(height), marks, channel) for channel in zip(*stops, strict=True)])
         strip = Image.fromarray(column.T.round().astype(np.uint8)[:, None, :])
-        self.image.paste(
-            strip.resize((WIDTH * SCALE, height), Image.Resampling.NEAREST), (0, round(top * SCALE))
-        )
+        self.image.paste(strip.resize((WIDTH * SCALE, height), Image.Resampling.NEAREST), (0, round(top * SCALE)))
 
     def fill(self, points: Sequence[Point], paint: Paint, opacity: float = 1.0) -> None:
         """Fill the polygon POINTS with a flat colour or a gradient."""
@@ -95,9 +91,7 @@ class Canvas:
         font = ImageFont.load_default(height * SCALE)
         place = (centre[0] * SCALE, centre[1] * SCALE)
         weight = max(1, round(height * SCALE / 28))
-        self._draw.text(
-            place, words, fill=colour, font=font, anchor="mm", stroke_width=weight, stroke_fill=colour
-        )
+        self._draw.text(place, words, fill=colour, font=font, anchor="mm", stroke_width=weight, stroke_fill=colour)
 
     def ripple(self, top: float, bottom: float, strength: float, phase: float = 0.0) -> None:
         """Shake the rows between TOP and BOTTOM sideways, as a wind does to a reflection."""
@@ -115,9 +109,7 @@ class Canvas:
     def mirror(self, y: float, rise: float, depth: float, opacity: float) -> None:
         """Reflect the RISE above Y in the DEPTH below it."""
         source = self.image.crop((0, round((y - rise) * SCALE), WIDTH * SCALE, round(y * SCALE)))
-        flipped = source.transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize(
-            (WIDTH * SCALE, round(depth * SCALE))
-        )
+        flipped = source.transpose(Image.Transpose.FLIP_TOP_BOTTOM).resize((WIDTH * SCALE, round(depth * SCALE)))
         mask = Image.new("L", flipped.size, round(255 * opacity))
         self.image.paste(flipped, (0, round(y * SCALE)), mask)
 
@@ -181,7 +173,5 @@ def _vignette() -> NDArray[np.float32]:
 def _paper() -> NDArray[np.float32]:
     """Fine grain over soft blotches; one sheet, turned to a different place for every picture."""
     noise = np.random.default_rng(1).normal(0, 1, (HEIGHT, WIDTH)).astype(np.float32)
-    blotch = Image.fromarray(noise[: HEIGHT // 6, : WIDTH // 6]).resize(
-        (WIDTH, HEIGHT), Image.Resampling.BICUBIC
-    )
+    blotch = Image.fromarray(noise[: HEIGHT // 6, : WIDTH // 6]).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     return noise * np.float32(2.2) + np.asarray(blotch, np.float32) * np.float32(1.6)

@@ -46,9 +46,7 @@ def _scene_captions(view: View, rng: random.Random) -> tuple[str, str]:
     """Captions for things seen somewhere: who, doing what, where, when, with what beside."""
     setting = rng.sample(SETTINGS[view.setting], 2)
     doing = DOINGS.get(view.subject.name, ("",))
-    first = _frame(
-        rng, _things(view, rng), rng.choice(doing), setting[0], _side(view, rng), _detail(view, rng)
-    )
+    first = _frame(rng, _things(view, rng), rng.choice(doing), setting[0], _side(view, rng), _detail(view, rng))
     side, detail = _side(view, rng), _detail(view, rng)
     if rng.random() < 0.5:
         side = ""
@@ -81,9 +79,7 @@ def _things(view: View, rng: random.Random) -> str:
             (f"someone with {article(view.colour)} {noun}", f"a person under {article(view.colour)} {noun}")
         )
     if name in ("pizza", "bread"):
-        food = (
-            rng.choice(("a pizza", "pizza")) if name == "pizza" else rng.choice(("a loaf of bread", "bread"))
-        )
+        food = rng.choice(("a pizza", "pizza")) if name == "pizza" else rng.choice(("a loaf of bread", "bread"))
         return f"{food} on {article(view.colour)} plate"
     if name == "lighthouse":
         return rng.choice((article(f"{view.colour} lighthouse"), f"a lighthouse with {view.colour} stripes"))

@@ -111,9 +111,7 @@ SUBJECTS: tuple[Subject, ...] = (
         sided=False,
         weight=3,
     ),
-    Subject(
-        "tower", "towns", ("red", "blue", "white", "brown", "green"), (*_TIMES, "snow"), details=("", "birds")
-    ),
+    Subject("tower", "towns", ("red", "blue", "white", "brown", "green"), (*_TIMES, "snow"), details=("", "birds")),
     Subject(
         "bridge",
         "towns",
@@ -173,9 +171,7 @@ SUBJECTS: tuple[Subject, ...] = (
         ("day", "sunset", "rain", "night"),
         _UP_TO_FIVE,
     ),
-    Subject(
-        "sunflower", "plants", ("yellow", "orange"), ("day", "sunset", "rain", "storm"), _UP_TO_FIVE, weight=1
-    ),
+    Subject("sunflower", "plants", ("yellow", "orange"), ("day", "sunset", "rain", "storm"), _UP_TO_FIVE, weight=1),
     Subject("cactus", "plants", ("green", "blue"), ("day", "sunset", "night", "dawn"), (1, 2, 3), weight=1),
     Subject("vase", "plants", ("red", "yellow", "pink", "purple", "white", "blue"), _WALLS),
     Subject("apple", "food", ("red", "green", "yellow"), _TABLES, _UP_TO_FIVE),

@@ -23,8 +23,7 @@ def hill_line(stage: Stage, y: float, height: float) -> list[Point]:
     """A rolling skyline across the picture, HEIGHT about its mean Y."""
     a, b = stage.rng.uniform(0, 6), stage.rng.uniform(0, 6)
     return [
-        (x, y - height * (0.65 * math.sin(x / 74 + a) + 0.35 * math.sin(x / 31 + b)))
-        for x in range(-8, WIDTH + 9, 8)
+        (x, y - height * (0.65 * math.sin(x / 74 + a) + 0.35 * math.sin(x / 31 + b))) for x in range(-8, WIDTH + 9, 8)
     ]
 
 
@@ -39,20 +38,15 @@ def hill(stage: Stage, y: float, height: float, colour: RGB, haze: float) -> lis
 
 def mountain(pen: Pen, stage: Stage, width: float, height: float, colour: RGB, cap: float) -> None:
     """A peak on (0, 0) with a shaded flank, and snow over its top CAP of the height."""
-    left = [
-        (-width * (1 - t) / 2 + stage.jitter(width * 0.015), -height * t) for t in (0, 0.22, 0.45, 0.7, 0.86)
-    ]
-    right = [
-        (width * (1 - t) / 2 + stage.jitter(width * 0.015), -height * t) for t in (0.86, 0.66, 0.42, 0.2, 0)
-    ]
+    left = [(-width * (1 - t) / 2 + stage.jitter(width * 0.015), -height * t) for t in (0, 0.22, 0.45, 0.7, 0.86)]
+    right = [(width * (1 - t) / 2 + stage.jitter(width * 0.015), -height * t) for t in (0.86, 0.66, 0.42, 0.2, 0)]
     spine = [(stage.jitter(width * 0.05), -height * t) for t in (0.78, 0.56, 0.34, 0.14)]
     peak = (0.0, -height)
     pen.polygon([*left, peak, *right], Gradient(colour, mix(colour, stage.air.haze, 0.4)))
     pen.polygon([peak, *spine, (width * 0.06, 0), *reversed(right)], darker(colour, 0.3), 0.8)
     if cap:
         teeth = [
-            (width * cap * (0.5 - step / 6), -height * (1 - cap * (1.15 if step % 2 else 0.75)))
-            for step in range(7)
+            (width * cap * (0.5 - step / 6), -height * (1 - cap * (1.15 if step % 2 else 0.75))) for step in range(7)
         ]
         pen.polygon([peak, *teeth], SNOW)
         pen.polygon([peak, spine[0], *teeth[2::-1]], mix(SNOW, (130, 150, 196), 0.55))
@@ -95,9 +89,7 @@ def _glitter(stage: Stage, top: float, bottom: float, colour: RGB) -> None:
     for step in range(rows):
         y, reach = top + 3 + step * 5, 11 + 22 * stage.rng.random() * (0.4 + step / rows)
         x = stage.sun[0] + stage.jitter(5 + 9 * step / rows)
-        Pen(stage.canvas).line(
-            [(x - reach, y), (x + reach, y)], colour, 1 + 1.2 * step / rows, 0.7 - 0.4 * step / rows
-        )
+        Pen(stage.canvas).line([(x - reach, y), (x + reach, y)], colour, 1 + 1.2 * step / rows, 0.7 - 0.4 * step / rows)
 
 
 def shore_hills(stage: Stage, horizon: float) -> None:
@@ -112,9 +104,7 @@ def meadow(stage: Stage, y: float, colour: RGB = MEADOW, *, flowers: bool = True
     """Grass from Y down, with tufts, and flowers where there is no snow."""
     rng, green = stage.rng, ground_colour(stage, colour)
     crest = hill_line(stage, y, 3)
-    stage.pen.polygon(
-        [*crest, (WIDTH, HEIGHT), (0, HEIGHT)], Gradient(lighter(green, 0.2), darker(green, 0.12))
-    )
+    stage.pen.polygon([*crest, (WIDTH, HEIGHT), (0, HEIGHT)], Gradient(lighter(green, 0.2), darker(green, 0.12)))
     for _ in range(90):
         depth = rng.random()
         x, foot, tall = rng.uniform(0, WIDTH), y + 8 + depth * (HEIGHT - y), 3 + 6 * depth
@@ -140,9 +130,7 @@ def sand(stage: Stage, y: float, colour: RGB = SAND) -> None:
     )
     for _ in range(22):
         x, foot, reach = rng.uniform(0, WIDTH), rng.uniform(y + 10, HEIGHT), rng.uniform(8, 34)
-        stage.pen.curve(
-            [(x - reach, foot), (x, foot - 2.5), (x + reach, foot)], darker(colour, 0.16), 1.1, 0.5
-        )
+        stage.pen.curve([(x - reach, foot), (x, foot - 2.5), (x + reach, foot)], darker(colour, 0.16), 1.1, 0.5)
     for _ in range(14):
         stage.pen.ellipse(rng.uniform(0, WIDTH), rng.uniform(y + 10, HEIGHT), 2, 1.3, darker(colour, 0.3))
 
@@ -162,9 +150,7 @@ def road(stage: Stage, y: float, height: float = 46) -> None:
             )
 
 
-def woods(
-    stage: Stage, y: float, scale: float, haze: float, colour: RGB = (62, 108, 70), count: int = 9
-) -> None:
+def woods(stage: Stage, y: float, scale: float, haze: float, colour: RGB = (62, 108, 70), count: int = 9) -> None:
     """A row of trees along Y, firs and round ones."""
     firs = stage.rng.random() < 0.5
     for step in range(count):
@@ -186,8 +172,6 @@ def islet(stage: Stage, x: float, y: float, scale: float, haze: float = 0.25) ->
     """A small island with palms and a sandy edge on the water line Y."""
     pen = stage.far(haze).at(x, y, scale)
     pen.blob([(-52, 0), (-34, -7), (0, -10), (36, -7), (54, 0), (0, 4)], SAND)
-    pen.blob(
-        [(-36, -6), (-20, -20), (4, -24), (26, -16), (38, -6), (0, -3)], Gradient(LEAF, darker(LEAF, 0.3))
-    )
+    pen.blob([(-36, -6), (-20, -20), (4, -24), (26, -16), (38, -6), (0, -3)], Gradient(LEAF, darker(LEAF, 0.3)))
     palm(pen.at(-12, -18, 0.72))
     palm(pen.at(12, -18, 0.6, flip=True))

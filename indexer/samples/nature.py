@@ -15,9 +15,7 @@ BARK: RGB = (104, 72, 52)
 def round_tree(pen: Pen, rng: random.Random, leaves: RGB) -> None:
     """A broad-leaved tree with a crown of LEAVES, lit from the upper left."""
     pen.shadow(6, 0, 36, 7)
-    pen.polygon(
-        [(-7, 0), (-4, -44), (4, -44), (8, 0)], Gradient(lighter(BARK, 0.15), darker(BARK, 0.3), "across")
-    )
+    pen.polygon([(-7, 0), (-4, -44), (4, -44), (8, 0)], Gradient(lighter(BARK, 0.15), darker(BARK, 0.3), "across"))
     pen.line([(0, -34), (-15, -56)], BARK, 4)
     pen.line([(1, -36), (16, -58)], BARK, 4)
     tufts = [
@@ -32,9 +30,7 @@ def round_tree(pen: Pen, rng: random.Random, leaves: RGB) -> None:
     for x, y, reach in tufts:
         pen.ellipse(x + 2, y + 4, reach, reach * 0.9, darker(leaves, 0.28))
     for x, y, reach in tufts:
-        pen.ellipse(
-            x - 1, y - 1, reach * 0.88, reach * 0.78, Gradient(lighter(leaves, 0.18), darker(leaves, 0.1))
-        )
+        pen.ellipse(x - 1, y - 1, reach * 0.88, reach * 0.78, Gradient(lighter(leaves, 0.18), darker(leaves, 0.1)))
     for _ in range(34):
         angle, spread = rng.uniform(0, math.tau), math.sqrt(rng.random())
         dx, dy = 38 * spread * math.cos(angle), 34 * spread * math.sin(angle)
@@ -62,9 +58,7 @@ def palm(pen: Pen) -> None:
     for angle in (-200, -170, -140, -90, -40, -10, 20):
         x, y = 20 + 38 * math.cos(math.radians(angle)), -70 + 26 * math.sin(math.radians(angle)) + 10
         middle = ((20 + x) / 2, (y - 70) / 2 - 12)
-        pen.blob(
-            [(20, -70), middle, (x, y), (middle[0], middle[1] + 8)], LEAF if angle % 20 else darker(LEAF, 0.2)
-        )
+        pen.blob([(20, -70), middle, (x, y), (middle[0], middle[1] + 8)], LEAF if angle % 20 else darker(LEAF, 0.2))
 
 
 def bush(pen: Pen, leaves: RGB) -> None:

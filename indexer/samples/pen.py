@@ -31,9 +31,7 @@ class Light:
 
     def on(self, colour: RGB) -> RGB:
         """COLOUR as it looks in this light."""
-        red, green, blue = (
-            min(255, round(level * part)) for level, part in zip(colour, self.ambient, strict=True)
-        )
+        red, green, blue = (min(255, round(level * part)) for level, part in zip(colour, self.ambient, strict=True))
         return mix((red, green, blue), self.veil, self.haze)
 
 

@@ -114,9 +114,7 @@ def _train_views(rng: random.Random, held: set[Triple]) -> Iterator[View]:
     sources = [cycle(_subject_turns(family, rng)) for family in FAMILIES]
     decks: dict[str, Iterator[Triple]] = {}
     for subject in SUBJECTS:
-        triples = [
-            (subject.name, *pair) for pair in product(subject.colours, subject.settings) if pair[0] != pair[1]
-        ]
+        triples = [(subject.name, *pair) for pair in product(subject.colours, subject.settings) if pair[0] != pair[1]]
         triples = [triple for triple in triples if triple not in held]
         rng.shuffle(triples)
         decks[subject.name] = cycle(triples)

@@ -143,9 +143,7 @@ def draw_birds(stage: Stage, y: float) -> None:
     colour = CREAM if stage.air.lamps or stage.view.setting == "storm" else (52, 44, 62)
     centre = WIDTH / 2 + stage.jitter(70)
     for step in range(stage.rng.randint(4, 6)):
-        pen = Pen(stage.canvas).at(
-            centre + step * 21 - 50, y + stage.jitter(15), stage.rng.uniform(0.75, 1.15)
-        )
+        pen = Pen(stage.canvas).at(centre + step * 21 - 50, y + stage.jitter(15), stage.rng.uniform(0.75, 1.15))
         pen.curve([(-10, -5), (-5, -7), (0, 0), (5, -7), (10, -5)], colour, 2)
 
 
@@ -221,9 +219,7 @@ def _lightning(stage: Stage, horizon: float) -> None:
     pen, rng = Pen(stage.canvas), stage.rng
     x = stage.away_x()
     stops = 7
-    bolt = [
-        (x + stage.jitter(13) + step * 3, horizon * (0.16 + 0.78 * step / stops)) for step in range(stops + 1)
-    ]
+    bolt = [(x + stage.jitter(13) + step * 3, horizon * (0.16 + 0.78 * step / stops)) for step in range(stops + 1)]
     pen.glow(bolt[3][0], bolt[3][1], 95, (190, 196, 240), 0.6)
     branch = [bolt[3], (bolt[3][0] - 22, bolt[4][1]), (bolt[3][0] - 30, bolt[5][1] + rng.uniform(0, 8))]
     for path, width in ((bolt, 4.2), (branch, 2.2)):
@@ -258,6 +254,4 @@ def _mist(stage: Stage) -> None:
     stage.canvas.fill([(0, 0), (WIDTH, 0), (WIDTH, HEIGHT), (0, HEIGHT)], stage.air.haze, 0.22)
     for step in range(7):
         y = HEIGHT * (0.35 + 0.1 * step) + 8 * math.sin(step * 2.4)
-        stage.canvas.soft(
-            (stage.rng.uniform(0, WIDTH), y), (stage.rng.uniform(120, 220), 24), stage.air.haze, 0.5
-        )
+        stage.canvas.soft((stage.rng.uniform(0, WIDTH), y), (stage.rng.uniform(120, 220), 24), stage.air.haze, 0.5)

@@ -2,96 +2,14 @@
 
 import base64
 import re
-import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from waitress.server import create_server
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
-from engine.catalog import Catalog
 from engine.config import Config
-from engine.search import Searcher
-from engine.types import Modality
+from tests.browser.support import GIVE, give, serving, watched
 from tests.web_library import copy_library, make_hostile
-from webui import create_app
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-             "--disable-sync", "--no-first-run"]  # fmt: skip
-SHOTS = Path(__file__).parents[2] / "test-output"
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-
-# A real DataTransfer with a real file, as a drop and a paste bring it.
-GIVE = """([kind, data]) => {
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  const transfer = new DataTransfer();
-  transfer.items.add(new File([bytes], "mine.jpg", { type: "image/jpeg" }));
-  const options = { bubbles: true, cancelable: true };
-  document.body.dispatchEvent(kind === "drop"
-    ? new DragEvent("drop", { ...options, dataTransfer: transfer })
-    : new ClipboardEvent("paste", { ...options, clipboardData: transfer }));
-}"""
-
-
-@contextmanager
-def serving(config: Config) -> Iterator[str]:
-    """The address of the application, served from a thread."""
-    catalog = Catalog(config)
-    searcher = Searcher(config, catalog)
-    searcher.warm()
-    server = create_server(create_app(config, searcher), host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.effective_port}"
-    server.close()
-    thread.join(10)
-    catalog.engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def site(library: Config) -> Iterator[str]:
-    with serving(library) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def boat(library: Config) -> tuple[int, str]:
-    """An indexed picture: its id and its bytes as base64."""
-    catalog = Catalog(library)
-    item = catalog.ids_under("boats/**", Modality.IMAGE)[0]
-    data = base64.b64encode(catalog.item(item).file.read_bytes()).decode()
-    catalog.engine.dispose()
-    return item, data
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: Browser, site: str) -> Iterator[Page]:
-    with watched(browser.new_context(base_url=site)) as page:
-        yield page
-
-
-@contextmanager
-def watched(context: BrowserContext) -> Iterator[Page]:
-    """A page whose console must stay silent."""
-    page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    yield page
-    context.close()
-    assert said == []
 
 
 def shown(page: Page) -> list[str]:
@@ -107,12 +25,6 @@ def search(page: Page, words: str) -> list[str]:
     page.wait_for_url(re.compile("q="))
     expect(page.locator(".tiles img").first).to_be_visible()
     return shown(page)[:24]
-
-
-def give(page: Page, kind: str, data: str) -> None:
-    page.wait_for_selector("html.js")
-    page.evaluate(GIVE, [kind, data])
-    expect(page.get_by_role("heading", name="Its words")).to_be_visible()
 
 
 def test_type_open_and_go_on_to_similar_pictures(page: Page) -> None:
@@ -138,6 +50,11 @@ def test_more_results_come_while_scrolling(page: Page) -> None:
     expect(page.locator(".tiles a")).to_have_count(40)
     assert len(set(shown(page))) == 40
     expect(page.locator("#more")).to_have_count(0)
+    page.goto("/")
+    newest = shown(page)[:24]
+    page.mouse.wheel(0, 20_000)
+    expect(page.locator(".tiles a")).to_have_count(40)
+    assert len(set(shown(page))) == 40 and shown(page)[:24] == newest
 
 
 def test_captions_are_found_too(page: Page) -> None:
@@ -186,8 +103,8 @@ def test_a_picture_and_words_together(page: Page, boat: tuple[int, str]) -> None
 def test_a_chosen_file(page: Page, boat: tuple[int, str]) -> None:
     page.goto("/status")
     page.wait_for_selector("html.js")
-    file = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": base64.b64decode(boat[1])}
-    page.locator("#picture").set_input_files([file])  # type: ignore[list-item]
+    file: FilePayload = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": base64.b64decode(boat[1])}
+    page.locator("#picture").set_input_files(file)
     expect(page.get_by_role("heading", name="Its words")).to_be_visible()
     page.go_back()
     expect(page.get_by_role("heading", name="Library")).to_be_visible()
@@ -236,9 +153,9 @@ def test_it_works_without_javascript(browser: Browser, site: str, boat: tuple[in
         expect(page.locator(".tiles a")).to_have_count(24)
         page.get_by_role("link", name="More", exact=True).click()
         expect(page.locator(".tiles a")).to_have_count(16)
-        file = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": base64.b64decode(boat[1])}
+        file: FilePayload = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": base64.b64decode(boat[1])}
         expect(page.get_by_role("button", name="Search with the chosen picture")).not_to_be_visible()
-        page.locator("#picture").set_input_files([file])  # type: ignore[list-item]
+        page.locator("#picture").set_input_files(file)
         page.get_by_role("button", name="Search with the chosen picture").click()
         expect(page.get_by_role("heading", name="Its words")).to_be_visible()
         expect(page.locator(".lines li")).to_have_count(8)
@@ -260,47 +177,3 @@ def test_hostile_captions_and_names_stay_text(
         expect(page.locator(".lines p a").first).to_contain_text("<img src=x")
         assert page.locator("[onerror]").count() == 0
         assert page.evaluate("window.hacked") is None
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_and_is_photographed(
-    browser: Browser, site: str, boat: tuple[int, str], width: int, scheme: str
-) -> None:
-    SHOTS.mkdir(exist_ok=True)
-    context = browser.new_context(
-        base_url=site, viewport={"width": width, "height": 844}, is_mobile=width < 500,
-        color_scheme="dark" if scheme == "dark" else "light",
-    )  # fmt: skip
-    with watched(context) as page:
-        places = {"start": "/", "results": "/?q=a+red+boat", "words": "/?q=tree&for=text", "item": f"/items/{boat[0]}",
-                  "library": "/status"}  # fmt: skip
-        for name, place in places.items():
-            page.goto(place, wait_until="networkidle")
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-            page.screenshot(path=SHOTS / f"{name}-{width}-{scheme}.png")
-        give(page, "drop", boat[1])
-        page.screenshot(path=SHOTS / f"picture-{width}-{scheme}.png")
-
-
-def test_nothing_moves_while_pictures_load(page: Page) -> None:
-    page.add_init_script("""
-      window.shifted = 0;
-      new PerformanceObserver((list) => { for (const entry of list.getEntries()) shifted += entry.value; })
-        .observe({ type: "layout-shift", buffered: true });
-    """)
-    page.goto("/?q=a+red+boat", wait_until="networkidle")
-    assert page.evaluate("shifted") < 0.01
-
-
-def test_contrast_names_and_landmarks(page: Page, boat: tuple[int, str]) -> None:
-    for place in ("/", "/?q=boat", f"/items/{boat[0]}", "/status"):
-        page.goto(place)
-        assert page.get_by_role("main").count() == 1 and page.get_by_role("search").count() == 1
-        unnamed = page.locator("a, button, input, img").evaluate_all(
-            """all => all.filter((each) => each.checkVisibility()
-              && each.tagName !== "IMG" && !(each.ariaLabel || each.textContent.trim() || each.labels?.length
-              || each.querySelector("img[alt]:not([alt=''])"))).map((each) => each.outerHTML)"""
-        )
-        assert unnamed == []
-        assert page.locator("h1").count() == 1

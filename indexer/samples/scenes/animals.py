@@ -63,16 +63,12 @@ def _autumn(stage: Stage) -> None:
     for step in range(7):
         leaves = stage.pick((222, 122, 44), (206, 72, 44), (236, 176, 60))
         x = WIDTH * (step + stage.rng.random()) / 7
-        round_tree(
-            stage.far(0.15).at(x, 194 + stage.jitter(5), stage.rng.uniform(0.75, 1.15)), stage.rng, leaves
-        )
+        round_tree(stage.far(0.15).at(x, 194 + stage.jitter(5), stage.rng.uniform(0.75, 1.15)), stage.rng, leaves)
     meadow(stage, 194, (196, 152, 78), flowers=False)
     for _ in range(90):
         depth = stage.rng.random()
         leaf = stage.pick((222, 112, 40), (200, 66, 42), (240, 186, 64))
-        stage.pen.ellipse(
-            stage.rng.uniform(0, WIDTH), 204 + 84 * depth, 1.4 + 2.2 * depth, 1 + 1.3 * depth, leaf
-        )
+        stage.pen.ellipse(stage.rng.uniform(0, WIDTH), 204 + 84 * depth, 1.4 + 2.2 * depth, 1 + 1.3 * depth, leaf)
 
 
 def _pond(stage: Stage) -> None:
@@ -101,12 +97,8 @@ def _bough(stage: Stage, perches: Sequence[float], y: float, scale: float) -> No
     for _ in range(11):
         spot = stage.rng.uniform(0, 1)
         x = root + (tip - root) * spot
-        leaf = pen.at(
-            x, y + 5 + 18 * (1 - spot) ** 2, 1.1, turn=stage.jitter(50) + stage.rng.choice((0, 180))
-        )
-        leaf.blob(
-            [(0, 0), (7, -10), (0, -24), (-7, -10)], Gradient(lighter(foliage, 0.15), darker(foliage, 0.2))
-        )
+        leaf = pen.at(x, y + 5 + 18 * (1 - spot) ** 2, 1.1, turn=stage.jitter(50) + stage.rng.choice((0, 180)))
+        leaf.blob([(0, 0), (7, -10), (0, -24), (-7, -10)], Gradient(lighter(foliage, 0.15), darker(foliage, 0.2)))
 
 
 def _eye(pen: Pen, x: float, y: float, size: float = 2.6) -> None:
@@ -143,9 +135,7 @@ def cat(pen: Pen, colour: RGB) -> None:
     pen.polygon([(-3, -68), (3, -68), (0, -64)], _NOSE)
 
 
-def _quadruped(
-    pen: Pen, colour: RGB, torso: Sequence[Point], legs: Sequence[float], hoof: RGB, thick: float
-) -> None:
+def _quadruped(pen: Pen, colour: RGB, torso: Sequence[Point], legs: Sequence[float], hoof: RGB, thick: float) -> None:
     """A standing body: far legs in shade, TORSO, near legs."""
     pen.shadow(0, 0, 58, 8)
     for step, x in enumerate(legs):
@@ -162,9 +152,7 @@ def dog(pen: Pen, colour: RGB) -> None:
     torso = [(-44, -40), (-42, -56), (-10, -60), (26, -64), (40, -56), (36, -36), (0, -32)]
     _quadruped(pen, colour, torso, (-38, -30, 22, 32), lighter(colour, 0.3), 6.5)
     pen.blob([(24, -52), (28, -76), (44, -76), (44, -50)], colour)
-    pen.blob(
-        [(26, -78), (32, -96), (50, -98), (60, -84), (76, -78), (74, -68), (52, -64), (34, -66)], _fur(colour)
-    )
+    pen.blob([(26, -78), (32, -96), (50, -98), (60, -84), (76, -78), (74, -68), (52, -64), (34, -66)], _fur(colour))
     pen.blob([(30, -94), (40, -92), (38, -66), (27, -62), (23, -76)], darker(colour, 0.3))
     pen.ellipse(75, -77, 4.2, 3.6, INK)
     _eye(pen, 54, -85)
@@ -198,9 +186,7 @@ def cow(pen: Pen, colour: RGB) -> None:
     pen.blob([(-40, -78), (-22, -78), (-14, -62), (-30, -54), (-44, -62)], patch)
     pen.blob([(6, -78), (22, -76), (18, -60), (4, -64)], patch)
     pen.ellipse(-20, -38, 9, 6, _NOSE)
-    pen.blob(
-        [(36, -74), (46, -92), (64, -92), (72, -76), (78, -62), (66, -54), (52, -60), (42, -58)], _fur(colour)
-    )
+    pen.blob([(36, -74), (46, -92), (64, -92), (72, -76), (78, -62), (66, -54), (52, -60), (42, -58)], _fur(colour))
     pen.ellipse(71, -61, 9.5, 7.5, _NOSE)
     pen.ellipse(75, -62, 1.6, 2, INK)
     pen.curve([(48, -92), (46, -101), (52, -105)], CREAM, 3.6)
@@ -255,9 +241,7 @@ def bird(pen: Pen, colour: RGB) -> None:
 
 def duck(pen: Pen, colour: RGB) -> None:
     """A duck afloat, its water line on y = 0."""
-    pen.blob(
-        [(-44, -6), (-54, -30), (-34, -28), (0, -32), (26, -28), (36, -12), (26, 0), (-28, 0)], _fur(colour)
-    )
+    pen.blob([(-44, -6), (-54, -30), (-34, -28), (0, -32), (26, -28), (36, -12), (26, 0), (-28, 0)], _fur(colour))
     pen.blob([(12, -20), (16, -46), (34, -46), (34, -18)], colour)
     pen.ellipse(27, -52, 16, 15, _fur(colour))
     pen.blob([(40, -56), (58, -49), (56, -44), (40, -44)], (240, 146, 40))

@@ -26,9 +26,7 @@ def draw_fish(stage: Stage) -> None:
     _under_water(stage)
     for x, y, scale in stage.row(140, 1.4):
         lift = 0 if stage.view.count == 1 else stage.jitter(42)
-        fish(
-            stage.hero.at(x, y + lift, scale, flip=stage.rng.random() < 0.5, turn=stage.jitter(8)), stage.ink
-        )
+        fish(stage.hero.at(x, y + lift, scale, flip=stage.rng.random() < 0.5, turn=stage.jitter(8)), stage.ink)
 
 
 def fish(pen: Pen, colour: RGB) -> None:

@@ -98,9 +98,7 @@ def _desert_land(stage: Stage) -> None:
         lee = [(x + 26, py + 24 + (py - y) * 0.4) for x, py in reversed(crest)]
         stage.far(haze).polygon([*crest, *lee], lighter(tone, 0.24), 0.55)
     for _ in range(3):
-        bush(
-            stage.pen.at(stage.rng.uniform(20, WIDTH - 20), stage.rng.uniform(232, 276), 0.6), (120, 136, 84)
-        )
+        bush(stage.pen.at(stage.rng.uniform(20, WIDTH - 20), stage.rng.uniform(232, 276), 0.6), (120, 136, 84))
     rocks(stage, stage.rng.uniform(40, 330), 270, 3, 20)
 
 

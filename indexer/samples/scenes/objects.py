@@ -73,9 +73,7 @@ def _lamp(stage: Stage) -> None:
         Gradient((226, 206, 166), (126, 92, 66), "across"),
     )
     shade = [(-46, -62), (-25, -122), (25, -122), (46, -62)]
-    pen.polygon(
-        [*shade, *arc((0, -62), 46, 8, 0, 180)], Gradient(lighter(ink, 0.12), mix(ink, LAMPLIGHT, 0.12))
-    )
+    pen.polygon([*shade, *arc((0, -62), 46, 8, 0, 180)], Gradient(lighter(ink, 0.12), mix(ink, LAMPLIGHT, 0.12)))
     pen.glow(0, -74, 44, mix(ink, LAMPLIGHT, 0.6), 0.4)
     for edge in ([(-25, -122), (25, -122)], arc((0, -62), 46, 8, 0, 180)):
         pen.line(edge, darker(ink, 0.3), 3)

@@ -18,9 +18,7 @@ def draw(stage: Stage) -> None:
     ground = varied(stage.rng, INKS[stage.view.setting], 6)
     canvas_pen = Pen(stage.canvas)
     canvas_pen.rect(0, 0, WIDTH, HEIGHT, Gradient(lighter(ground, 0.06), darker(ground, 0.06), "across"))
-    _PATTERNS[stage.view.subject.name](
-        stage, canvas_pen.at(WIDTH / 2, HEIGHT / 2), stage.rng.uniform(0.85, 1.3)
-    )
+    _PATTERNS[stage.view.subject.name](stage, canvas_pen.at(WIDTH / 2, HEIGHT / 2), stage.rng.uniform(0.85, 1.3))
 
 
 def _inks(stage: Stage) -> RGB:
@@ -45,9 +43,7 @@ def _dots(stage: Stage, pen: Pen, size: float) -> None:
         for x in _steps(42 * size):
             shift = 21 * size if row % 2 else 0
             ink = _inks(stage)
-            pen.ellipse(
-                x + shift, y, reach * size, reach * size, Gradient(lighter(ink, 0.06), darker(ink, 0.06))
-            )
+            pen.ellipse(x + shift, y, reach * size, reach * size, Gradient(lighter(ink, 0.06), darker(ink, 0.06)))
 
 
 def _checks(stage: Stage, pen: Pen, size: float) -> None:

@@ -135,9 +135,7 @@ def _cloth(stage: Stage, tone: RGB, *, checked: bool) -> None:
     else:
         pen.rect(0, top + 7, WIDTH, 3, lighter(tone, 0.6))
         for _ in range(34):
-            pen.ellipse(
-                stage.rng.uniform(0, WIDTH), stage.rng.uniform(top + 18, drop), 2, 1.4, lighter(tone, 0.5)
-            )
+            pen.ellipse(stage.rng.uniform(0, WIDTH), stage.rng.uniform(top + 18, drop), 2, 1.4, lighter(tone, 0.5))
     pen.line([(0, top), (WIDTH, top)], lighter(base, 0.5), 2)
 
 
@@ -146,9 +144,7 @@ def _picnic(stage: Stage) -> None:
     pen = Pen(stage.canvas)
     stage.canvas.backdrop(((120, 190, 220), (206, 230, 220)), 0, 110)
     for top, tone in ((98, (134, 178, 118)), (116, (112, 166, 88))):
-        pen.polygon(
-            [*hill_line(stage, top, 10), (WIDTH, HEIGHT), (0, HEIGHT)], Gradient(lighter(tone, 0.1), tone)
-        )
+        pen.polygon([*hill_line(stage, top, 10), (WIDTH, HEIGHT), (0, HEIGHT)], Gradient(lighter(tone, 0.1), tone))
     for _ in range(60):
         x, y = stage.rng.uniform(0, WIDTH), stage.rng.uniform(126, HEIGHT)
         pen.line([(x, y), (x + stage.jitter(3), y - 7)], stage.pick((86, 138, 70), (146, 190, 100)), 1.2)

@@ -107,9 +107,7 @@ def _boat(pen: Pen, colour: RGB, *, lit: bool) -> None:
 def _sailboat(pen: Pen, colour: RGB) -> None:
     """A yacht whose sails and hull stripe are of COLOUR."""
     pen.line([(0, -14), (0, -120)], (104, 76, 56), 2.6)
-    pen.polygon(
-        [(3, -116), (9, -84), (44, -24), (3, -22)], Gradient(lighter(colour, 0.22), darker(colour, 0.06))
-    )
+    pen.polygon([(3, -116), (9, -84), (44, -24), (3, -22)], Gradient(lighter(colour, 0.22), darker(colour, 0.06)))
     pen.polygon(
         [(-3, -108), (-10, -70), (-36, -22), (-3, -22)],
         Gradient(lighter(colour, 0.38), lighter(colour, 0.04)),
@@ -144,9 +142,7 @@ def _ship(pen: Pen, colour: RGB, *, lit: bool) -> None:
     for x in range(-40, 44, 11):
         window.ellipse(x, -40, 2.6, 2.6, LAMPLIGHT if lit else darker(GLASS, 0.5))
         window.rect(x + 2, -58, 6, 5, LAMPLIGHT if lit else darker(GLASS, 0.4))
-    pen.polygon(
-        [(-74, -32), (80, -36), (66, 0), (-62, 0)], Gradient(lighter(colour, 0.14), darker(colour, 0.2))
-    )
+    pen.polygon([(-74, -32), (80, -36), (66, 0), (-62, 0)], Gradient(lighter(colour, 0.14), darker(colour, 0.2)))
     pen.line([(-74, -32), (80, -36)], CREAM, 3)
     pen.polygon([(-65, -7), (69, -7), (66, 0), (-62, 0)], (150, 54, 48))
     if lit:
@@ -158,10 +154,7 @@ def _breakers(stage: Stage) -> None:
     far, near = stage.air.water
     for row in range(4):
         y, reach, start = 226 + row * 19, 22 + row * 5, stage.rng.uniform(0, 6)
-        crest = [
-            (float(x), y - (5 + row) * abs(math.sin(x / reach + start)) ** 1.6)
-            for x in range(-6, WIDTH + 7, 4)
-        ]
+        crest = [(float(x), y - (5 + row) * abs(math.sin(x / reach + start)) ** 1.6) for x in range(-6, WIDTH + 7, 4)]
         stage.pen.polygon([*crest, (WIDTH, HEIGHT), (0, HEIGHT)], Gradient(mix(far, near, 0.25), near), 0.9)
         stage.pen.line(crest, lighter(far, 0.6), 1.8, 0.8)
 

@@ -181,9 +181,7 @@ def _truck(pen: Pen, colour: RGB) -> None:
 def _train(pen: Pen, colour: RGB) -> None:
     """A steam engine with a carriage behind it."""
     for step in range(6):
-        pen.ellipse(
-            40 - step * 15, -92 - step * 6, 8 + step * 3, 7 + step * 2, (236, 232, 228), 0.8 - step * 0.1
-        )
+        pen.ellipse(40 - step * 15, -92 - step * 6, 8 + step * 3, 7 + step * 2, (236, 232, 228), 0.8 - step * 0.1)
     pen.box(-112, -62, 76, 50, _body_paint(colour), 5)
     pen.box(-114, -67, 80, 9, darker(colour, 0.5), 4)
     for x in (-106, -84, -62):
@@ -233,9 +231,7 @@ def balloon(pen: Pen, colour: RGB, *, lit: bool) -> None:
         (12, lighter(colour, 0.5)),
     ):
         skirt = [(reach * 0.2, 56), (-reach * 0.2, 56)]
-        pen.polygon(
-            [*arc((0, -6), reach, 50, 160, 380), *skirt], Gradient(lighter(tone, 0.14), darker(tone, 0.16))
-        )
+        pen.polygon([*arc((0, -6), reach, 50, 160, 380), *skirt], Gradient(lighter(tone, 0.14), darker(tone, 0.16)))
     pen.polygon([*arc((0, -6), 46, 50, 182, 358)[4:-4], (38, -22), (0, -17), (-38, -22)], colour, 0.9)
     for x in (-8, 8):
         pen.line([(x, 54), (x * 0.9, 72)], (96, 70, 52), 1.2)
@@ -254,9 +250,7 @@ def _plane(pen: Pen, colour: RGB) -> None:
     _pane(pen, [(6, -17), (12, -28), (28, -27), (38, -16)])
     for x in (-30, -16, -2):
         pen.ellipse(x, -8, 4, 4, darker(GLASS, 0.3))
-    pen.polygon(
-        [(22, 2), (-8, 2), (-34, 34), (-14, 34)], Gradient(lighter(colour, 0.1), darker(colour, 0.36))
-    )
+    pen.polygon([(22, 2), (-8, 2), (-34, 34), (-14, 34)], Gradient(lighter(colour, 0.1), darker(colour, 0.36)))
     pen.ellipse(62, -1, 6, 7, (90, 86, 92))
     pen.ellipse(67, -1, 3, 30, (226, 226, 226), 0.6)
 

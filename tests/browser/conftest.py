@@ -1,0 +1,49 @@
+"""Fixtures of the browser tests; all are skipped by name where there is no Chromium."""
+
+import base64
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from engine.catalog import Catalog
+from engine.config import Config
+from engine.types import Modality
+from tests.browser.support import serving, watched
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+             "--disable-sync", "--no-first-run"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def site(library: Config) -> Iterator[str]:
+    with serving(library) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def boat(library: Config) -> tuple[int, str]:
+    """An indexed picture: its id and its bytes as base64."""
+    catalog = Catalog(library)
+    item = catalog.ids_under("boats/**", Modality.IMAGE)[0]
+    data = base64.b64encode(catalog.item(item).file.read_bytes()).decode()
+    catalog.engine.dispose()
+    return item, data
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, site: str) -> Iterator[Page]:
+    with watched(browser.new_context(base_url=site)) as page:
+        yield page

@@ -1,0 +1,125 @@
+"""The command line, as a person or a script meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rebus
+from engine.config import Config
+from tests.conftest import draw_folder
+
+
+@pytest.fixture
+def run(library: Config, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command on the shared library; its exit code, output and errors."""
+
+    def call(*arguments: str, home: Path = library.home) -> tuple[int, str, str]:
+        code = 0
+        try:
+            rebus.main(["--home", str(home), *arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_search_prints_the_documented_json(run: Any) -> None:
+    code, out, _ = run("search", "a red boat", "--top", "5", "--json")
+    facts = json.loads(out)
+    assert code == 0 and set(facts) == {"hits", "took_ms", "index_version"} and len(facts["hits"]) == 5
+    assert all(set(hit) == {"id", "score", "modality", "path", "caption"} for hit in facts["hits"])
+    scores = [hit["score"] for hit in facts["hits"]]
+    assert scores == sorted(scores, reverse=True) and Path(facts["hits"][0]["path"]).is_file()
+
+
+def test_a_picture_finds_itself_and_captions(run: Any, library: Config) -> None:
+    picture = str(library.home.parent / "media" / "boats" / "red-000.jpg")
+    hits = json.loads(run("search", picture, "--json")[1])["hits"]
+    assert hits[0]["path"] == picture and hits[0]["score"] > 0.99
+    words = json.loads(run("search", picture, "--for", "text", "--json")[1])["hits"]
+    assert {hit["modality"] for hit in words} == {"text"} and all(hit["caption"] for hit in words)
+
+
+def test_terms_combine_with_weights_and_minus(run: Any, library: Config) -> None:
+    picture = str(library.home.parent / "media" / "trees" / "green-006.jpg")
+    plain, weighted, minus = (
+        json.loads(run("search", *terms, "-t", "40", "--json")[1])["hits"]
+        for terms in (["boat", "+", picture], ["boat", "+", f"9:{picture}"], ["boat", "-", picture])
+    )
+    place = [[hit["path"] for hit in hits].index(picture) for hits in (plain, weighted, minus)]
+    assert place[1] == 0 and place[2] > place[0] >= place[1]
+
+
+def test_paths_alone_and_below_a_folder(run: Any) -> None:
+    _, out, _ = run("search", "red", "--path", "trees/**", "--filepath-only", "-t", "100")
+    assert len(out.splitlines()) == 20 and all("/trees/" in line for line in out.splitlines())
+
+
+def test_status_tells_what_is_held(run: Any, library: Config) -> None:
+    facts = json.loads(run("status", "--json")[1])
+    assert facts["items"] == {"image": 40, "text": 80} and facts["failures"] == facts["pending"] == 0
+    assert "Version   1" in run("status")[1] and json.loads(run("status", "--failures", "--json")[1]) == {
+        "failures": []
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["search", ""], 2, "empty"),
+        (["search", "boat", "--top", "0"], 2, "--top"),
+        (["search", "boat", "--for", "smell"], 2, "smell"),
+        (["index", "/no/such/folder"], 2, "cannot be indexed"),
+        (["serve", "--host", "0.0.0.0"], 2, "127.0.0.1"),
+        (["train"], 2, "--encoder"),
+        (["fly"], 2, "fly"),
+    ],
+)
+def test_bad_input_gets_a_clear_line_and_its_exit_code(
+    run: Any, arguments: list[str], code: int, words: str, tmp_path: Path
+) -> None:
+    home = {"home": tmp_path} if arguments[0] == "index" else {}
+    got, _, err = run(*arguments, **home)
+    assert got == code and words in err and "Traceback" not in err
+
+
+def test_no_library_says_how_to_make_one(run: Any, tmp_path: Path) -> None:
+    code, _, err = run("search", "boat", home=tmp_path / "none")
+    assert code == 1 and "rebus index FOLDER" in err and not (tmp_path / "none").exists()
+
+
+def test_without_an_encoder_index_says_what_to_run(run: Any, tmp_path: Path) -> None:
+    code, out, _ = run("index", str(draw_folder(tmp_path / "media", 8)), home=tmp_path / "home")
+    assert code == 0 and "rebus train --encoder" in out
+    code, _, err = run("search", "boat", home=tmp_path / "home")
+    assert code == 1 and "rebus train --encoder" in err
+
+
+def test_two_writers_never_meet(run: Any, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    home, media = tmp_path / "home", draw_folder(tmp_path / "media", 8)
+    assert run("index", str(media), home=home)[0] == 0
+    with FileLock(home / "write.lock"):
+        code, _, err = run("index", str(media), home=home)
+    assert code == 1 and "another process is writing" in err
+
+
+def test_help_and_status_import_nothing_heavy(library: Config) -> None:
+    program = (
+        "import sys, rebus\n"
+        "try: rebus.main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'faiss', 'open_clip', 'numpy', 'flask'} & set(sys.modules)\n"
+        "light = heavy if '--help' in sys.argv else heavy - {'numpy'}\n"
+        "assert not light and ('--help' not in sys.argv or 'sqlalchemy' not in sys.modules), light\n"
+    )
+    for arguments in (["--help"], ["--home", str(library.home), "status"]):
+        done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,67 @@
+"""The built wheel works by itself, away from the checkout."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import draw_folder
+
+CHECKOUT = Path(__file__).parent.parent
+SERVE_ONCE = """
+import sys
+from engine.config import load_config
+from webui import create_app
+import engine, indexer, webui, migrations, rebus
+site = sys.argv[1]
+assert all(module.__file__.startswith(site) for module in (engine, indexer, webui, migrations, rebus))
+client = create_app(load_config(sys.argv[2], environ={})).test_client()
+page = client.get("/?q=boat")
+assert page.status_code == 200 and b"thumbs/" in page.data, page.data
+styles = [part.split('"')[0] for part in page.text.split('href="')[1:] if ".css" in part.split('"')[0]]
+assert styles and all(client.get(style).status_code == 200 for style in styles)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(out)]
+    subprocess.run(build, cwd=CHECKOUT, check=True, capture_output=True)
+    return next(out.glob("*.whl"))
+
+
+def test_the_wheel_holds_what_is_needed_and_no_tests(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
+    assert tops == {"engine", "indexer", "webui", "migrations", "rebus.py"}
+    for needed in (
+        "engine/assets/config.toml",
+        "migrations/versions/0001_first_schema.py",
+        "migrations/script.py.mako",
+    ):
+        assert needed in names
+    assert any(name.endswith(".css") for name in names) and any(name.endswith(".html") for name in names)
+
+
+def test_the_wheel_indexes_searches_and_serves(wheel: Path, tmp_path: Path, encoder_folder: Path) -> None:
+    site, home, media = tmp_path / "site", tmp_path / "home", draw_folder(tmp_path / "media", 8)
+    zipfile.ZipFile(wheel).extractall(site)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    rebus = ("-m", "rebus", "--home", str(home))
+    assert (
+        json.loads(run(*rebus, "index", str(media), "--encoder", str(encoder_folder), "--json"))["items"]["image"] == 8
+    )
+    assert len(json.loads(run(*rebus, "search", "a red boat", "--json"))["hits"]) == 8
+    run("-c", SERVE_ONCE, str(site), str(home))

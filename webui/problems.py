@@ -1,0 +1,69 @@
+"""Errors as answers: RFC 9457 problem documents for programs, a page for people. None shows a trace or a path."""
+
+import json
+import logging
+from http import HTTPStatus
+
+from flask import Flask, Response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from engine.errors import EncoderUnavailable, RebusError
+
+log = logging.getLogger(__name__)
+
+_GENERIC = "something went wrong on the server; its log has the details"
+_ENCODER = "the encoder of this library cannot be loaded; the server's log says why and what to do"
+
+
+def problem(status: int, detail: str) -> Response:
+    """The one shape of every error for programs: type, title, status, detail."""
+    body = {"type": "about:blank", "title": _title(status), "status": status, "detail": detail}
+    return Response(json.dumps(body), status, mimetype="application/problem+json")
+
+
+def register_errors(app: Flask) -> None:
+    """Answer every error in one place."""
+    app.register_error_handler(Exception, _answer)
+
+
+def explain_error(error: Exception) -> tuple[int, str]:
+    """The status and the sentence to show. Messages that may hold paths of this machine are logged instead."""
+    if isinstance(error, EncoderUnavailable):
+        log.error("%s", error)
+        return error.status, _ENCODER
+    if isinstance(error, RebusError) and (error.status < 500 or error.status == 503):
+        return error.status, str(error)
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
+        return error.code, error.description or _title(error.code)
+    log.error("a request failed: %s %s", request.method, request.path, exc_info=error)
+    return 500, _GENERIC
+
+
+def _answer(error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 400:
+        return Response(status=error.code, headers=error.get_headers())  # a redirect
+    status, detail = explain_error(error)
+    response = problem(status, detail) if _wants_json() else _page(status, detail)
+    if isinstance(error, HTTPException):
+        extra = {name: value for name, value in error.get_headers() if name in ("Allow", "Accept", "Retry-After")}
+        response.headers.update(extra)
+    return response
+
+
+def _wants_json() -> bool:
+    if request.path.startswith("/api/") or request.path in ("/api", "/healthz", "/readyz"):
+        return True
+    kinds = ["text/html", "application/problem+json", "application/json"]
+    return request.accept_mimetypes.best_match(kinds, "text/html") != "text/html"
+
+
+def _page(status: int, detail: str) -> Response:
+    title = {404: "Not here", 503: "Not ready yet", 413: "Too large"}.get(status, "That did not work")
+    return Response(render_template("pages/error.html", title=title, detail=detail, page=None), status)
+
+
+def _title(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

@@ -1,0 +1,106 @@
+"""What a person types into the query box, as terms and filters.
+
+Plain words are one text term. `-word` pushes away from a word. `path:holiday/**`, `type:text` and `like:123`
+filter or add an item. Double quotes hold a phrase together and make its words literal: `-"red car"`, `"-5 degrees"`.
+"""
+
+import re
+from dataclasses import dataclass
+
+from engine.errors import InvalidInput
+from engine.types import Modality, Term
+
+MAX_CHARACTERS = 2000
+# A negative term at full weight overwhelms the words it qualifies: texts of one encoder lie close together.
+NEGATIVE_WEIGHT = -0.5
+
+_TOKEN = re.compile(
+    r"\s*(?P<minus>-(?=[^\s-]))?(?:(?P<key>path|like|type):)?"
+    r'(?:"(?P<quoted>[^"]*)(?:"|$)|(?P<plain>\S*))',
+    re.IGNORECASE,
+)
+_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxQuery:
+    """The parsed box. path: a glob over relative paths. like, unlike: item ids. modality: what `type:` asks for."""
+
+    words: str = ""
+    without: tuple[str, ...] = ()
+    like: tuple[int, ...] = ()
+    unlike: tuple[int, ...] = ()
+    path: str | None = None
+    modality: Modality | None = None
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms to search with; empty when only filters were typed."""
+        positive = [Term(text=self.words)] if self.words else []
+        positive += [Term(item=item) for item in self.like]
+        negative = [Term(text=words, weight=NEGATIVE_WEIGHT) for words in self.without]
+        negative += [Term(item=item, weight=NEGATIVE_WEIGHT) for item in self.unlike]
+        return (*positive, *negative)
+
+
+def parse(text: str) -> BoxQuery:
+    """Read the box. Raises InvalidInput for a filter whose value is missing, impossible or given twice."""
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidInput(f"the query has {len(text):,} characters, the limit is {MAX_CHARACTERS:,}: shorten it")
+    words: list[str] = []
+    without: list[str] = []
+    items: dict[bool, list[int]] = {True: [], False: []}
+    filters: dict[str, str] = {}
+    for match in _TOKEN.finditer(text):
+        key = (match["key"] or "").lower()
+        value = " ".join((match["quoted"] if match["quoted"] is not None else match["plain"]).split())
+        if key == "like":
+            items[not match["minus"]].append(_item_id(value))
+        elif key:
+            _set_filter(filters, key, value, negated=bool(match["minus"]))
+        elif value:
+            (without if match["minus"] else words).append(value)
+    path = _glob(filters["path"]) if "path" in filters else None
+    modality = _modality(filters["type"]) if "type" in filters else None
+    return BoxQuery(" ".join(words), tuple(without), tuple(items[True]), tuple(items[False]), path, modality)
+
+
+def quoted(text: str) -> str:
+    """Words so that the box takes them literally: `parse(quoted(text)).words` is the text, its spaces made single."""
+    plain = " ".join(text.replace('"', "'").split())[: MAX_CHARACTERS - 2].rstrip()
+    try:
+        literal = parse(plain) == BoxQuery(words=plain)
+    except InvalidInput:
+        literal = False
+    return plain if literal else f'"{plain}"'
+
+
+def _set_filter(filters: dict[str, str], key: str, value: str, *, negated: bool) -> None:
+    if negated:
+        raise InvalidInput(f"-{key}: cannot be negated: leave out the minus, or quote it to search for the words")
+    if not value:
+        example = {"path": "path:holiday/**", "type": "type:text"}[key]
+        raise InvalidInput(f"{key}: needs a value right after the colon, such as {example}")
+    if key in filters:
+        raise InvalidInput(f"{key}: is given twice: keep one")
+    filters[key] = value
+
+
+def _glob(value: str) -> str:
+    """A pattern without wildcards matches anywhere in the path; a folder's name with its slash, all inside it."""
+    if "*" in value or "?" in value:
+        return value
+    return f"{value}**" if value.endswith("/") else f"*{value}*"
+
+
+def _modality(value: str) -> Modality:
+    known = {"image": Modality.IMAGE, "picture": Modality.IMAGE, "text": Modality.TEXT, "words": Modality.TEXT}
+    if value.lower() not in known:
+        raise InvalidInput(f"type:{value} is unknown: use type:image or type:text")
+    return known[value.lower()]
+
+
+def _item_id(value: str) -> int:
+    if not _ID.fullmatch(value) or int(value) < 1:
+        raise InvalidInput(f"like:{value} is no item: use the number in a picture's address, such as like:123")
+    return int(value)

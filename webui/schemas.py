@@ -1,0 +1,211 @@
+"""The shapes of /api/v1: what it accepts and what it answers. Unknown keys are errors."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from PIL.Image import Image
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from engine.catalog import Caption, ItemView
+from engine.errors import InvalidInput
+from engine.types import Hit, Modality, Query, Results, Term
+
+MAX_LIMIT = 1000
+MAX_TERMS = 32
+MAX_PICTURES = 4
+DEEPEST = 10_000  # the engine's bound of offset + limit
+LARGEST_ID = 2**63 - 1  # what a catalog's integer column holds
+
+ItemId = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+Words = Annotated[str, Field(max_length=2000)]
+Decoder = Callable[[bytes], Image]
+
+
+class Shape(BaseModel):
+    """Rules of every shape."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class TermIn(Shape):
+    """One part of a query: exactly one of text, item or image (base64). A negative weight pushes away."""
+
+    text: Words | None = None
+    item: ItemId | None = None
+    image: str | None = None
+    weight: float = Field(default=1.0, ge=-1000, le=1000)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(part is not None for part in (self.text, self.item, self.image)) != 1:
+            raise ValueError("a term is exactly one of text, item or image")
+        return self
+
+    def to_term(self, decode: Decoder) -> Term:
+        """The engine's term. Raises InvalidInput for a picture that cannot be decoded."""
+        image = None if self.image is None else decode(_from_base64(self.image))
+        return Term(self.text, image, self.item, self.weight)
+
+
+class Page(Shape):
+    """What every search may say about its hits. path: a glob over relative paths, such as holiday/**."""
+
+    modality: Literal["image", "text"] = "image"
+    path: Words | None = None
+    limit: int | None = Field(default=None, ge=1, le=MAX_LIMIT)
+    offset: int = Field(default=0, ge=0)
+    exact: bool = False
+
+    def query(self, terms: tuple[Term, ...], default_limit: int) -> Query:
+        """The engine's query for these terms."""
+        limit = self.limit or default_limit
+        return Query(terms, Modality(self.modality), self.path or None, limit, self.offset, self.exact)
+
+
+class SearchRequest(Page):
+    """The body of POST /api/v1/search: `text` in short, or `terms`."""
+
+    text: Words | None = None
+    terms: list[TermIn] = Field(default=[], max_length=MAX_TERMS)
+
+    def to_query(self, decode: Decoder, default_limit: int) -> Query:
+        """The engine's query. Raises InvalidInput for pictures that cannot be decoded, or too many of them."""
+        if sum(term.image is not None for term in self.terms) > MAX_PICTURES:
+            raise InvalidInput(f"terms: at most {MAX_PICTURES} of them are pictures; items are not counted")
+        words = () if self.text is None else (Term(text=self.text),)
+        return self.query((*words, *(term.to_term(decode) for term in self.terms)), default_limit)
+
+
+class SearchForm(Page):
+    """The fields of GET /api/v1/search and of a multipart upload. The words (`q` or `text`) are taken literally."""
+
+    q: Words | None = Field(default=None, validation_alias=AliasChoices("q", "text"))
+    item: list[ItemId] = Field(default=[], max_length=MAX_TERMS)
+
+    def to_query(self, image: Image | None, default_limit: int) -> Query:
+        """The engine's query, with the uploaded picture as one of its terms."""
+        words = [Term(text=self.q)] if self.q else []
+        pictures = [Term(image=image)] if image is not None else []
+        return self.query((*pictures, *words, *(Term(item=item) for item in self.item)), default_limit)
+
+
+class HitOut(Shape):
+    """One result. url and thumbnail show `item`: the picture itself, or the one that a caption describes."""
+
+    id: int
+    score: float | None
+    modality: Modality
+    path: str
+    caption: str | None
+    url: str
+    thumbnail: str
+    item: int
+    width: int | None
+    height: int | None
+
+    @classmethod
+    def of(cls, hit: Hit) -> Self:
+        """From the engine's hit; its root, an absolute path, stays behind."""
+        return cls._of(hit.id, hit.score, hit.modality, hit.path, hit.caption, hit.item, hit.width, hit.height)
+
+    @classmethod
+    def of_view(cls, view: ItemView) -> Self:
+        """From an item that was not searched for, and so has no score."""
+        item = view.item
+        modality = Modality(item.modality)
+        return cls._of(item.id, None, modality, item.path, view.caption, view.picture_id, item.width, item.height)
+
+    @classmethod
+    def _of(
+        cls, id_: int, score: float | None, modality: Modality, path: str, caption: str | None, item: int,
+        width: int | None, height: int | None,
+    ) -> Self:  # fmt: skip
+        return cls(
+            id=id_, score=score, modality=modality, path=path, caption=caption, url=f"/media/{item}",
+            thumbnail=f"/thumbs/{item}", item=item, width=width, height=height,
+        )  # fmt: skip
+
+
+class SearchResponse(Shape):
+    """A page of hits, best first. next: the offset of the following page, or null at the end."""
+
+    hits: list[HitOut]
+    next: int | None
+    took_ms: dict[str, float]
+    index_version: int
+
+    @classmethod
+    def of(cls, results: Results, query: Query) -> Self:
+        """From the engine's results of this query."""
+        following = query.offset + query.limit
+        reachable = following if results.more and following + query.limit <= DEEPEST else None
+        hits = [HitOut.of(hit) for hit in results.hits]
+        return cls(hits=hits, next=reachable, took_ms=results.took_ms, index_version=results.index_version)
+
+
+class CaptionOut(Shape):
+    """A caption. source: where it was read from."""
+
+    id: int
+    text: str
+    lang: str
+    source: str
+
+
+class ItemOut(Shape):
+    """An item. item: the picture to show, whose size, file and captions these are."""
+
+    id: int
+    modality: Modality
+    path: str
+    item: int
+    width: int | None
+    height: int | None
+    bytes: int
+    modified: datetime
+    split: str | None
+    captions: list[CaptionOut]
+    url: str
+    thumbnail: str
+
+    @classmethod
+    def of(cls, view: ItemView, picture: ItemView, captions: list[Caption]) -> Self:
+        """From the catalog's rows; sources are shown by name, without their folders."""
+        file = picture.item
+        return cls(
+            id=view.item.id, modality=Modality(view.item.modality), path=file.path, item=file.id, width=file.width,
+            height=file.height, bytes=file.size, modified=datetime.fromtimestamp(file.mtime_ns / 1e9, UTC),
+            split=file.split, url=f"/media/{file.id}", thumbnail=f"/thumbs/{file.id}",
+            captions=[
+                CaptionOut(id=caption.id, text=caption.text, lang=caption.lang, source=_name(caption.source))
+                for caption in captions
+            ],
+        )  # fmt: skip
+
+
+def explain(error: ValidationError) -> InvalidInput:
+    """Pydantic's first complaint as a sentence that names the key."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "json_invalid":
+        return InvalidInput(f"the body cannot be read: {message}")
+    if first["type"] == "extra_forbidden":
+        return InvalidInput(f"unknown key {where!r}: see the documentation of /api/v1 for those it knows")
+    return InvalidInput(f"{where}: {message}" if where else message)
+
+
+def _from_base64(text: str) -> bytes:
+    """Bytes of base64, or of a data: address as browsers make them."""
+    payload = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        return base64.b64decode(payload, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidInput("image: not base64: encode the bytes of the file") from None
+
+
+def _name(source: str) -> str:
+    return source.replace("\\", "/").rsplit("/", 1)[-1]

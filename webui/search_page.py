@@ -1,0 +1,177 @@
+"""What the search page shows, from its address or from an uploaded picture."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from flask import url_for
+from PIL.Image import Image
+
+from engine.catalog import Catalog, Item, ItemView
+from engine.errors import InvalidInput, NotFound, NotReady
+from engine.media import thumbnail
+from engine.types import Modality, Query, Term
+from webui.problems import explain_error
+from webui.query_box import BoxQuery, parse
+from webui.schemas import LARGEST_ID, HitOut, SearchRequest, SearchResponse, TermIn
+from webui.services import services
+
+WORDS_OF_A_PICTURE = 8
+_CHIP_PIXELS = 320
+_DEEPEST_BROWSE = 1_000_000
+
+
+@dataclass(slots=True)
+class SearchPage:
+    """One state of the page. wanted: the JSON that asks the API for what follows; more: the address that does."""
+
+    box: str = ""
+    modality: Modality = Modality.IMAGE
+    path: str | None = None
+    like: ItemView | None = None
+    picture: str | None = None
+    words: list[HitOut] = field(default_factory=list)
+    hits: list[HitOut] = field(default_factory=list)
+    answer: SearchResponse | None = None
+    offset: int = 0
+    more: str | None = None
+    wanted: str | None = None
+    message: str | None = None
+    status: int = 200
+    first_run: bool = False
+    counts: dict[str, int] | None = None
+
+    def address(self, **changes: str | int | None) -> str:
+        """The address of this search, with some of its parts changed."""
+        parts: dict[str, str | int | None] = {
+            "q": self.box or None,
+            "for": None if self.modality is Modality.IMAGE else str(self.modality),
+            "path": self.path,
+            "like": self.like.item.id if self.like else None,
+        }
+        return url_for("pages.search", **{**parts, **changes})  # type: ignore[arg-type]  # None leaves a part out
+
+
+def from_address(arguments: Mapping[str, str]) -> SearchPage:
+    """The page that an address means: a search, or without terms the newest pictures."""
+    page = SearchPage(arguments.get("q", "").strip(), path=arguments.get("path", "").strip() or None)
+    try:
+        page.modality = _modality(arguments.get("for") or "image")
+        box = parse(page.box)
+        page.modality = box.modality or page.modality
+        page.offset = _number(arguments, "offset", 0, _DEEPEST_BROWSE) or 0
+        like = _number(arguments, "like", 1, LARGEST_ID)
+        page.like = services().catalog.item(like) if like is not None else None
+        if box.path and page.path:
+            raise InvalidInput("the box and the address both hold a path: keep one of them")
+        _fill(page, box)
+    except (InvalidInput, NotFound, NotReady) as error:
+        _fail(page, error)
+    return page
+
+
+def from_upload(data: bytes) -> SearchPage:
+    """The page of an uploaded picture: the words that describe it, and pictures like it."""
+    page = SearchPage()
+    try:
+        if not data:
+            raise InvalidInput("no picture arrived: choose one first")
+        image = services().decode(data)
+        page.picture = _data_address(image)
+        term = (Term(image=image),)
+        words = services().search(Query(term, Modality.TEXT, limit=WORDS_OF_A_PICTURE))
+        page.words = [HitOut.of(hit) for hit in words.hits]
+        _ask(page, Query(term, limit=2 * services().config.search.limit))
+    except (InvalidInput, NotFound, NotReady) as error:
+        _fail(page, error)
+    return page
+
+
+def neighbours(item_id: int, limit: int) -> tuple[list[HitOut], list[HitOut]]:
+    """The captions and the other pictures nearest to a picture; none when it has not been embedded yet."""
+    term = (Term(item=item_id),)
+    try:
+        words = services().search(Query(term, Modality.TEXT, limit=WORDS_OF_A_PICTURE)).hits
+        similar = services().search(Query(term, limit=limit + 1)).hits
+    except (NotFound, NotReady):
+        return [], []
+    others = [hit for hit in similar if hit.id != item_id][:limit]
+    return [HitOut.of(hit) for hit in words], [HitOut.of(hit) for hit in others]
+
+
+def _fill(page: SearchPage, box: BoxQuery) -> None:
+    terms = (*((Term(item=page.like.item.id),) if page.like else ()), *box.terms)
+    limit, path = services().config.search.limit, box.path or page.path
+    if not terms:
+        _browse(page, path, limit)
+        return
+    _ask(page, Query(terms, page.modality, path, limit, page.offset))
+    if page.like:
+        page.hits = [hit for hit in page.hits if hit.id != page.like.item.id]
+    if page.answer and page.answer.next is not None:
+        page.more = page.address(offset=page.answer.next)
+        page.wanted = _wanted(terms, page.modality, path, limit)
+
+
+def _ask(page: SearchPage, query: Query) -> None:
+    page.answer = SearchResponse.of(services().search(query), query)
+    page.hits = page.answer.hits
+
+
+def _wanted(terms: tuple[Term, ...], modality: Modality, path: str | None, limit: int) -> str:
+    shapes = [TermIn(text=term.text, item=term.item, weight=term.weight) for term in terms]
+    request = SearchRequest(terms=shapes, modality=modality.value, path=path, limit=limit)
+    return request.model_dump_json(exclude_none=True, exclude_defaults=True)
+
+
+def _browse(page: SearchPage, path: str | None, limit: int) -> None:
+    """The newest pictures, for a page without terms."""
+    catalog = services().catalog
+    if catalog.current_version() is None:
+        services().freshness.ensure()
+        _ = services().searcher.version  # raises NotReady, which says what to do
+    page.counts = _counts(catalog)
+    ids = _newest(catalog, path, page.offset, limit + 1)
+    page.hits = [HitOut.of_view(view) for view in catalog.items(ids[:limit])]
+    if len(ids) > limit:
+        page.more = page.address(offset=page.offset + limit)
+
+
+def _newest(catalog: Catalog, path: str | None, offset: int, limit: int) -> list[int]:
+    if path is not None:
+        return sorted(catalog.ids_under(path, Modality.IMAGE), reverse=True)[offset : offset + limit]
+    query = sa.select(Item.id).where(Item.modality == Modality.IMAGE, Item.removed_at.is_(None))
+    with catalog.session() as session:
+        return list(session.scalars(query.order_by(Item.id.desc()).limit(limit).offset(offset)))
+
+
+def _counts(catalog: Catalog) -> dict[str, int]:
+    query = sa.select(Item.modality, sa.func.count()).where(Item.removed_at.is_(None)).group_by(Item.modality)
+    with catalog.session() as session:
+        return {modality: count for modality, count in session.execute(query)}
+
+
+def _fail(page: SearchPage, error: Exception) -> None:
+    page.status, page.message = explain_error(error)
+    page.first_run = isinstance(error, NotReady) and services().catalog.current_version() is None
+    page.hits, page.words, page.answer = [], [], None
+
+
+def _modality(value: str) -> Modality:
+    if value not in ("image", "text"):
+        raise InvalidInput(f"for={value} is unknown: use image or text")
+    return Modality(value)
+
+
+def _number(arguments: Mapping[str, str], key: str, least: int, most: int) -> int | None:
+    raw = arguments.get(key, "")
+    if not raw:
+        return None
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and least <= int(raw) <= most):
+        raise InvalidInput(f"{key}={raw[:40]} is not possible: it is a number from {least} up")
+    return int(raw)
+
+
+def _data_address(image: Image) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(thumbnail(image, _CHIP_PIXELS)).decode()

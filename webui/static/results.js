@@ -1,0 +1,107 @@
+// Hits as elements. Captions and names are other people's words: they only ever become text, never markup.
+
+/** An element with attributes and children; strings become text. */
+export function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+const score = (hit) => (hit.score === null ? "" : hit.score.toFixed(3));
+const label = (hit) => hit.caption || hit.path;
+
+// The nearest proportions that rebus.css has a class for; pages.py holds the same list.
+const SHAPES = [56, 67, 75, 87, 100, 117, 133, 150, 178, 200, 240];
+
+function shape(hit) {
+  const ratio = (100 * (hit.width || 1)) / (hit.height || 1);
+  return `r${SHAPES.reduce((best, known) => (Math.abs(known - ratio) < Math.abs(best - ratio) ? known : best))}`;
+}
+
+export function tile(hit) {
+  const picture = make("img", {
+    src: hit.thumbnail, width: hit.width || 300, height: hit.height || 300, alt: label(hit), loading: "lazy", decoding: "async",
+  });
+  const over = make("span", { class: "over", "aria-hidden": "true" }, make("b", {}, label(hit)), make("i", {}, score(hit)));
+  const link = { href: `/items/${hit.item}`, "data-item": hit.item, title: `${label(hit)} · ${score(hit)}` };
+  return make("li", { class: shape(hit) }, make("a", link, picture, over));
+}
+
+export function line(hit) {
+  const picture = make("img", { src: hit.thumbnail, width: 64, height: 64, alt: hit.path, loading: "lazy", decoding: "async" });
+  const small = make("a", { class: "small", href: `/items/${hit.item}`, "data-item": hit.item, title: hit.path }, picture);
+  const words = make("a", { href: `/?q=${encodeURIComponent(quoted(label(hit)))}` }, label(hit));
+  return make("li", {}, small, make("p", {}, words, make("small", {}, hit.path)), make("i", { title: "Cosine, higher is nearer" }, score(hit)));
+}
+
+/** A caption as the query box takes it literally; plain when nothing in it could mean more. */
+function quoted(text) {
+  const plain = text.replaceAll('"', "'");
+  return /(^|\s)-|(path|like|type):/i.test(plain) ? `"${plain}"` : plain;
+}
+
+/** POST a search; return its answer, or throw an Error with a sentence for the person. */
+export async function ask(body) {
+  const json = !(body instanceof FormData);
+  const response = await fetch("/api/v1/search", {
+    method: "POST", body: json ? JSON.stringify(body) : body, headers: json ? { "Content-Type": "application/json" } : {},
+  }).catch(() => { throw new Error("The server does not answer. Is it still running?"); });
+  if (response.ok) return response.json();
+  const problem = await response.json().catch(() => ({}));
+  throw new Error(problem.detail ?? (response.status === 413 ? "That picture is too large." : `The server answered ${response.status}.`));
+}
+
+export function announce(text) {
+  document.querySelector("#live").textContent = text;
+}
+
+/** What follows, from its own page: for lists that the API does not serve, such as the newest pictures. */
+async function fromPage(address) {
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`The server answered ${response.status}.`);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  return { nodes: [...page.querySelectorAll(".feed > li")], address: page.querySelector("#more")?.getAttribute("href") };
+}
+
+/** What follows, from the API: `load` asks for the hits from an offset on. */
+async function fromApi(load, link, draw) {
+  const { hits, next } = await load(Number(link.dataset.offset));
+  link.dataset.offset = next;
+  const address = new URL(link.href);
+  address.searchParams.set("offset", next);
+  return { nodes: hits.map(draw), address: next === null ? null : address.href };
+}
+
+/** Load what follows when its link comes near, or is pressed. Without `load`, the link itself says how. */
+export function followMore(link, load) {
+  const list = document.querySelector(".feed");
+  if (!link || !list) return;
+  const wanted = link.dataset.wanted && JSON.parse(link.dataset.wanted);
+  if (wanted) load ??= (offset) => ask({ ...wanted, offset });
+  const draw = list.matches(".lines") ? line : tile;
+  let busy = false;
+  const next = async () => {
+    if (busy) return;
+    busy = true;
+    try {
+      const found = load ? await fromApi(load, link, draw) : await fromPage(link.href);
+      list.append(...found.nodes);
+      announce(`${found.nodes.length} more`);
+      if (!found.address) return finish();
+      link.href = found.address;
+      watcher.unobserve(link); // observed anew, it reports at once when it is still in sight
+      watcher.observe(link);
+    } catch (error) {
+      link.textContent = `${error.message} Try again`;
+      watcher.disconnect();
+    } finally {
+      busy = false;
+    }
+  };
+  const near = (seen) => { if (seen.some((entry) => entry.isIntersecting)) next(); };
+  const watcher = new IntersectionObserver(near, { rootMargin: "600px" });
+  const finish = () => { watcher.disconnect(); link.parentElement.remove(); };
+  link.addEventListener("click", (event) => { event.preventDefault(); next(); });
+  watcher.observe(link);
+}
