@@ -59,9 +59,8 @@ class Searcher:
             if version is None or version.id != row.id:
                 version, changed = Version.load(self.catalog, row), True
                 self._seen_embedding, self._seen_removal = version.watermark, 0.0
-            version, added = self._take_in(version)
             removed = self._take_out(version)
-            self._version = version
+            self._version, added = self._take_in(version)  # last: what it has seen, a failure after it would lose
             return changed or added or removed
 
     def _take_in(self, version: Version) -> tuple[Version, bool]:

@@ -128,7 +128,7 @@ def rows(catalog: Catalog) -> dict[str, list[tuple[object, ...]]]:
 def alembic(config: Config) -> AlembicConfig:
     found = AlembicConfig()
     found.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    found.attributes["url"] = catalog_url(config)
+    found.attributes.update(url=catalog_url(config), metadata=Base.metadata)
     return found
 
 

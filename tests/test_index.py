@@ -86,7 +86,7 @@ class Case:
         """Some of the ids that are there, and a few that are not."""
         there = np.array(self.reference.ids(None), np.int64)
         chosen = there[self.rng.random(len(there)) < share]
-        return np.asarray(self.rng.permutation(np.append(chosen, [10**9, 10**9 + 1])), np.int64)
+        return np.asarray(self.rng.permutation(np.union1d(chosen, [10**9, 10**9 + 1])), np.int64)
 
     def check(self, where: Filter | None, m: int) -> None:
         self.check_hamming(where, m)

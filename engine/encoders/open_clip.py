@@ -20,18 +20,21 @@ from engine.types import F32, Modality
 PREFIX = "open_clip:"
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
+_FOLDER = "local-dir:"  # open_clip's own prefix
 _LONGEST_SHAPE = 16  # to 1
 
 
 class OpenClipEncoder:
     """An open_clip model with its preprocessing and tokenizer, in inference mode on one device."""
 
-    def __init__(self, spec: str, model: Any, preprocess: Callable[[Image], Tensor], tokenizer: Any) -> None:
+    def __init__(
+        self, spec: str, model: Any, preprocess: Callable[[Image], Tensor], tokenizer: Any, architecture: object
+    ) -> None:
         self.spec = spec
         self.model = model.eval().requires_grad_(False)
         self.preprocess, self.tokenizer = preprocess, tokenizer
         self.device = next(model.parameters()).device
-        self.fingerprint = _fingerprint(model, preprocess, tokenizer)
+        self.fingerprint = _fingerprint(model, preprocess, tokenizer, architecture)
         width = int(self.encode_text(["a"]).shape[1])
         self.dims: Mapping[Modality, int] = {Modality.TEXT: width, Modality.IMAGE: width}
 
@@ -40,14 +43,16 @@ class OpenClipEncoder:
         """Load by spec (see load_encoder). Raises EncoderUnavailable."""
         logging.getLogger("root").setLevel(logging.ERROR)  # open_clip reports its every step to the root logger
         name, pretrained, canonical = _parse(spec)
+        place = choose_device(device)
         try:
+            architecture = _architecture(name)
             model, _, preprocess = open_clip.create_model_and_transforms(
-                name, pretrained=pretrained, device=choose_device(device), require_pretrained=True
+                name, pretrained=pretrained, device=place, require_pretrained=True
             )
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:  # the hub, the file system, safetensors and torch each raise kinds of their own
             raise EncoderUnavailable(_explain(spec, pretrained, error)) from error
-        return cls(canonical, model, preprocess, tokenizer)
+        return cls(canonical, model, preprocess, tokenizer, architecture)
 
     @property
     def image_pixels(self) -> int:
@@ -94,7 +99,7 @@ def _parse(spec: str) -> tuple[str, str | None, str]:
                 f"no encoder at {spec!r}: name a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, "
                 f"or a model as {PREFIX}ViT-B-32/laion2b_s34b_b79k"
             )
-        return f"local-dir:{folder}", None, str(folder)
+        return f"{_FOLDER}{folder}", None, str(folder)
     name, _, source = spec.removeprefix(PREFIX).partition("/")
     if name not in open_clip.list_models():
         raise EncoderUnavailable(f"open_clip has no model {name!r}: `open_clip.list_models()` names them all")
@@ -121,9 +126,16 @@ def _explain(spec: str, pretrained: str | None, error: Exception) -> str:
     return f"the encoder {spec} cannot be loaded: {cause}. Check that its configuration and weights belong together"
 
 
-def _fingerprint(model: Any, preprocess: object, tokenizer: Any) -> str:
-    """xxh3 of every weight, the preprocessing and the tokenizer's vocabulary and context length."""
-    digest = xxhash.xxh3_128()
+def _architecture(name: str) -> object:
+    """The model's configuration. Heads and activations are in no weight, yet change every embedding."""
+    if name.startswith(_FOLDER):
+        return json.loads((Path(name.removeprefix(_FOLDER)) / CONFIG_FILE).read_text(encoding="utf-8"))["model_cfg"]
+    return open_clip.get_model_config(name)
+
+
+def _fingerprint(model: Any, preprocess: object, tokenizer: Any, architecture: object) -> str:
+    """xxh3 of the architecture, every weight, the preprocessing, the tokenizer's vocabulary and context length."""
+    digest = xxhash.xxh3_128(json.dumps(architecture, sort_keys=True))
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
