@@ -144,12 +144,7 @@ def search(
 @click.pass_context
 def serve(context: click.Context, host: str | None, port: int | None) -> None:
     """Serve the search page and the JSON endpoint."""
-    from webui.server import serve as run
-
-    run(
-        settings(context, serve__host=host, serve__port=port),
-        announce=lambda url: click.echo(f"Serving {url}"),
-    )
+    run_server(settings(context, serve__host=host, serve__port=port))
 
 
 @cli.command()
@@ -207,9 +202,17 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
     context.obj["home"] = demo_home(context.obj["home"])
     config = settings(context, serve__port=port)
     with Progress() as progress:
-        _print_index(prepare_demo(config, media, progress.tell, progress.hear), json_=False)
+        config, report = prepare_demo(config, media, progress.tell, progress.hear)
+    _print_index(report, json_=False)
     if not no_serve:
-        context.invoke(serve, port=port)
+        run_server(config)
+
+
+def run_server(config: "Config") -> None:
+    """Serve until interrupted, and say where."""
+    from webui import serve as run
+
+    run(config, announce=lambda url: click.echo(f"Rebus is at {url}  (Ctrl-C ends it)"))
 
 
 def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:

@@ -301,7 +301,7 @@ def catalog_url(config: Config) -> str:
 
 
 def migrate(url: str) -> None:
-    """Bring the database at `url` to this release's schema. Raises CatalogError. Alembic is slow to import: only here."""
+    """Bring the database at `url` to this release's schema. Raises CatalogError. Alembic imports slowly: only here."""
     from alembic import command
     from alembic.config import Config as AlembicConfig
     from alembic.util import CommandError

@@ -3,6 +3,7 @@
 It serves one immutable version, plus a delta of what was embedded since, less what the catalog calls removed.
 """
 
+import dataclasses
 import threading
 import time
 from collections.abc import Iterator
@@ -72,8 +73,7 @@ class Searcher:
             if modality in indexes:
                 indexes[modality] = indexes[modality].with_rows(ids, rows)
         self._seen_embedding = found[-1].id
-        fields = (version.id, version.encoder_id, version.encoder_spec, version.fingerprint, version.aligner)
-        return Version(*fields, version.store, indexes, version.watermark), True
+        return dataclasses.replace(version, indexes=indexes), True
 
     def _take_out(self, version: Version) -> bool:
         query = sa.select(Item.id, Item.removed_at).where(Item.removed_at > self._seen_removal - _OVERLAP_S)
@@ -186,8 +186,13 @@ def _check(query: Query) -> None:
             raise InvalidInput("each term is exactly one of text, image or item")
         if term.text is not None and not term.text.strip():
             raise InvalidInput("a text term is empty: give words")
+        if term.item is not None and not 0 < term.item < 2**63:  # a larger one is no integer of a database
+            raise NotFound(f"no item {term.item} in this library")
         if not np.isfinite(term.weight) or abs(term.weight) > 1000:
             raise InvalidInput(f"weight {term.weight} is not possible: use a number between -1000 and 1000")
+    for words in (query.path, *(term.text for term in query.terms)):
+        if words is not None and any("\ud800" <= character <= "\udfff" for character in words):
+            raise InvalidInput(f"{words!r} is not valid text: it holds half of a character")
     if query.limit < 1 or query.offset < 0 or query.offset + query.limit > 10_000:
         raise InvalidInput("limit must be at least 1, offset at least 0, and both together at most 10,000")
 

@@ -1,6 +1,7 @@
 """What a library holds, in numbers: for the command line and the status page. Imports nothing heavy."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,13 @@ def failures(catalog: Catalog, limit: int = 1000, offset: int = 0) -> list[dict[
         ]
 
 
-def _disk_bytes(folder: Path) -> int:
-    """Bytes of all files below; what vanishes meanwhile counts nothing."""
+def _disk_bytes(home: Path) -> int:
+    """Bytes of the files under the home. A file may go while they are counted: a running index makes temporaries."""
     total = 0
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                below = entry.is_dir(follow_symlinks=False)
-                total += _disk_bytes(Path(entry.path)) if below else entry.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:
-        pass
+    for folder, _, names in os.walk(home):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(folder, name)).st_size
     return total
 
 
@@ -63,7 +61,7 @@ def _embedded(session: Any, encoder_id: int) -> int:
 def _version(version: IndexVersion, encoder: EncoderRow) -> dict[str, Any]:
     return {
         "id": version.id,
-        "encoder": Path(encoder.spec).name if "/" in encoder.spec else encoder.spec,
+        "encoder": Path(encoder.spec).name if Path(encoder.spec).is_absolute() else encoder.spec,
         "spec": encoder.spec,
         "fingerprint": encoder.fingerprint,
         "published_at": version.published_at,

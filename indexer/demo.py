@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import xxhash
 from platformdirs import user_data_path
 
 from engine.catalog import Catalog
@@ -22,28 +23,39 @@ Hear = Callable[[dict[str, float], int, int], None]
 
 
 def demo_home(home: Path | None) -> Path:
-    """A library of the demo's own, so that no sample is mixed into the user's."""
+    """A place of the demo's own, so that no sample is mixed into the user's library."""
     return home or Path(os.environ.get("REBUS_HOME") or user_data_path("rebus-demo", appauthor=False))
 
 
-def prepare_demo(config: Config, media: Path | None, tell: Tell, hear: Hear) -> IndexReport:
-    """Index the sample library, or `media`; train where no encoder is chosen yet. Running it again redoes nothing.
+def prepare_demo(config: Config, media: Path | None, tell: Tell, hear: Hear) -> tuple[Config, IndexReport]:
+    """Index the sample library at `config.home`, or `media` in a library of its own below it; train where needed.
 
-    `media` with enough captions trains on them, otherwise the encoder comes from the sample library.
+    `media` with enough captions trains on them; otherwise its encoder is the sample library's. Running it again
+    redoes nothing. Returns the settings of the library to serve, and what was done.
     """
     if media is None:
-        media = draw_library(config.home / "samples", progress=lambda done, total: tell("drawing", done, total))
-    report = index_folders(config, [media], tell)
-    if report.version is not None or report.encoder is not None:
+        folder = draw_library(config.home / "samples", progress=lambda done, total: tell("drawing", done, total))
+        return config, _indexed_and_trained(config, folder, tell, hear)
+    own = dataclasses.replace(config, home=config.home / f"own-{xxhash.xxh3_64_hexdigest(str(media.resolve()))}")
+    report = index_folders(own, [media], tell)
+    if report.encoder is not None:
+        return own, report
+    if len(captioned(Catalog(own), own.captions.languages[0])) >= _ENOUGH:
+        return own, _indexed_and_trained(own, media, tell, hear)
+    prepare_demo(config, None, tell, hear)
+    spec = chosen_encoder(Catalog(config), config) or ""
+    borrowing = dataclasses.replace(own, encoder=dataclasses.replace(own.encoder, model=spec))
+    return own, index_folders(borrowing, [media], tell)
+
+
+def _indexed_and_trained(config: Config, folder: Path, tell: Tell, hear: Hear) -> IndexReport:
+    report = index_folders(config, [folder], tell)
+    if report.encoder is not None:
         return report
-    known = len(captioned(Catalog(config), config.captions.languages[0]))
-    if known >= _ENOUGH:
-        return train_and_publish(_briefly(config, known), tell, hear)[1]
-    samples = dataclasses.replace(config, home=config.home / "sample-library")
-    prepare_demo(samples, None, tell, hear)
-    spec = chosen_encoder(Catalog(samples), samples) or ""
-    encoder = dataclasses.replace(config.encoder, model=spec)
-    return index_folders(dataclasses.replace(config, encoder=encoder), [media], tell)
+    pictures = len(captioned(Catalog(config), config.captions.languages[0]))
+    training = train_and_publish(_briefly(config, pictures), tell, hear)[1]
+    training.scans, training.failures = report.scans, report.failures
+    return training
 
 
 def _briefly(config: Config, pictures: int) -> Config:

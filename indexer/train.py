@@ -84,7 +84,9 @@ def fit(
         seconds = time.monotonic() - started
         report.seconds += seconds
         left = (settings.max_minutes * 60 - report.seconds) / (_MARGIN * seconds)
-        epochs = report.epochs = min(epochs, epoch + 1 + max(0, int(left)))  # so that the schedule ends in time
+        epochs = report.epochs = min(
+            settings.epochs, epoch + 1 + max(0, int(left))
+        )  # the schedule ends in time
         _save(checkpoint, identity, aligner, objective, optimizer, best_weights, report)
         tell(figures, epoch + 1, epochs)
 

@@ -75,12 +75,17 @@ def test_an_existing_artifact_is_replaced_whole(artifact: Path) -> None:
     assert sorted(path.name for path in artifact.iterdir()) == ["c", MANIFEST]
 
 
+def _folder_in_place(folder: Path) -> None:
+    (folder / "b").unlink()
+    (folder / "b").mkdir()
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a file is altered": lambda folder: (folder / "a").write_bytes(b"alphA" * 100),
     "a file is truncated": lambda folder: (folder / "a").write_bytes(b"alpha" * 99),
     "a file has grown": lambda folder: (folder / "b").write_bytes(b"x"),
     "a file is missing": lambda folder: (folder / "b").unlink(),
-    "a file is a folder": lambda folder: ((folder / "b").unlink(), (folder / "b").mkdir()),
+    "a file is a folder": _folder_in_place,
     "the manifest is missing": lambda folder: (folder / MANIFEST).unlink(),
     "the manifest is cut": lambda folder: (folder / MANIFEST).write_text((folder / MANIFEST).read_text()[:-20]),
     "the manifest is empty": lambda folder: (folder / MANIFEST).write_bytes(b""),

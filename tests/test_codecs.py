@@ -38,7 +38,7 @@ def test_codes_have_their_size_and_every_bit_is_the_sign_it_stands_for(
     x = cone(count, dim, seed)
     codec = SignHash.fit(x, size * 8, seed)
     codes = codec.quantize(x)
-    assert (codes.shape, codes.dtype, codec.code_size) == ((count, size), np.uint8, size)
+    assert (codes.shape, str(codes.dtype), codec.code_size) == ((count, size), "uint8", size)
     projected = (x - codec.mean).astype(np.float64) @ codec.rotation.astype(np.float64)
     clear = np.abs(projected) > 1e-5  # nearer to zero, the sign is rounding
     np.testing.assert_array_equal(np.unpackbits(codes, axis=1)[clear], (projected >= 0)[clear])
@@ -120,6 +120,13 @@ def test_a_query_finds_its_neighbours_among_items_of_a_narrow_cone() -> None:
     truth = np.argsort(-(queries @ items.T), axis=1)[:, :10]
     found = np.mean([len(set(a.tolist()) & set(b.tolist())) for a, b in zip(first, truth, strict=True)]) / 10
     assert found > 0.5  # 100 of 2,000 at random would hold 0.05
+
+
+def test_a_query_is_not_centred() -> None:
+    queries, codec = cone(50, seed=7), SignHash.fit(cone(), 64)
+    projected = queries @ codec.rotation
+    clear = np.abs(projected) > 1e-5
+    np.testing.assert_array_equal(np.unpackbits(codec.quantize_query(queries), axis=1)[clear], (projected >= 0)[clear])
 
 
 def test_a_seed_draws_the_same_codec_and_another_seed_another() -> None:

@@ -264,7 +264,6 @@ def test_a_gpu_that_is_not_here_is_a_config_error(encoder_folder: Path) -> None:
         load_encoder(str(encoder_folder), "cuda")
 
 
-@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_nearly_the_same_embeddings(encoder: Encoder) -> None:
     other = load_encoder(encoder.spec, "cuda")

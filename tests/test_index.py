@@ -219,7 +219,7 @@ def test_an_empty_backend_finds_nothing(tmp_path: Path) -> None:
 def test_equal_scores_come_in_the_order_of_their_ids(tmp_path: Path) -> None:
     store = EmbeddingStore(tmp_path, 4)
     backend, ids = FaissBackend(64, no_rows(store)), np.array([9, 2, 7, 4])
-    put(backend, store, ids, np.zeros((4, 8), np.uint8), np.tile(np.float32([1, 0, 0, 0]), (4, 1)))
+    put(backend, store, ids, np.zeros((4, 8), np.uint8), np.array([[1, 0, 0, 0]] * 4, np.float32))
     query = np.array([[1, 0, 0, 0]], np.float32)
     for found, _ in (
         backend.hamming(np.zeros((1, 8), np.uint8), 4),

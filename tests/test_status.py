@@ -102,7 +102,7 @@ def test_counting_bytes_survives_files_that_come_and_go(catalog: Catalog) -> Non
     thread = threading.Thread(target=churn)
     thread.start()
     try:
-        for _ in range(40):
+        for _ in range(300):
             assert summarize(catalog)["disk_bytes"] > 0
     finally:
         ended.set()
