@@ -76,7 +76,7 @@ class TrainSettings:
     batch_size: Annotated[int, Field(ge=2)] = 128
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.2
-    captions_per_image: Positive = 5
+    captions_per_image: Positive = 3
     patience: Positive = 10
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     seed: int = 0

@@ -50,7 +50,9 @@ def writing(catalog: Catalog, kind: str, tell: Tell) -> Iterator[JobReport]:
             f"another process is writing to the library at {catalog.home}: wait for it, or see `rebus status`"
         ) from None
     try:
-        remove_leftovers(catalog.home / "versions")
+        for folder in ("versions", "encoders", "training", "thumbs/*"):
+            for place in catalog.home.glob(folder):
+                remove_leftovers(place)
         with catalog.session() as session:
             stale = sa.update(Job).where(Job.state == "running")
             session.execute(stale.values(state="interrupted", finished_at=time.time()))
