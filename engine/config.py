@@ -77,6 +77,7 @@ class TrainSettings:
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.2
     captions_per_image: Positive = 3
+    smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.4
     patience: Positive = 10
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     seed: int = 0

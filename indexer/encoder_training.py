@@ -83,7 +83,7 @@ def train_encoder(
         low = epoch < _LOW_SHARE * epochs
         pixels = max(32, int(settings.image_pixels * (_LOW_PIXELS if low else 1)))
         done = 0
-        for batch in train.batches(size, settings.captions_per_image, generator, pixels):
+        for batch in train.batches(size, settings.captions_per_image, generator, pixels, settings.smallest_crop):
             yield batch
             done += size
             tell(f"training, epoch {epoch + 1} of {epochs}", min(done, len(train)), len(train))

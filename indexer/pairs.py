@@ -74,13 +74,15 @@ class PixelPairs:
         block = np.ascontiguousarray(self.pixels[np.asarray(rows)])
         return torch.from_numpy(block).permute(0, 3, 1, 2).float() / 255
 
-    def batches(self, size: int, captions: int, generator: torch.Generator, pixels: int) -> Iterator[Batch]:
+    def batches(
+        self, size: int, captions: int, generator: torch.Generator, pixels: int, smallest_crop: float
+    ) -> Iterator[Batch]:
         """One epoch in random order: crops of `pixels`, up to `captions` captions each; a short rest is left out."""
         order = torch.randperm(len(self), generator=generator)
         for rows in torch.split(order, size):
             if len(rows) < min(size, len(self)):
                 return
-            images = augment(self.images(rows), pixels, self.may_mirror[rows], generator)
+            images = augment(self.images(rows), pixels, self.may_mirror[rows], generator, smallest_crop)
             chosen = [self._some(int(row), captions, generator) for row in rows]
             owner = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(texts) for texts in chosen]))
             yield Batch({Modality.IMAGE: images, Modality.TEXT: torch.cat(chosen)}, owner)
@@ -90,8 +92,10 @@ class PixelPairs:
         return tokens[torch.randperm(len(tokens), generator=generator)[:count]]
 
 
-def augment(images: Tensor, pixels: int, may_mirror: Tensor, generator: torch.Generator) -> Tensor:
-    """Random crops of 40 to 100 % of the area, mirrored where the captions name no side, with other light and hue.
+def augment(
+    images: Tensor, pixels: int, may_mirror: Tensor, generator: torch.Generator, smallest_crop: float
+) -> Tensor:
+    """Random crops of at least a share of the area, mirrored where the captions name no side, in other light and hue.
 
     images: (n, 3, h, w) in 0..1; the result is (n, 3, pixels, pixels).
     """
@@ -100,7 +104,7 @@ def augment(images: Tensor, pixels: int, may_mirror: Tensor, generator: torch.Ge
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(shape or (n,), generator=generator)
 
-    scale, aspect = uniform(0.4, 1.0).sqrt(), uniform(-0.25, 0.25).exp()
+    scale, aspect = uniform(smallest_crop, 1.0).sqrt(), uniform(-0.25, 0.25).exp()
     height, width = (scale * aspect.sqrt()).clamp(max=1), (scale / aspect.sqrt()).clamp(max=1)
     mirror = torch.where(may_mirror & (uniform(0, 1) < 0.5), -1.0, 1.0)
     crop = torch.zeros(n, 2, 3)

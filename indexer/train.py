@@ -51,7 +51,7 @@ def fit(
     `max_minutes` would not hold all epochs, fewer are planned as it goes: only then do the numbers depend on the
     machine's speed.
     """
-    optimizer = torch.optim.AdamW(_groups(aligner, objective, settings.weight_decay), betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(_groups(aligner, objective, settings.weight_decay), betas=(0.9, 0.98), fused=True)
     report, epochs, best_weights = TrainingReport(epochs=settings.epochs), settings.epochs, _weights(aligner)
     saved = _load(checkpoint, identity)
     if saved is not None:
@@ -84,9 +84,7 @@ def fit(
         seconds = time.monotonic() - started
         report.seconds += seconds
         left = (settings.max_minutes * 60 - report.seconds) / (_MARGIN * seconds)
-        epochs = report.epochs = min(
-            settings.epochs, epoch + 1 + max(0, int(left))
-        )  # the schedule ends in time
+        epochs = report.epochs = min(settings.epochs, epoch + 1 + max(0, int(left)))  # the schedule ends in time
         _save(checkpoint, identity, aligner, objective, optimizer, best_weights, report)
         tell(figures, epoch + 1, epochs)
 

