@@ -19,7 +19,6 @@ from engine.errors import ConfigError
 
 _RULES = ConfigDict(extra="forbid", str_strip_whitespace=True)
 Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 _SHIPPED = (Path(__file__).parent.parent / "config.toml", Path(__file__).parent / "assets" / "config.toml")
 
 

@@ -94,7 +94,9 @@ class FaissBackend:
         """The ids that can be found (n,)."""
         return self._ids[self._alive]
 
-    def upsert(self, ids: I64, codes: U8, vectors: StoredRows, attrs: Mapping[str, Array]) -> None:
+    def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
+        if not isinstance(vectors, StoredRows):
+            raise TypeError("FaissBackend keeps the places of vectors, not vectors: give it StoredRows")
         self.delete(ids)
         self._index.add(np.ascontiguousarray(codes))
         self._ids = np.concatenate([self._ids, ids])

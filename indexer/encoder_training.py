@@ -69,7 +69,8 @@ def train_encoder(
     torch.manual_seed(settings.seed)
     model_config = _model_config(settings)
     model = open_clip.CLIP(**model_config["model_cfg"]).to(memory_format=torch.channels_last)
-    towers = PixelTowers(model, settings.embedding_width).to(choose_device(config.encoder.device))
+    device = choose_device(config.encoder.device)
+    towers, objective = PixelTowers(model, settings.embedding_width).to(device), InfoNCE().to(device)
     tokenizer = open_clip.SimpleTokenizer(context_length=settings.context_length)
     folder = config.home / "training"
 
@@ -91,7 +92,7 @@ def train_encoder(
     checkpoint = folder / "encoder.pt"
     report = fit(
         towers,
-        InfoNCE(),
+        objective,
         batches,
         len(train) // size,
         lambda aligner: evaluate_towers(aligner, held_out, settings.image_pixels),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.index import FaissBackend, Filter, hamming_score, merge
+from engine.index import FaissBackend, Filter, VectorBackend, hamming_score, merge
 from engine.store import EmbeddingStore, StoredRows
 from engine.types import F32, I32, I64, U8
 
@@ -205,7 +205,7 @@ def test_a_copy_is_independent(case: Case) -> None:
 
 
 def test_an_empty_backend_finds_nothing(tmp_path: Path) -> None:
-    backend = FaissBackend(64, no_rows(EmbeddingStore(tmp_path, 4)))
+    backend: VectorBackend = FaissBackend(64, no_rows(EmbeddingStore(tmp_path, 4)))
     ids, distances = backend.hamming(np.zeros((2, 8), np.uint8), 3)
     assert ids.tolist() == [[-1] * 3] * 2 and distances.min() == 65
     for found, scores in (

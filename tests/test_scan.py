@@ -3,6 +3,7 @@
 import os
 import shutil
 import struct
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -230,31 +231,26 @@ def test_a_file_that_broke_leaves_results(config: Config, media: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX rights")
-def test_a_file_without_permission_is_a_failure_until_it_may_be_read(
-    tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path
-) -> None:
-    place = Path(os.path.realpath(tmp_path_factory.mktemp("rights")))
-    media = draw_folder(place / "media", 8)
-    config = config_at(place / "home", encoder={"model": str(encoder_folder)})
-    secret = media / "boats" / "red-000.jpg"
-    as_root = os.geteuid() == 0
-    if as_root:  # root may read anything: be somebody else for this test
-        for folder in (place, *place.parents):
-            if folder.stat().st_uid == 0 and folder.is_relative_to(tmp_path_factory.getbasetemp().parent):
-                folder.chmod(0o755)
-        for path in (place, *place.rglob("*"), *encoder_folder.parents[0:1], encoder_folder, *encoder_folder.iterdir()):
+def test_a_file_without_permission_is_a_failure_until_it_may_be_read(encoder_folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        media = draw_folder(place / "media", 8)
+        shutil.copytree(encoder_folder, place / "encoder")
+        config = config_at(place / "home", encoder={"model": str(place / "encoder")})
+        secret = media / "boats" / "red-000.jpg"
+        as_root = os.geteuid() == 0
+        for path in (place, *place.rglob("*")):
             path.chmod(0o777 if path.is_dir() else 0o644)
-        secret.chmod(0o600)
-        os.seteuid(65534)
-    else:
-        secret.chmod(0)
-    try:
-        report = index(config, media)
-        listed = {row["path"]: row["reason"] for row in failures(Catalog(config))}
-    finally:
-        if as_root:
-            os.seteuid(0)
-        secret.chmod(0o644)
-    assert report.failures == 1 and "no permission" in listed["boats/red-000.jpg"]
-    assert len(items(config)) == 7
-    assert index(config, media).failures == 0 and "boats/red-000.jpg" in items(config)
+        secret.chmod(0o600 if as_root else 0)
+        try:
+            if as_root:  # root may read anything: be somebody else meanwhile
+                os.seteuid(65534)
+            report = index(config, media)
+            listed = {row["path"]: row["reason"] for row in failures(Catalog(config))}
+        finally:
+            if as_root:
+                os.seteuid(0)
+            secret.chmod(0o644)
+        assert report.failures == 1 and "no permission" in listed["boats/red-000.jpg"]
+        assert len(items(config)) == 7
+        assert index(config, media).failures == 0 and "boats/red-000.jpg" in items(config)

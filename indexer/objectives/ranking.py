@@ -31,12 +31,13 @@ class InfoNCE(Objective):
     def forward(self, aligner: Aligner, batch: Batch) -> dict[str, Tensor]:
         images = aligner.project(batch.inputs[Modality.IMAGE], Modality.IMAGE)  # (n, d)
         texts = aligner.project(batch.inputs[Modality.TEXT], Modality.TEXT)  # (m, d)
+        owner = batch.owner.to(texts.device)
         to_images = self.scale * texts @ images.T  # (m, n)
-        to_texts = to_images.T[batch.owner]  # (m, m): row j is text j's image against every text
-        siblings = batch.owner[:, None] == batch.owner[None, :]
+        to_texts = to_images.T[owner]  # (m, m): row j is text j's image against every text
+        siblings = owner[:, None] == owner[None, :]
         siblings.fill_diagonal_(False)
         to_texts = to_texts.masked_fill(siblings, float("-inf"))
-        text_to_image = F.cross_entropy(to_images, batch.owner)
+        text_to_image = F.cross_entropy(to_images, owner)
         image_to_text = F.cross_entropy(to_texts, torch.arange(len(texts), device=texts.device))
         loss = (text_to_image + image_to_text) / 2
         return {
