@@ -122,13 +122,16 @@ def search(
     json_: bool,
 ) -> None:
     """Search with words, pictures, or both: rebus search "2:golden retriever" + ./pool.jpg - fruit"""
-    from engine.catalog import Catalog
-    from engine.search import Searcher
-    from engine.types import Modality, Query
+    from rich.console import Console
 
     config = settings(context)
-    query = Query(parse_terms(terms, config), Modality(wanted), path, top, exact=exact)
-    results = Searcher(config, Catalog(config)).search(query)
+    with Console(stderr=True).status("loading the encoder"):  # shown on a terminal alone; the import is most of it
+        from engine.catalog import Catalog
+        from engine.search import Searcher
+        from engine.types import Modality, Query
+
+        query = Query(parse_terms(terms, config), Modality(wanted), path, top, exact=exact)
+        results = Searcher(config, Catalog(config)).search(query)
     if json_:
         _print_json(result_facts(results))
         return

@@ -43,6 +43,7 @@ def index_folders(config: Config, folders: Sequence[Path], tell: Tell) -> IndexR
             report.scans.append(scan(catalog, config, folder, lambda done, total: job("reading folders", done, total)))
         spec = chosen_encoder(catalog, config)
         if spec is not None:
+            job("loading the encoder", 0, 0)
             from indexer.embed import embed
 
             encoder = load_encoder(spec, config.encoder.device)

@@ -40,7 +40,7 @@ class Progress:
             self._bars.update(self._bars.task_ids[-1], completed=done, total=total or None)
         elif time.monotonic() - self._last >= _QUIET_S:
             self._last = time.monotonic()
-            sys.stderr.write(f"{what}: {done:,} of {total:,}\n")
+            sys.stderr.write(f"{what}: {done:,} of {total:,}\n" if total else f"{what}\n")
             sys.stderr.flush()
 
     def hear(self, figures: dict[str, float], epoch: int, epochs: int) -> None:
