@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from flask.testing import FlaskClient
 from PIL import Image
 
-from engine.catalog import Catalog
+from engine.catalog import Catalog, Item, Root
 from engine.config import Config
 from engine.search import Searcher
 from engine.types import Modality
@@ -133,3 +134,18 @@ def test_beyond_loopback_only_the_name_it_was_told(library: Config, catalog: Cat
     client = create_app(told, Searcher(library, catalog)).test_client()
     assert client.get("/healthz", headers={"Host": "photos.example:8765"}).status_code == 200
     assert client.get("/healthz", headers={"Host": "localhost"}).status_code == 400
+
+
+def test_a_line_break_in_a_file_name_breaks_no_header(library: Config, tmp_path: Path) -> None:
+    config = copy_library(library, tmp_path)
+    catalog = Catalog(config)
+    with catalog.session() as session:
+        item = session.scalars(sa.select(Item).where(Item.modality == "image")).first()
+        assert item is not None
+        root = Path(session.get_one(Root, item.root_id).path)
+        name = "a\r\nSet-Cookie: x=1\n.jpg"
+        (root / item.path).rename(root / name)
+        item.path = name
+    catalog.engine.dispose()
+    answer = fetch(create_app(config).test_client(), f"/media/{item.id}")
+    assert answer.status_code == 200 and "Set-Cookie" not in answer.headers

@@ -28,7 +28,7 @@ def media(item_id: int) -> Response:
     if mimetype is None:
         raise NotFound(f"item {item_id} is not a picture of a kind that can be shown")
     path = file_inside(Path(view.root), view.file)
-    name = PurePosixPath(view.item.path).name
+    name = "".join(c if c.isprintable() else "_" for c in PurePosixPath(view.item.path).name)  # it goes into a header
     response = send_file(path, mimetype, download_name=name, conditional=True, max_age=0)
     response.headers["Cache-Control"] = "private, no-cache"
     return response

@@ -12,10 +12,9 @@ from types import FrameType
 from waitress.server import create_server
 
 from engine.config import Config
-from engine.errors import ConfigError, RebusError
+from engine.errors import ConfigError
 from engine.search import Searcher
 
-log = logging.getLogger(__name__)
 _SPARE = 2**20  # above the application's own limit, so that it is the application that answers 413
 
 
@@ -53,18 +52,9 @@ def serve(
     try:
         with _stopped_by_sigterm():
             announce(_address(host, server.effective_port))
-            threading.Thread(target=_warm, args=[app.extensions["rebus"].searcher], daemon=True).start()
             server.run()  # on SIGINT or SIGTERM it stops accepting, lets running requests end, and returns
     finally:
         server.close()
-
-
-def _warm(searcher: Searcher) -> None:
-    """Load the model while the page already answers, so that the first search does not wait for it."""
-    try:
-        searcher.warm()
-    except RebusError as error:  # the page says the same, to whoever asks
-        log.warning("the first search will be slow: %s", error)
 
 
 def _bound(host: str, port: int) -> socket.socket:
