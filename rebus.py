@@ -220,6 +220,7 @@ def run_server(config: "Config") -> None:
 
 def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:
     """Terms of a command line: `WORDS`, `picture.jpg`, `2:WORDS`, joined by `+` and `-`."""
+    from engine.errors import InvalidInput
     from engine.media import SUFFIXES, decode_file
     from engine.types import Term
 
@@ -229,6 +230,8 @@ def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:
             sign = 1.0 if word == "+" else -1.0
             continue
         weight, value = _weighted(word)
+        if "/" in value and Path(value).suffix.lower() in SUFFIXES and not Path(value).exists():
+            raise InvalidInput(f"no picture at {value}")
         if Path(value).suffix.lower() in SUFFIXES and Path(value).is_file():
             picture = decode_file(Path(value).resolve(), config.media, config.media.thumbnail_pixels).image
             terms.append(Term(image=picture, weight=sign * weight))

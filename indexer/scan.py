@@ -68,7 +68,7 @@ class _Scan:
         self.base = Path(root.path)
         below = start.relative_to(self.base).as_posix()
         self.prefix = "" if below == "." else f"{below}/"
-        self.seen = walk(self.base, start, config.home)
+        self.seen = walk(self.base, start, config.home.resolve())
         self.captions = CaptionReader(self.base, self.seen.sidecars, config.captions)
         self.report = ScanReport(found=len(self.seen.pictures))
 

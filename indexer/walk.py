@@ -8,6 +8,7 @@ from engine.errors import MediaError
 from engine.media import SUFFIXES
 from indexer.sidecars import TABLE, FoundFile, is_sidecar
 
+_OWN = frozenset(("thumbs", "versions", "embeddings", "encoders", "training"))  # of a home that holds media too
 _PASSED_OVER = frozenset(("@eaDir", "lost+found", "node_modules", "__pycache__"))
 
 
@@ -41,7 +42,7 @@ def walk(root: Path, start: Path, home: Path) -> Walk:
                 continue
             if not entry.is_dir(follow_symlinks=False):
                 _look_at(root, entry, seen)
-            elif Path(entry.path) != home:
+            elif Path(entry.path) != home and not (folder == home and entry.name in _OWN):
                 below.append(Path(entry.path))
         stack.extend(reversed(below))
     return seen

@@ -73,6 +73,7 @@ def test_status_tells_what_is_held(run: Any, library: Config) -> None:
     ("arguments", "code", "words"),
     [
         (["search", ""], 2, "empty"),
+        (["search", "./missing.jpg"], 2, "no picture at"),
         (["search", "boat", "--top", "0"], 2, "--top"),
         (["search", "boat", "--for", "smell"], 2, "smell"),
         (["index", "/no/such/folder"], 2, "cannot be indexed"),
