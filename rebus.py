@@ -221,8 +221,8 @@ def run_server(config: "Config") -> None:
 def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:
     """Terms of a command line: `WORDS`, `picture.jpg`, `2:WORDS`, joined by `+` and `-`."""
     from engine.errors import InvalidInput
-    from engine.media import SUFFIXES, decode_file
-    from engine.types import Term
+    from engine.media import modality_of, read_media
+    from engine.types import Modality, Term
 
     terms, sign = [], 1.0
     for word in words:
@@ -230,11 +230,12 @@ def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:
             sign = 1.0 if word == "+" else -1.0
             continue
         weight, value = _weighted(word)
-        if "/" in value and Path(value).suffix.lower() in SUFFIXES and not Path(value).exists():
+        picture = modality_of(value) is Modality.IMAGE
+        if picture and "/" in value and not Path(value).exists():
             raise InvalidInput(f"no picture at {value}")
-        if Path(value).suffix.lower() in SUFFIXES and Path(value).is_file():
-            picture = decode_file(Path(value).resolve(), config.media, config.media.thumbnail_pixels).image
-            terms.append(Term(image=picture, weight=sign * weight))
+        if picture and Path(value).is_file():
+            media = read_media(Path(value).resolve(), config.media, config.media.thumbnail_pixels)
+            terms.append(Term(image=media.frames[0].image, weight=sign * weight))
         else:
             terms.append(Term(text=value, weight=sign * weight))
         sign = 1.0

@@ -19,7 +19,7 @@ from engine.errors import CatalogError, NotFound
 from engine.types import Modality
 
 T = TypeVar("T")
-HEAD = "0001"  # the newest migration; a test holds it to migrations/versions
+HEAD = "0002"  # the newest migration; a test holds it to migrations/versions
 _CHUNK = 500  # ids in one IN clause, below every database's limit
 
 
@@ -51,10 +51,14 @@ class Root(_Numbered, Base):
 
 
 class Item(_Numbered, Base):
-    """One file, or one caption (modality text, `parent_id` is its picture). `path` is relative to the root.
+    """One file; one caption (modality text) or one further frame of a file, whose `parent_id` is the file's item.
 
+    A file's item is its own first frame: the picture, the first page, the first moment. `path` is relative to the
+    root and `folder` the part of it before the name, "" at the top; both are the file's for captions and frames too.
+    position: page or frame number, or milliseconds into a film; None for a caption of the whole file.
     stamp: size and mtime of the file's caption sources when they were last read. split: train, val or test
-    where the captions say so. width, height: pixels, upright.
+    where the captions say so. width, height: pixels, upright. phash: 64 bits of a perceptual hash, in hexadecimal.
+    group_id: the first item of its group of near-duplicates, None when it has none.
     """
 
     __tablename__ = "items"
@@ -67,15 +71,26 @@ class Item(_Numbered, Base):
             sqlite_where=sa.text("parent_id IS NULL AND removed_at IS NULL"),
             postgresql_where=sa.text("parent_id IS NULL AND removed_at IS NULL"),
         ),
+        sa.Index(
+            "ix_items_folder",
+            "root_id",
+            "folder",
+            sqlite_where=sa.text("parent_id IS NULL"),
+            postgresql_where=sa.text("parent_id IS NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
     root_id: Mapped[int] = mapped_column(sa.ForeignKey("roots.id"))
     parent_id: Mapped[int | None] = mapped_column(sa.ForeignKey("items.id"), index=True)
     modality: Mapped[str] = mapped_column(sa.String(8))
     path: Mapped[str]
+    folder: Mapped[str] = mapped_column(default="", server_default=sa.text("''"))
+    position: Mapped[int | None]
     size: Mapped[int]
     mtime_ns: Mapped[int]
     content_hash: Mapped[str | None] = mapped_column(sa.String(32), index=True)
+    phash: Mapped[str | None] = mapped_column(sa.String(16))
+    group_id: Mapped[int | None] = mapped_column(index=True)
     width: Mapped[int | None]
     height: Mapped[int | None]
     split: Mapped[str | None] = mapped_column(sa.String(16))
@@ -84,8 +99,34 @@ class Item(_Numbered, Base):
     removed_at: Mapped[float | None] = mapped_column(index=True)
 
 
+class FactsRow(Base):
+    """What a file says of itself (see media.Facts). One row a file's item, when it says anything."""
+
+    __tablename__ = "facts"
+    item_id: Mapped[int] = mapped_column(sa.ForeignKey("items.id"), primary_key=True, autoincrement=False)
+    taken_at: Mapped[float | None] = mapped_column(index=True)
+    camera: Mapped[str | None] = mapped_column(index=True)
+    latitude: Mapped[float | None]
+    longitude: Mapped[float | None]
+    place: Mapped[str | None]
+    title: Mapped[str | None]
+    duration_ms: Mapped[int | None]
+    pages: Mapped[int | None]
+
+
+class Keyword(Base):
+    """A keyword of a file's item, as its metadata or its sidecars give it."""
+
+    __tablename__ = "keywords"
+    item_id: Mapped[int] = mapped_column(sa.ForeignKey("items.id"), primary_key=True, autoincrement=False)
+    word: Mapped[str] = mapped_column(primary_key=True, index=True)
+
+
 class Caption(Base):
-    """The words of a text item. source: where they were read from, such as `captions.jsonl`."""
+    """The words of a text item. source: where they were read from, such as `captions.jsonl`, `exif` or `pdf`.
+
+    owner_id: the item they describe: a file, or one of its frames; a document's own words describe themselves.
+    """
 
     __tablename__ = "captions"
     id: Mapped[int] = mapped_column(sa.ForeignKey("items.id"), primary_key=True, autoincrement=False)
@@ -96,13 +137,17 @@ class Caption(Base):
 
 
 class EncoderRow(_Numbered, Base):
-    """An encoder that embedded something here. rows: how many its shards hold; report: how it was trained."""
+    """An encoder that embedded something here. rows: how many its shards hold; report: how it was trained.
+
+    generation: which of its shard folders is in use; compaction writes the next one.
+    """
 
     __tablename__ = "encoders"
     fingerprint: Mapped[str] = mapped_column(sa.String(64), unique=True)
     spec: Mapped[str]
     dim: Mapped[int]
     rows: Mapped[int] = mapped_column(default=0)
+    generation: Mapped[int] = mapped_column(default=0, server_default="0")
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[float] = mapped_column(default=time.time)
 
@@ -133,7 +178,12 @@ class Failure(_Numbered, Base):
 
 
 class Job(_Numbered, Base):
-    """One run of index, train or build. state: running, done, failed or interrupted."""
+    """One run of index, train or build. state: running, done, failed or interrupted.
+
+    done, total: of the stage that `message` names. rate: items a second; remaining_s: as far as it can be told.
+    files, failed, bytes: files read, files that could not be used, bytes read, over the whole run.
+    heartbeat_at: when it last wrote; a running job that fell silent was killed.
+    """
 
     __tablename__ = "jobs"
     kind: Mapped[str] = mapped_column(sa.String(16))
@@ -142,17 +192,27 @@ class Job(_Numbered, Base):
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
     message: Mapped[str] = mapped_column(default="")
+    rate: Mapped[float | None]
+    remaining_s: Mapped[float | None]
+    files: Mapped[int] = mapped_column(default=0, server_default="0")
+    failed: Mapped[int] = mapped_column(default=0, server_default="0")
+    bytes: Mapped[int] = mapped_column(default=0, server_default="0")
+    heartbeat_at: Mapped[float] = mapped_column(default=time.time, server_default="0")
     started_at: Mapped[float] = mapped_column(default=time.time)
     finished_at: Mapped[float | None]
 
 
 class IndexVersion(_Numbered, Base):
-    """A published index. watermark: the last embedding id it holds. counts: items by modality."""
+    """A published index. watermark: the last embedding id it holds. counts: items by modality.
+
+    generation: the shard folder of its encoder that its places point into.
+    """
 
     __tablename__ = "versions"
     encoder_id: Mapped[int] = mapped_column(sa.ForeignKey("encoders.id"))
     folder: Mapped[str]
     watermark: Mapped[int]
+    generation: Mapped[int] = mapped_column(default=0, server_default="0")
     counts: Mapped[dict[str, Any]]
     published_at: Mapped[float] = mapped_column(default=time.time)
 
@@ -235,7 +295,7 @@ class Catalog:
         with self.session() as session:
             for chunk in chunks([i for i in ids if 0 < i < 2**63], _CHUNK):  # a larger one is no integer of a database
                 for item, root, caption in session.execute(statement.where(_shown.id.in_(chunk))):
-                    found[item.id] = ItemView(item, root, caption.text if caption else None)
+                    found[item.id] = ItemView(item, root, caption)
         return [found[int(i)] for i in ids if int(i) in found]
 
     def item(self, item_id: int) -> "ItemView":
@@ -273,15 +333,19 @@ def _own_caption() -> sa.ScalarSelect[Any]:
 
 
 class ItemView:
-    """An item with what is shown of it: its root's path and its (first) caption."""
+    """An item with what is shown of it: its root's path and its own or its first caption."""
 
-    def __init__(self, item: Item, root: str, caption: str | None) -> None:
-        self.item, self.root, self.caption = item, root, caption
+    def __init__(self, item: Item, root: str, caption: Caption | None) -> None:
+        self.item, self.root = item, root
+        self.caption = caption.text if caption else None
+        self._owner_id = caption.owner_id if caption else None
 
     @property
-    def picture_id(self) -> int:
-        """The item to show a picture of: the item itself, or the picture a caption describes."""
-        return self.item.parent_id or self.item.id
+    def picture_id(self) -> int | None:
+        """The item to show a picture of: the item itself, or what a caption describes. None: there is no picture."""
+        if self.item.modality in (Modality.IMAGE, Modality.VIDEO):
+            return self.item.id
+        return None if self._owner_id == self.item.id else self._owner_id or self.item.parent_id
 
     @property
     def file(self) -> Path:

@@ -38,8 +38,24 @@ class EncoderSettings:
 class MediaSettings:
     max_pixels: Positive = 200_000_000
     max_bytes: Positive = 512 * 2**20
+    max_film_bytes: Positive = 64 * 2**30
+    max_seconds: Annotated[float, Field(gt=0)] = 60.0
+    max_memory: Annotated[int, Field(ge=256 * 2**20)] = 4 * 2**30
+    max_frames: Positive = 8
+    max_pages: Positive = 100
+    max_moments: Positive = 120
+    moment_seconds: Annotated[float, Field(gt=0)] = 10.0
     thumbnail_pixels: Annotated[int, Field(ge=32, le=2048)] = 384
-    decode_threads: Positive = 2
+    workers: Annotated[int, Field(ge=0)] = 0
+    ocr: bool = False
+    ocr_languages: str = "eng"
+
+
+@dataclass(frozen=True, config=_RULES)
+class IndexSettings:
+    exclude: tuple[str, ...] = ()
+    near_bits: Annotated[int, Field(ge=0, le=16)] = 6
+    near_cosine: Annotated[float, Field(ge=0, le=1)] = 0.92
 
 
 @dataclass(frozen=True, config=_RULES)
@@ -99,6 +115,7 @@ class Config:
     catalog: CatalogSettings = field(default_factory=CatalogSettings)
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     media: MediaSettings = field(default_factory=MediaSettings)
+    index: IndexSettings = field(default_factory=IndexSettings)
     captions: CaptionSettings = field(default_factory=CaptionSettings)
     codec: CodecSettings = field(default_factory=CodecSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
@@ -110,13 +127,14 @@ SECTIONS: dict[str, type] = {
     "catalog": CatalogSettings,
     "encoder": EncoderSettings,
     "media": MediaSettings,
+    "index": IndexSettings,
     "captions": CaptionSettings,
     "codec": CodecSettings,
     "search": SearchSettings,
     "train": TrainSettings,
     "serve": ServeSettings,
 }
-_LISTS = {("captions", "languages")}
+_LISTS = {("captions", "languages"), ("index", "exclude")}
 
 
 def load_config(

@@ -201,7 +201,7 @@ def _hit(view: ItemView, score: float) -> Hit:
     item = view.item
     return Hit(
         item.id, round(score, 6), Modality(item.modality), view.root, item.path, view.caption, view.picture_id,
-        item.width, item.height,
+        item.width, item.height, item.position,
     )  # fmt: skip
 
 

@@ -2,26 +2,26 @@
 
 from pathlib import Path
 
-from PIL.Image import Image
-
 from engine.artifacts import replace_file
 from engine.catalog import ItemView
 from engine.config import Config
 from engine.errors import NotFound
-from engine.media import decode_file, file_inside, thumbnail
+from engine.media import read_media
+from engine.media.files import file_inside, hash_file
+from engine.media.pictures import thumbnail
 
 
-def thumbnail_file(home: Path, content_hash: str) -> Path:
-    """Where the thumbnail of a content lies, whether or not it has been made."""
-    return home / "thumbs" / content_hash[:2] / f"{content_hash}.jpg"
+def thumbnail_file(home: Path, content_hash: str, position: int | None = None) -> Path:
+    """Where the thumbnail of a content lies, or of a further frame of it, whether or not it has been made."""
+    name = f"{content_hash}-{position}" if position else content_hash
+    return home / "thumbs" / content_hash[:2] / f"{name}.jpg"
 
 
-def save_thumbnail(home: Path, content_hash: str, image: Image, pixels: int) -> None:
-    """Make the thumbnail from a decode that is already there; nothing is done when it exists."""
-    path = thumbnail_file(home, content_hash)
+def save_thumbnail(path: Path, jpeg: bytes) -> None:
+    """Write a thumbnail; nothing is done when it exists."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, thumbnail(image, pixels))
+        replace_file(path, jpeg)
 
 
 def ensure_thumbnail(view: ItemView, config: Config) -> Path:
@@ -29,13 +29,17 @@ def ensure_thumbnail(view: ItemView, config: Config) -> Path:
 
     Raises NotFound when the item has no picture or its original is gone, MediaError when it cannot be decoded.
     """
-    if view.item.content_hash is None:
+    content_hash = view.item.content_hash
+    if content_hash is None:
         raise NotFound(f"item {view.item.id} has no picture yet: it has not been embedded")
-    path = thumbnail_file(config.home, view.item.content_hash)
+    path = thumbnail_file(config.home, content_hash, view.item.position)
     if not path.exists():
         original = file_inside(Path(view.root), view.file)
-        picture = decode_file(original, config.media, config.media.thumbnail_pixels)
-        if picture.content_hash != view.item.content_hash:
+        if hash_file(original, config.media.max_film_bytes) != content_hash:
             raise NotFound("the file changed since it was indexed: run `rebus index` again")
-        save_thumbnail(config.home, view.item.content_hash, picture.image, config.media.thumbnail_pixels)
+        pixels = config.media.thumbnail_pixels
+        for frame in read_media(original, config.media, pixels).frames:
+            save_thumbnail(thumbnail_file(config.home, content_hash, frame.position), thumbnail(frame.image, pixels))
+        if not path.exists():
+            raise NotFound(f"item {view.item.id} has no picture")
     return path

@@ -62,7 +62,9 @@ class Hit:
     """One result. score: cosine in the joint space, in −1..1, higher is better.
 
     path: relative to `root`, its media folder; for a text hit, the path of the picture it describes.
-    item: the picture to show, which is `id` itself unless the hit is a caption.
+    item: the picture to show, which is `id` itself unless the hit is a caption; None for words without a picture.
+    position: page or frame number of the file, or milliseconds into a film; None for a whole file.
+    alike: how many near-duplicates are folded under this hit.
     """
 
     id: int
@@ -71,9 +73,11 @@ class Hit:
     root: str
     path: str
     caption: str | None
-    item: int
+    item: int | None
     width: int | None = None
     height: int | None = None
+    position: int | None = None
+    alike: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ from engine.store import EmbeddingStore, StoredRows
 from engine.types import F32, I64, Modality
 
 
-def store_folder(home: Path, fingerprint: str) -> Path:
-    """Where the embeddings of an encoder lie."""
-    return home / "embeddings" / fingerprint[:16]
+def store_folder(home: Path, fingerprint: str, generation: int = 0) -> Path:
+    """Where the embeddings of an encoder lie; compaction writes a next generation."""
+    name = fingerprint[:16]
+    return home / "embeddings" / (f"{name}-{generation}" if generation else name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Version:
             encoder = session.get_one(EncoderRow, row.encoder_id)
         if manifest["encoder"] != encoder.fingerprint:
             raise ArtifactError(f"{folder} belongs to another encoder than the catalog says: run `rebus index` again")
-        store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint), encoder.dim)
+        store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, row.generation), encoder.dim)
         indexes = {
             Modality(name): _load_index(folder, name, facts, store) for name, facts in manifest["indexes"].items()
         }

@@ -27,7 +27,7 @@ def build(catalog: Catalog, config: Config, encoder: EncoderRow, tell: Tell) -> 
     found = embeddings_after(catalog, encoder.id, 0)
     if not found:
         return None
-    store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint), encoder.dim)
+    store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, encoder.generation), encoder.dim)
     aligner, groups = Identity(encoder.dim), rows_by_modality(store, found)
     manifest: dict[str, Any] = {"encoder": encoder.fingerprint, "indexes": {}}
     with catalog.session() as session:
@@ -51,7 +51,7 @@ def build(catalog: Catalog, config: Config, encoder: EncoderRow, tell: Tell) -> 
         row = IndexVersion(
             id=number, encoder_id=encoder.id, folder=str(folder.relative_to(catalog.home)), counts=counts
         )
-        row.watermark = found[-1].id
+        row.watermark, row.generation = found[-1].id, encoder.generation
         session.add(row)
     _prune(catalog)
     return row

@@ -4,19 +4,16 @@ import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.catalog import chunks
 from engine.config import MediaSettings
-from engine.errors import MediaError
-from engine.media import decode_file
+from engine.decoding import Decoded, DecoderPool, Wanted, decode_all
+from engine.media.fitting import ImageInput
 from engine.types import U8, Modality
 from indexer.objectives import Batch
 from indexer.splits import Captioned
@@ -49,21 +46,14 @@ class PixelPairs:
         with tempfile.TemporaryFile(dir=folder) as file:  # nameless: nothing is left behind, whatever happens
             pixels = np.memmap(file, np.uint8, "w+", shape=(len(pictures), side, side, 3))
         kept: list[Captioned] = []
-
-        def load(picture: Captioned) -> U8 | None:
-            try:
-                image = decode_file(Path(picture.root) / picture.path, media, side).image
-            except MediaError:
-                return None
-            return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0))
-
-        with ThreadPoolExecutor(media.decode_threads) as pool:
-            for block in chunks(pictures, _BLOCK):
-                for picture, array in zip(block, pool.map(load, block), strict=True):
-                    if array is not None:
-                        pixels[len(kept)] = array
-                        kept.append(picture)
-                tell("decoding pictures", min(len(kept), len(pictures)), len(pictures))
+        paths = [Path(picture.root) / picture.path for picture in pictures]
+        with DecoderPool(media, Wanted(ImageInput(side, side, "squash"), phash=False)) as pool:
+            for done, (picture, decoded) in enumerate(zip(pictures, decode_all(pool, paths), strict=True), 1):
+                if isinstance(decoded, Decoded) and decoded.frames:
+                    pixels[len(kept)] = decoded.frames[0].pixels
+                    kept.append(picture)
+                if done % _BLOCK == 0 or done == len(pictures):
+                    tell("decoding pictures", done, len(pictures))
         return cls(kept, pixels[: len(kept)], [tokenize(list(picture.texts)) for picture in kept])
 
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from engine.catalog import Catalog, Embedding, Failure, Item, Root, chunks
 from engine.config import Config
 from engine.errors import MediaError
-from engine.media import hash_file
+from engine.media.files import hash_file
 from engine.types import Modality
 from indexer.captions import renew_embeddings, sync_captions
 from indexer.failures import forget_failures, record_failure

@@ -6,27 +6,19 @@ the folder or by its bare name; `split` is kept; captions stand under a language
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from engine.config import CaptionSettings
 from engine.errors import MediaError
-from engine.media import read_text
+from engine.media.files import read_text
+from indexer.found import Folder, FoundFile
 
 TABLE = "captions.jsonl"
 _NAME_KEYS = ("image", "file_name", "filename", "file", "path")
 _PLAIN_KEYS = ("captions", "caption", "text")
 _HINT = "see `captions` in the README for the forms that are read"
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A file of a walk: its path relative to the root, and what tells whether it changed."""
-
-    path: str
-    size: int
-    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +38,19 @@ class Captions:
     split: str | None = None
 
 
+def is_table(name: str) -> bool:
+    """Whether a file of this name holds captions of many pictures."""
+    return name == TABLE
+
+
 def is_sidecar(name: str) -> bool:
     """Whether a file of this name may hold captions."""
-    return name == TABLE or name.lower().endswith(".txt")
+    return is_table(name) or name.lower().endswith(".txt")
+
+
+def stem(path: str) -> str:
+    """The path without its ending: what a picture shares with its own caption files."""
+    return path[: path.rfind(".")]
 
 
 class CaptionReader:
@@ -57,29 +59,31 @@ class CaptionReader:
     looked_at: the sidecars read so far. failures: by path, what could not be read.
     """
 
-    def __init__(self, root: Path, sidecars: Mapping[str, FoundFile], settings: CaptionSettings) -> None:
-        """sidecars: the walk's caption files by path relative to the root."""
-        self.root, self.sidecars, self.settings = root, sidecars, settings
+    def __init__(self, root: Path, settings: CaptionSettings) -> None:
+        self.root, self.settings = root, settings
         self.failures: dict[str, MediaError] = {}
         self.looked_at: set[str] = set()
         self._tables: dict[str, dict[str, Captions]] = {}
 
-    def stamp(self, picture: str) -> str:
-        """What changes when any caption source of the picture does; empty when it has none."""
-        parts = [(path, self.sidecars[path]) for path in self._sources(picture)]
-        return ";".join(f"{path}:{file.size}:{file.mtime_ns}" for path, file in parts)
+    def stamp(self, folder: Folder, file: FoundFile) -> str:
+        """What changes when any caption source of the file does; empty when it has none."""
+        if not folder.tables and not folder.sidecars:
+            return ""
+        return ";".join(f"{source.path}:{source.size}:{source.mtime_ns}" for source in self._sources(folder, file))
 
-    def read(self, picture: str) -> Captions:
-        """The captions of a picture: of its own text file first, then of the tables above it, without repeats."""
+    def read(self, folder: Folder, file: FoundFile) -> Captions:
+        """The captions of a file: of its own text file first, then of the tables above it, without repeats."""
         found = Captions()
-        for path in self._sources(picture):
-            self._add(found, self._from_table(path, picture) if _is_table(path) else self._from_text(path))
+        for source in self._sources(folder, file):
+            self._add(
+                found, self._from_table(source, file.path) if is_table(_name(source.path)) else self._from_text(source)
+            )
         found.texts = list(dict.fromkeys(found.texts))[: self.settings.max_per_item]
         return found
 
-    def could_read(self, picture: str) -> bool:
-        """Whether none of the picture's sources failed to be read: one that did is looked at again next time."""
-        failed = (self.failures.get(path) for path in self._sources(picture))
+    def could_read(self, folder: Folder, file: FoundFile) -> bool:
+        """Whether none of the file's sources failed to be read: one that did is looked at again next time."""
+        failed = (self.failures.get(source.path) for source in self._sources(folder, file))
         return not any(error is not None and error.stage == "read" for error in failed)
 
     def _add(self, found: Captions, more: Captions) -> None:
@@ -88,41 +92,37 @@ class CaptionReader:
         found.texts += [caption for caption in cleaned if caption.text]
         found.split = found.split or more.split
 
-    def _sources(self, picture: str) -> Iterator[str]:
-        path = PurePosixPath(picture)
-        own = path.with_suffix(".txt").as_posix()
-        if own in self.sidecars:
+    def _sources(self, folder: Folder, file: FoundFile) -> Iterator[FoundFile]:
+        own = folder.sidecars.get(f"{stem(_name(file.path))}.txt")
+        if own is not None and own.path != file.path:
             yield own
-        for folder in path.parents:
-            table = (folder / TABLE).as_posix()
-            if table in self.sidecars:
-                yield table
+        yield from folder.tables
 
-    def _lines(self, path: str) -> list[str]:
-        self.looked_at.add(path)
-        if self.sidecars[path].size == 0:
+    def _lines(self, source: FoundFile) -> list[str]:
+        self.looked_at.add(source.path)
+        if source.size == 0:
             return []  # no captions is no failure
         try:
-            return read_text(self.root / path, self.settings.max_bytes).split("\n")
+            return read_text(self.root / source.path, self.settings.max_bytes).split("\n")
         except MediaError as error:
-            self.failures[path] = error
+            self.failures[source.path] = error
             return []
 
-    def _from_text(self, path: str) -> Captions:
+    def _from_text(self, source: FoundFile) -> Captions:
         lang = self.settings.languages[0]
-        return Captions([CaptionText(line, lang, "txt") for line in self._lines(path)])
+        return Captions([CaptionText(line, lang, "txt") for line in self._lines(source)])
 
-    def _from_table(self, path: str, picture: str) -> Captions:
-        if path not in self._tables:
-            self._tables[path] = self._read_table(path)
-        table = self._tables[path]
-        below = PurePosixPath(picture).relative_to(PurePosixPath(path).parent).as_posix()
-        return table.get(below) or table.get(PurePosixPath(picture).name) or Captions()
+    def _from_table(self, source: FoundFile, path: str) -> Captions:
+        if source.path not in self._tables:
+            self._tables[source.path] = self._read_table(source)
+        table = self._tables[source.path]
+        below = path[source.path.rfind("/") + 1 :]  # relative to the folder of the table
+        return table.get(below) or table.get(_name(path)) or Captions()
 
-    def _read_table(self, path: str) -> dict[str, Captions]:
+    def _read_table(self, source: FoundFile) -> dict[str, Captions]:
         table: dict[str, Captions] = {}
         wrong: list[str] = []
-        for number, line in enumerate(self._lines(path), 1):
+        for number, line in enumerate(self._lines(source), 1):
             if line.strip():
                 try:
                     name, captions = self._parse(line)
@@ -130,7 +130,9 @@ class CaptionReader:
                 except (ValueError, RecursionError) as error:
                     wrong.append(f"line {number}: {error}")
         if wrong:
-            self.failures[path] = MediaError("caption", f"{len(wrong)} lines were passed over; {wrong[0]}", _HINT)
+            self.failures[source.path] = MediaError(
+                "caption", f"{len(wrong)} lines were passed over; {wrong[0]}", _HINT
+            )
         return table
 
     def _parse(self, line: str) -> tuple[str, Captions]:
@@ -158,5 +160,5 @@ def _clean(text: str) -> str:
     return " ".join(printable.split())
 
 
-def _is_table(path: str) -> bool:
-    return PurePosixPath(path).name == TABLE
+def _name(path: str) -> str:
+    return path[path.rfind("/") + 1 :]

@@ -24,10 +24,12 @@ from engine.catalog import (
     Catalog,
     Embedding,
     EncoderRow,
+    FactsRow,
     Failure,
     IndexVersion,
     Item,
     Job,
+    Keyword,
     Mark,
     Root,
     catalog_url,
@@ -113,6 +115,8 @@ def fill(catalog: Catalog) -> None:
                 IndexVersion(encoder_id=encoder.id, folder="versions/000001", watermark=1, counts={"image": 1}),
                 Job(kind="index", state="done", pid=LARGEST, finished_at=1.5),
                 Mark(item_id=picture, query="boat", good=True),
+                FactsRow(item_id=picture, taken_at=1.7e9, camera="Leica M6", latitude=-33.9, longitude=18.4, pages=1),
+                Keyword(item_id=picture, word="harbour"),
             ]
         )
 
@@ -211,7 +215,7 @@ def test_no_table_of_sqlite_uses_an_id_again(catalog: Catalog) -> None:
     with catalog.engine.connect() as connection:
         found = connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
         made = {row.name: row.sql for row in found}
-    numbered = set(Base.metadata.tables) - {"captions"}  # a caption has its item's id
+    numbered = set(Base.metadata.tables) - {"captions", "facts", "keywords"}  # these have their item's id
     assert {name for name in Base.metadata.tables if "AUTOINCREMENT" in made[name]} == numbered
 
 

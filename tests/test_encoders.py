@@ -13,12 +13,14 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from engine.encoders import Encoder, load_encoder
 from engine.encoders.open_clip import CONFIG_FILE, WEIGHTS_FILE
 from engine.errors import ConfigError, EncoderUnavailable
+from engine.media.fitting import ImageInput
 from engine.types import Modality
 from tests.models import MODEL
 
@@ -68,11 +70,22 @@ def test_embeddings_are_unit_rows_of_the_promised_width(encoder: Encoder) -> Non
         assert len({row.tobytes() for row in rows}) == len(rows)
 
 
-def test_pictures_prepared_apart_are_encoded_the_same(encoder: Encoder) -> None:
-    prepared = [encoder.prepare_image(picture) for picture in pictures()]
-    assert [(array.shape, array.dtype) for array in prepared] == [((3, 32, 32), np.dtype(np.float32))] * 3
-    np.testing.assert_allclose(encoder.encode_prepared(prepared), encoder.encode_images(pictures()), atol=1e-6)
-    assert encoder.image_pixels == 32
+def test_fitted_pixels_are_encoded_as_open_clip_prepares_pictures(encoder: Encoder) -> None:
+    fitted = np.stack([encoder.image_input.fit(picture) for picture in pictures()])
+    assert fitted.shape == (3, 32, 32, 3) and encoder.image_input.shorter_side == 32
+    np.testing.assert_allclose(encoder.encode_pixels(fitted), encoder.encode_images(pictures()), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("size", [(224, 224), (96, 64)])
+def test_fitting_is_open_clips_own_preprocessing_to_the_bit(mode: Any, size: tuple[int, int]) -> None:
+    settings = PreprocessCfg(size=size, resize_mode=mode, mean=(0, 0, 0), std=(1, 1, 1))
+    theirs, ours = image_transform_v2(settings, is_train=False), ImageInput(*size, mode)
+    rng = np.random.default_rng(0)
+    for width, height in ((640, 480), (481, 640), (333, 1001), (224, 224), (100, 57), (225, 224), (31, 33)):
+        picture = Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8))
+        expected = (theirs(picture).numpy() * 255).round().astype(np.uint8).transpose(1, 2, 0)
+        np.testing.assert_array_equal(ours.fit(picture), expected)
 
 
 def test_a_batch_does_not_change_its_rows(encoder: Encoder) -> None:

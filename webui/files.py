@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from flask import Blueprint, Response, request, send_file
 
 from engine.errors import NotFound
-from engine.media import file_inside
+from engine.media.files import file_inside
 from engine.thumbnails import ensure_thumbnail
 from webui.schemas import LARGEST_ID
 from webui.services import services

@@ -101,8 +101,8 @@ class HitOut(Shape):
     path: str
     caption: str | None
     url: str
-    thumbnail: str
-    item: int
+    thumbnail: str | None
+    item: int | None
     width: int | None
     height: int | None
 
@@ -120,12 +120,13 @@ class HitOut(Shape):
 
     @classmethod
     def _of(
-        cls, id_: int, score: float | None, modality: Modality, path: str, caption: str | None, item: int,
+        cls, id_: int, score: float | None, modality: Modality, path: str, caption: str | None, item: int | None,
         width: int | None, height: int | None,
     ) -> Self:  # fmt: skip
         return cls(
-            id=id_, score=score, modality=modality, path=path, caption=caption, url=f"/media/{item}",
-            thumbnail=f"/thumbs/{item}", item=item, width=width, height=height,
+            id=id_, score=score, modality=modality, path=path, caption=caption,
+            url=f"/media/{item or id_}", thumbnail=f"/thumbs/{item}" if item else None, item=item,
+            width=width, height=height,
         )  # fmt: skip
 
 

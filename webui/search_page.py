@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 from engine.catalog import Catalog, Item, ItemView
 from engine.errors import InvalidInput, NotFound, NotReady
-from engine.media import thumbnail
+from engine.media.pictures import thumbnail
 from engine.types import Modality, Query, Term
 from webui.problems import explain_error
 from webui.query_box import BoxQuery, parse

@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 from engine.catalog import Catalog, ItemView
 from engine.config import Config
-from engine.media import decode_upload
+from engine.media.pictures import decode_upload
 from engine.search import Searcher
 from engine.types import Query, Results
 
@@ -69,13 +69,13 @@ class Services:
     def item_and_picture(self, item_id: int) -> tuple[ItemView, ItemView]:
         """An item and the picture to show of it: itself, or the one that a caption describes. Raises NotFound."""
         view = self.catalog.item(item_id)
-        return view, view if view.picture_id == view.item.id else self.catalog.item(view.picture_id)
+        return view, view if view.picture_id in (None, view.item.id) else self.catalog.item(view.picture_id)
 
     def decode(self, data: bytes) -> Image:
         """An uploaded picture, decoded no larger than its use needs. Raises InvalidInput, TooLarge or NotReady."""
         limits = self.config.serve
         self.freshness.ensure()
-        pixels = self.searcher.encoder(self.searcher.version).image_pixels
+        pixels = self.searcher.encoder(self.searcher.version).image_input.shorter_side
         image = decode_upload(data, limits.max_upload_bytes, limits.max_upload_pixels, pixels)
         return _reduced(image, 2 * pixels)
 

@@ -5,7 +5,8 @@ from typing import Protocol
 
 from PIL.Image import Image
 
-from engine.types import F32, Modality
+from engine.media.fitting import ImageInput
+from engine.types import F32, U8, Modality
 
 
 class Encoder(Protocol):
@@ -18,22 +19,14 @@ class Encoder(Protocol):
     spec: str
     fingerprint: str
     dims: Mapping[Modality, int]
-
-    @property
-    def image_pixels(self) -> int:
-        """Pixels of the shorter side that a decoded picture should have at least."""
-        ...
+    image_input: ImageInput
 
     def encode_text(self, texts: Sequence[str]) -> F32:
         """(n, d) of n texts; longer ones are cut to the context length."""
         ...
 
-    def prepare_image(self, image: Image) -> F32:
-        """One picture as the encoder's input (3, height, width). Thread-safe, so decoders can do it."""
-        ...
-
-    def encode_prepared(self, inputs: Sequence[F32]) -> F32:
-        """(n, d) of n prepared pictures."""
+    def encode_pixels(self, pixels: U8) -> F32:
+        """(n, d) of pictures (n, height, width, 3) that `image_input` has fitted."""
         ...
 
     def encode_images(self, images: Sequence[Image]) -> F32:
@@ -46,8 +39,6 @@ def load_encoder(spec: str, device: str = "auto") -> Encoder:
 
     device: auto, cpu or cuda. Raises EncoderUnavailable when the weights cannot be had.
     """
-    from engine.encoders.open_clip import (
-        OpenClipEncoder,
-    )  # torch takes seconds to import: not before it is needed
+    from engine.encoders.open_clip import OpenClipEncoder  # torch takes seconds to import: not before it is needed
 
     return OpenClipEncoder.load(spec, device)

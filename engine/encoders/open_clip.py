@@ -2,12 +2,14 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 import xxhash
 from PIL.Image import Image
@@ -15,13 +17,36 @@ from torch import Tensor, nn
 
 from engine.devices import choose_device
 from engine.errors import EncoderUnavailable
-from engine.types import F32, Modality
+from engine.media.fitting import ImageInput
+from engine.types import F32, U8, Modality
+
+
+@contextmanager
+def _without_compiler() -> Iterator[None]:
+    """Keep torchvision from importing torch's compiler, which takes 3 of 8 seconds and serves nothing here.
+
+    torchvision asks it one question, about an operator of object detection that no encoder has.
+    """
+    name = "torch._dynamo.utils"
+    if name in sys.modules:
+        yield
+        return
+    stand_in = ModuleType(name)
+    stand_in.is_compile_supported = lambda device: False  # type: ignore[attr-defined]
+    sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+with _without_compiler():
+    import open_clip
 
 PREFIX = "open_clip:"
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 _FOLDER = "local-dir:"  # open_clip's own prefix
-_LONGEST_SHAPE = 16  # to 1
 
 
 class OpenClipEncoder:
@@ -32,8 +57,9 @@ class OpenClipEncoder:
     ) -> None:
         self.spec = spec
         self.model = model.eval().requires_grad_(False)
-        self.preprocess, self.tokenizer = preprocess, tokenizer
+        self.tokenizer = tokenizer
         self.device = next(model.parameters()).device
+        self.image_input, self._mean, self._deviation = _image_input(model.visual.preprocess_cfg)
         self.fingerprint = _fingerprint(model, preprocess, tokenizer, architecture)
         width = int(self.encode_text(["a"]).shape[1])
         self.dims: Mapping[Modality, int] = {Modality.TEXT: width, Modality.IMAGE: width}
@@ -54,25 +80,18 @@ class OpenClipEncoder:
             raise EncoderUnavailable(_explain(spec, pretrained, error)) from error
         return cls(canonical, model, preprocess, tokenizer, architecture)
 
-    @property
-    def image_pixels(self) -> int:
-        size = self.model.visual.image_size
-        return max(size) if isinstance(size, tuple) else int(size)
-
     def encode_text(self, texts: Sequence[str]) -> F32:
         with torch.inference_mode():
             return self._numpy(self.model.encode_text(self.tokenizer(list(texts)).to(self.device), normalize=True))
 
-    def prepare_image(self, image: Image) -> F32:
-        return np.asarray(self.preprocess(_within_shape(image)).numpy(), np.float32)
-
-    def encode_prepared(self, inputs: Sequence[F32]) -> F32:
-        batch = torch.from_numpy(np.stack(inputs)).to(self.device)
+    def encode_pixels(self, pixels: U8) -> F32:
+        batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
+        batch = (batch - self._mean.to(self.device)) / self._deviation.to(self.device)
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
-            return self._numpy(self.model.encode_image(batch, normalize=True))
+            return self._numpy(self.model.encode_image(batch.contiguous(), normalize=True))
 
     def encode_images(self, images: Sequence[Image]) -> F32:
-        return self.encode_prepared([self.prepare_image(image) for image in images])
+        return self.encode_pixels(np.stack([self.image_input.fit(image) for image in images]))
 
     @staticmethod
     def _numpy(embeddings: Tensor) -> F32:
@@ -80,14 +99,14 @@ class OpenClipEncoder:
         return np.asarray(unit.cpu().numpy(), np.float32)
 
 
-def _within_shape(image: Image) -> Image:
-    """The middle of a very long or tall picture: scaling its short side up would need memory without bound."""
-    longest = _LONGEST_SHAPE * min(image.size)
-    if max(image.size) <= longest:
-        return image
-    width, height = image.size
-    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
-    return image.crop((left, top, min(width, left + longest), min(height, top + longest)))
+def _image_input(settings: Mapping[str, Any]) -> tuple[ImageInput, Tensor, Tensor]:
+    """open_clip's preprocessing as the geometry of the input, and mean and deviation (1, 3, 1, 1) of 0..255 pixels."""
+    size = settings["size"]
+    height, width = size if isinstance(size, Sequence) else (size, size)
+    interpolation = "bilinear" if settings["interpolation"] == "bilinear" else "bicubic"
+    geometry = ImageInput(height, width, settings["resize_mode"], interpolation, settings["fill_color"])
+    mean, deviation = (255 * torch.tensor(settings[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+    return geometry, mean, deviation
 
 
 def _parse(spec: str) -> tuple[str, str | None, str]:
