@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
 encoder_option = click.option("--encoder", "model", metavar="SPEC", help="open_clip:NAME/WEIGHTS, or a folder.")
+exclude_option = click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Pass over what matches, as .gitignore has it; repeatable."
+)
 FOLDER = click.Path(path_type=Path)
 
 
@@ -38,19 +41,50 @@ def settings(context: click.Context, **flags: Any) -> "Config":
 
 
 @cli.command()
-@click.argument("folders", nargs=-1, required=True, type=FOLDER, metavar="FOLDER...")
+@click.argument("folders", nargs=-1, type=FOLDER, metavar="[FOLDER]...")
 @encoder_option
+@exclude_option
+@click.option("--retry", is_flag=True, help="Try the files again that could not be used.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @as_json
 @click.pass_context
-def index(context: click.Context, folders: tuple[Path, ...], model: str | None, json_: bool) -> None:
-    """Index media folders; again to take in what changed."""
-    from indexer.library import index_folders
+def index(
+    context: click.Context,
+    folders: tuple[Path, ...],
+    model: str | None,
+    exclude: tuple[str, ...],
+    retry: bool,
+    dry_run: bool,
+    json_: bool,
+) -> None:
+    """Index media folders, or all known ones again; what changed is taken in, and can be searched at once."""
+    from indexer.library import IndexReport, index_folders
     from indexer.progress import Progress
 
-    config = settings(context, encoder__model=model)
+    config = settings(context, encoder__model=model, index__exclude=exclude or None)
+    if dry_run:
+        from indexer.dry_run import preview
+
+        _print_index(IndexReport(preview(config, folders)), json_, dry_run=True)
+        return
     with Progress() as progress:
-        report = index_folders(config, folders, progress.tell)
+        report = index_folders(config, folders, progress.tell, retry=retry, note=progress.note)
     _print_index(report, json_)
+
+
+@cli.command()
+@click.argument("folders", nargs=-1, type=FOLDER, metavar="[FOLDER]...")
+@encoder_option
+@exclude_option
+@click.pass_context
+def watch(context: click.Context, folders: tuple[Path, ...], model: str | None, exclude: tuple[str, ...]) -> None:
+    """Index folders, then follow them live: what changes is taken in within seconds. Ctrl-C ends it."""
+    from indexer.progress import Progress
+    from indexer.watch import watch_folders
+
+    config = settings(context, encoder__model=model, index__exclude=exclude or None)
+    with Progress() as progress:
+        watch_folders(config, folders, progress.tell, progress.note)
 
 
 @cli.command()
@@ -277,17 +311,20 @@ def _index_facts(report: "IndexReport") -> dict[str, Any]:
     }
 
 
-def _print_index(report: "IndexReport", json_: bool) -> None:
+def _print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) -> None:
     if json_:
         _print_json(_index_facts(report))
         return
     for scan in report.scans:
         click.echo(
-            f"{scan.found:,} pictures found: {scan.added:,} new, {scan.changed:,} changed, "
+            f"{scan.found:,} files found: {scan.added:,} new, {scan.changed:,} changed, "
             f"{scan.renamed:,} renamed or back, {scan.removed:,} removed."
         )
         for note in scan.notes:
             click.echo(f"Note: {note}")
+    if dry_run:
+        click.echo("Nothing was done: this was a dry run.")
+        return
     if report.failures:
         click.echo(f"{report.failures:,} files failed: see `rebus status --failures`.")
     if report.version:

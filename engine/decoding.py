@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -223,13 +223,13 @@ class _Decoder:
             self._process = None
 
 
-def _write(pipe: BinaryIO, header: dict[str, Any], payload: bytes) -> None:
+def _write(pipe: IO[bytes], header: dict[str, Any], payload: bytes) -> None:
     text = json.dumps(header).encode()
     pipe.write(_LENGTHS.pack(len(text), len(payload)) + text + payload)
     pipe.flush()
 
 
-def _read(pipe: BinaryIO) -> tuple[dict[str, Any], bytes]:
+def _read(pipe: IO[bytes]) -> tuple[dict[str, Any], bytes]:
     sizes = pipe.read(_LENGTHS.size)
     if len(sizes) < _LENGTHS.size:
         raise EOFError
@@ -293,7 +293,12 @@ def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[s
         pixels = wanted.input.fit(frame.image)
         jpeg = thumbnail(frame.image, wanted.thumbnail_pixels) if wanted.thumbnail_pixels else b""
         parts += [pixels.tobytes(), jpeg]
-        facts = {"position": frame.position, "width": frame.width, "height": frame.height, "phash": None}
+        facts: dict[str, Any] = {
+            "position": frame.position,
+            "width": frame.width,
+            "height": frame.height,
+            "phash": None,
+        }
         if wanted.phash:
             facts["phash"] = perceptual_hash(frame.image)
         frames.append({**facts, "shape": pixels.shape[0], "across": pixels.shape[1], "thumbnail": len(jpeg)})

@@ -49,6 +49,14 @@ class LibraryBusy(RebusError):
     status = 409
 
 
+class DriveGone(RebusError):
+    """A media folder went away while it was being read: a drive was taken out, a share was lost."""
+
+
+class DiskFull(RebusError):
+    """There is no room left on the disk of the library."""
+
+
 class ArtifactError(RebusError):
     """A stored artifact (encoder, version) is incomplete, altered, or of an unknown format."""
 

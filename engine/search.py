@@ -70,8 +70,10 @@ class Searcher:
             return version, False
         indexes = dict(version.indexes)
         for modality, (ids, rows) in rows_by_modality(version.store, found).items():
-            if modality in indexes:
-                indexes[modality] = indexes[modality].with_rows(ids, rows)
+            known = indexes.get(modality) or version.empty_index(
+                rows, modality
+            )  # a kind new since the version was built
+            indexes[modality] = known.with_rows(ids, rows)
         self._seen_embedding = found[-1].id
         return dataclasses.replace(version, indexes=indexes), True
 

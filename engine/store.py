@@ -75,6 +75,10 @@ class EmbeddingStore:
         located = np.array(where, np.int64).reshape(-1, 2)
         return located[:, 0], located[:, 1]
 
+    def rows(self) -> int:
+        """How many rows the shards hold."""
+        return sum(self._rows(shard) for shard in self.shards())
+
     def read(self, shards: I64, rows: I64) -> F32:
         """The embeddings (n, dim) at these places, as float32."""
         out = np.empty((len(rows), self.dim), np.float32)

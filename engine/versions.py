@@ -99,6 +99,13 @@ class Version:
             row.watermark,
         )
 
+    def empty_index(self, rows: StoredRows, modality: Modality) -> LiveIndex:
+        """An index for a modality that this version has none of, with hash codes fitted to the rows to come."""
+        bits = next((index.base.bits for index in self.indexes.values()), 256)
+        codec = SignHash.fit(self.aligner.project_numpy(rows[slice(None)], modality), bits)
+        empty = StoredRows(self.store, np.empty(0), np.empty(0))
+        return LiveIndex(codec, FaissBackend(bits, empty), FaissBackend(bits, empty))
+
 
 def _load_index(folder: Path, name: str, facts: dict[str, Any], store: EmbeddingStore) -> LiveIndex:
     codec = load_codec(folder, facts["codec"])

@@ -1,60 +1,149 @@
-"""Make the caption items of pictures what their sidecars say."""
+"""Make the words of items what their sources say: sidecars at a scan, the files themselves when they are read."""
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.catalog import Caption, Embedding, Item
+from engine.catalog import Caption, FactsRow, Item, Keyword
+from engine.media import Facts
 from engine.types import Modality
-from indexer.sidecars import CaptionReader, CaptionText
+from indexer.changes import renew_embeddings
+from indexer.found import Folder, FoundFile
+from indexer.sidecars import CaptionReader
+
+INSIDE = frozenset(("exif", "iptc", "xmp", "pdf", "film", "sound", "ocr", "text"))  # sources within the file itself
 
 
-def sync_captions(session: Session, pictures: Sequence[Item], reader: CaptionReader) -> None:
-    """Add, revive and remove caption items. A caption that comes back keeps its id."""
-    have = _captions_of(session, [picture.id for picture in pictures])
-    added: list[tuple[Item, CaptionText]] = []
-    for picture in pictures:
-        said = reader.read(picture.path)
-        there = have.get(picture.id, {})
-        for text in said.texts:
-            row = there.pop(text, None)
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Some words of a file. owner_id: what they describe, the file's item or a frame of it; None: themselves."""
+
+    text: str
+    lang: str
+    source: str
+    owner_id: int | None
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The file that words belong to."""
+
+    id: int
+    root_id: int
+    path: str
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A file whose sidecars are to be read. stamp: what the catalog has of them."""
+
+    id: int
+    folder: Folder
+    file: FoundFile
+    stamp: str = ""
+
+
+def sync_sidecars(session: Session, root_id: int, files: Sequence[Described], reader: CaptionReader) -> list[int]:
+    """Make captions, facts and split of files what their sidecars say. Ids of the words to embed."""
+    wanted: list[tuple[Owner, list[Words]]] = []
+    changes: list[dict[str, object]] = []
+    for one in files:
+        said = reader.read(one.folder, one.file)
+        stamp = reader.stamp(one.folder, one.file) if reader.could_read(one.folder, one.file) else ""
+        if stamp != one.stamp or said.split:
+            changes.append({"id": one.id, "split": said.split, "stamp": stamp})
+        words = [Words(text.text, text.lang, text.source, one.id) for text in said.texts]
+        wanted.append((Owner(one.id, root_id, one.file.path, one.file.mtime_ns), words))
+        save_facts(session, one.id, said.facts, said.keywords, over=True)
+    if changes:
+        session.execute(sa.update(Item), changes)
+    return sync_words(session, wanted, inside=False)
+
+
+def sync_words(session: Session, wanted: Sequence[tuple[Owner, list[Words]]], *, inside: bool) -> list[int]:
+    """Add, revive and remove text items; what comes back keeps its id. Ids of the items that may need embedding.
+
+    inside: whether these are the words inside the files, or those of their sidecars; the others stay as they are.
+    """
+    have = _words_of(session, [owner.id for owner, _ in wanted], inside)
+    added: list[tuple[Owner, Words]] = []
+    revived: list[int] = []
+    gone: list[int] = []
+    for owner, words in wanted:
+        there = have.get(owner.id, {})
+        for one in dict.fromkeys(words):
+            row = there.pop(one, None)
             if row is None:
-                added.append((_text_item(picture, text), text))
+                added.append((owner, one))
             elif row.removed_at is not None:
-                row.removed_at = None
-                renew_embeddings(session, [row.id])
-        for row in there.values():
-            row.removed_at = row.removed_at or time.time()
-        picture.split = said.split
-        picture.stamp = reader.stamp(picture.path) if reader.could_read(picture.path) else ""
-    session.add_all(item for item, _ in added)
-    session.flush()
-    session.add_all(
-        Caption(id=item.id, owner_id=item.parent_id, text=text.text, lang=text.lang, source=text.source)
-        for item, text in added
-    )
+                revived.append(row.id)
+        gone += [row.id for row in there.values() if row.removed_at is None]
+    if revived:
+        session.execute(sa.update(Item).where(Item.id.in_(revived)).values(removed_at=None))
+        renew_embeddings(session, revived)
+    if gone:
+        session.execute(sa.update(Item).where(Item.id.in_(gone)).values(removed_at=time.time()))
+    return revived + _add(session, added)
 
 
-def renew_embeddings(session: Session, item_ids: Sequence[int]) -> None:
-    """Give items' embeddings new ids, past the published watermark, so that serving takes them in again."""
-    rows = session.scalars(sa.select(Embedding).where(Embedding.item_id.in_(item_ids))).all()
-    places = [{"item_id": r.item_id, "encoder_id": r.encoder_id, "shard": r.shard, "row": r.row} for r in rows]
-    session.execute(sa.delete(Embedding).where(Embedding.item_id.in_(item_ids)))
-    session.add_all(Embedding(**place) for place in places)
+def _add(session: Session, added: Sequence[tuple[Owner, Words]]) -> list[int]:
+    if not added:
+        return []
+    insert = sa.insert(Item).returning(Item.id, sort_by_parameter_order=True)
+    ids = list(session.scalars(insert, [_text_item(owner, words) for owner, words in added]).all())
+    captions = [
+        {"id": i, "owner_id": words.owner_id or i, "text": words.text, "lang": words.lang, "source": words.source}
+        for i, (_, words) in zip(ids, added, strict=True)
+    ]
+    session.execute(sa.insert(Caption), captions)
+    return ids
 
 
-def _captions_of(session: Session, owners: Sequence[int]) -> dict[int, dict[CaptionText, Item]]:
-    query = sa.select(Caption, Item).join(Item, Item.id == Caption.id).where(Caption.owner_id.in_(owners))
-    found: dict[int, dict[CaptionText, Item]] = {}
-    for caption, item in session.execute(query):
-        key = CaptionText(caption.text, caption.lang, caption.source)
-        found.setdefault(caption.owner_id, {})[key] = item
+def save_facts(session: Session, item_id: int, facts: Facts, keywords: Sequence[str], *, over: bool) -> None:
+    """Keep what is said of a file; over: these facts win against those that are there."""
+    values = {name: value for name, value in asdict(facts).items() if name != "keywords" and value is not None}
+    if not values and not facts.keywords and not keywords:
+        return
+    row = session.get(FactsRow, item_id)
+    if values and row is None:
+        session.add(FactsRow(item_id=item_id, **values))
+    elif row is not None:
+        for name, value in values.items():
+            if over or getattr(row, name) is None:
+                setattr(row, name, value)
+    words = dict.fromkeys(word for word in (*facts.keywords, *keywords) if word)
+    if words:
+        known = set(session.scalars(sa.select(Keyword.word).where(Keyword.item_id == item_id)))
+        session.add_all(Keyword(item_id=item_id, word=word) for word in words if word not in known)
+
+
+def _words_of(session: Session, owners: Sequence[int], inside: bool) -> dict[int, dict[Words, sa.Row[Any]]]:
+    columns = Item.id, Item.parent_id, Item.removed_at, Item.position, Caption
+    query = sa.select(*columns).join(Caption, Caption.id == Item.id).where(Item.parent_id.in_(owners))
+    found: dict[int, dict[Words, sa.Row[Any]]] = {}
+    for row in session.execute(query.order_by(Item.id)):
+        caption = row.Caption
+        if (caption.source in INSIDE) == inside:
+            owner = None if caption.owner_id == caption.id else caption.owner_id
+            key = Words(caption.text, caption.lang, caption.source, owner, row.position)
+            found.setdefault(row.parent_id, {})[key] = row
     return found
 
 
-def _text_item(picture: Item, caption: CaptionText) -> Item:
-    item = Item(root_id=picture.root_id, parent_id=picture.id, modality=Modality.TEXT, path=picture.path, stamp="")
-    item.size, item.mtime_ns = len(caption.text.encode()), picture.mtime_ns
-    return item
+def _text_item(owner: Owner, words: Words) -> dict[str, object]:
+    return {
+        "root_id": owner.root_id,
+        "parent_id": owner.id,
+        "modality": Modality.TEXT,
+        "path": owner.path,
+        "folder": owner.path.rpartition("/")[0],
+        "position": words.position,
+        "size": len(words.text.encode()),
+        "mtime_ns": owner.mtime_ns,
+    }

@@ -1,53 +1,40 @@
-"""Embed what has no embedding yet: read, decode and prepare beside encoding, in a bounded window; then write.
+"""Embed what has no embedding yet: files are decoded beside the encoder's work, in a bounded window; then written.
 
-Vectors are on the disk before their rows commit, batch by batch, so a kill at any point loses only the batch
-under way. Batches are cut from the pending items in the order of their ids: a run that was killed and started
-again forms the same batches as one that was not.
+Vectors are on the disk before their rows commit, batch by batch, so a kill at any point loses only the batch under way.
+Batches are cut from files in the order of their ids: a run that was killed and started again forms the same batches as
+one that was not.
 """
 
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, Root, chunks
 from engine.config import Config
+from engine.decoding import Decoded, DecoderPool, Wanted
 from engine.encoders import Encoder
-from engine.errors import MediaError
-from engine.media import decode_file
-from engine.store import EmbeddingStore
-from engine.thumbnails import save_thumbnail
-from engine.types import F32, Modality
-from engine.versions import store_folder
-from indexer.failures import record_failure
-from indexer.jobs import Tell
+from engine.errors import DriveGone, MediaError
+from engine.media import modality_of
+from engine.types import Modality
+from indexer.jobs import JobReport
+from indexer.roots import looks_mounted
+from indexer.write import FileRow, Writer
 
 _WINDOW = 3  # batches decoded ahead of the encoder
+_WEIGHTS = {Modality.IMAGE: 1, Modality.TEXT: 1, Modality.AUDIO: 1, Modality.VIDEO: 32}  # of memory, in pictures
+SEEN = (Modality.IMAGE, Modality.VIDEO)  # modalities whose frames the image tower encodes
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A picture waiting for its embedding."""
+@dataclass(slots=True)
+class _Batch:
+    """Files decoded and waiting for the encoder together."""
 
-    id: int
-    root_id: int
-    root: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """A picture ready for the encoder, with the facts that the catalog keeps."""
-
-    input: F32
-    width: int
-    height: int
-    content_hash: str
+    files: list[tuple[FileRow, Decoded | MediaError]] = field(default_factory=list)
+    frames: int = 0
 
 
 def register_encoder(catalog: Catalog, encoder: Encoder, report: dict[str, object] | None = None) -> EncoderRow:
@@ -61,116 +48,101 @@ def register_encoder(catalog: Catalog, encoder: Encoder, report: dict[str, objec
         return row
 
 
-def embed(catalog: Catalog, config: Config, encoder: Encoder, tell: Tell) -> int:
-    """Embed every present item that this encoder has not; return how many were tried."""
-    return _Embedding(catalog, config, encoder, tell).run()
+class Embedder:
+    """Embeds files and words with one encoder. A context: it holds the decoder processes.
 
+    embedded: items given an embedding so far.
+    """
 
-class _Embedding:
-    def __init__(self, catalog: Catalog, config: Config, encoder: Encoder, tell: Tell) -> None:
-        self.catalog, self.config, self.encoder, self.tell = catalog, config, encoder, tell
+    def __init__(self, catalog: Catalog, config: Config, encoder: Encoder, job: JobReport) -> None:
+        self.catalog, self.config, self.job = catalog, config, job
         self.row = register_encoder(catalog, encoder)
-        self.store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint), self.row.dim)
-        self.store.recover(self.row.rows)
+        self.writer = Writer(catalog, config, self.row, encoder)
+        self.embedded = 0
+        self._pool = DecoderPool(config.media, Wanted(encoder.image_input, config.media.thumbnail_pixels))
 
-    def run(self) -> int:
-        size = self.config.encoder.batch_size
-        pictures, captions = self._pending_pictures(), self._pending_captions()
-        done, total = 0, len(pictures) + len(captions)
-        for batch, decoded in self._decoded(list(chunks(pictures, size))):
-            self._write_pictures(batch, decoded)
-            done += len(batch)
-            self.tell("embedding pictures", done, total)
-        for captions_batch in chunks(self._pending_captions(), size):  # asked anew: broken pictures took theirs along
-            self._write_captions(captions_batch)
-            done += len(captions_batch)
-            self.tell("embedding captions", done, total)
-        return total
+    def __enter__(self) -> "Embedder":
+        return self
 
-    def _pending_pictures(self) -> list[Pending]:
-        query = sa.select(Item.id, Item.root_id, Root.path, Item.path).join(Root, Root.id == Item.root_id)
+    def __exit__(self, *_: object) -> None:
+        self._pool.close()
+
+    def pending(self) -> list[int]:
+        """Ids of all present items that need work: files never read or without an embedding, words without one."""
+        unread, unembedded = self._wanting()
+        words = sa.and_(Item.modality == Modality.TEXT, unembedded)
         with self.catalog.session() as session:
-            return [
-                Pending(*row)
-                for row in session.execute(query.where(*self._unembedded(Modality.IMAGE)).order_by(Item.id))
-            ]
+            return list(session.scalars(sa.select(Item.id).where(sa.or_(unread, words)).order_by(Item.id)))
 
-    def _pending_captions(self) -> list[tuple[int, str]]:
-        query = sa.select(Caption.id, Caption.text).join(Item, Item.id == Caption.id)
-        with self.catalog.session() as session:
-            return [
-                (row.id, row.text)
-                for row in session.execute(query.where(*self._unembedded(Modality.TEXT)).order_by(Item.id))
-            ]
+    def embed(self, ids: Sequence[int]) -> Iterator[int]:
+        """Embed these items: the files first, then all their words. Yields how many files each batch finished."""
+        words = list[int]()
+        for batch in self._batches(self._files(ids)):
+            words += self.writer.files(batch.files)
+            good = [decoded for _, decoded in batch.files if isinstance(decoded, Decoded)]
+            self.embedded += sum(len(decoded.frames) for decoded in good)
+            failed, read = len(batch.files) - len(good), sum(decoded.bytes for decoded in good)
+            self.job.count(files=len(batch.files), failed=failed, bytes=read)
+            yield len(batch.files)
+        for some in chunks(self._words([*ids, *words]), self.config.encoder.batch_size):
+            self.writer.words(some)
+            self.embedded += len(some)
+            yield 0
 
-    def _unembedded(self, modality: Modality) -> tuple[sa.ColumnElement[bool], ...]:
+    def _wanting(self) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+        """What makes a present file want reading, and what makes any item want an embedding."""
         done = sa.select(Embedding.id).where(Embedding.item_id == Item.id, Embedding.encoder_id == self.row.id)
-        return Item.modality == modality, Item.removed_at.is_(None), ~done.exists()
+        unseen = sa.and_(Item.modality.in_(SEEN), ~done.exists())
+        unread = sa.and_(Item.parent_id.is_(None), sa.or_(Item.content_hash.is_(None), unseen))
+        return sa.and_(Item.removed_at.is_(None), unread), sa.and_(Item.removed_at.is_(None), ~done.exists())
 
-    def _decoded(
-        self, batches: Sequence[Sequence[Pending]]
-    ) -> Iterator[tuple[Sequence[Pending], list[Decoded | MediaError]]]:
-        """Each batch with its decoded pictures; decoding runs ahead by a few batches, in threads."""
-        pool = ThreadPoolExecutor(self.config.media.decode_threads, "decode")
-        window: deque[tuple[Sequence[Pending], list[Future[Decoded | MediaError]]]] = deque()
-        try:
-            for batch in batches:
-                window.append((batch, [pool.submit(self._decode, item) for item in batch]))
-                if len(window) > _WINDOW:
-                    ready, futures = window.popleft()
-                    yield ready, [future.result() for future in futures]
-            for ready, futures in window:
-                yield ready, [future.result() for future in futures]
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def _decode(self, item: Pending) -> Decoded | MediaError:
-        settings = self.config.media
-        try:
-            at_least = max(settings.thumbnail_pixels, self.encoder.image_pixels)
-            picture = decode_file(Path(item.root) / item.path, settings, at_least)
-            save_thumbnail(self.config.home, picture.content_hash, picture.image, settings.thumbnail_pixels)
-            prepared = self.encoder.prepare_image(picture.image)
-        except MediaError as error:
-            return error
-        return Decoded(prepared, picture.width, picture.height, picture.content_hash)
-
-    def _write_pictures(self, batch: Sequence[Pending], decoded: Sequence[Decoded | MediaError]) -> None:
-        pairs = list(zip(batch, decoded, strict=True))
-        good = [(item, facts) for item, facts in pairs if isinstance(facts, Decoded)]
-        rows = self._append(self.encoder.encode_prepared([facts.input for _, facts in good])) if good else []
+    def _files(self, ids: Sequence[int]) -> list[FileRow]:
+        """Those of the ids that are present files and need to be read, by id."""
+        query = sa.select(Item.id, Item.root_id, Root.path, Item.path, Item.mtime_ns, Item.modality)
+        query = query.join(Root, Root.id == Item.root_id).where(self._wanting()[0])
+        found: list[FileRow] = []
         with self.catalog.session() as session:
-            self._insert(session, [item.id for item, _ in good], rows)
-            for item, facts in pairs:
-                if isinstance(facts, Decoded):
-                    values = {
-                        "width": facts.width,
-                        "height": facts.height,
-                        "content_hash": facts.content_hash,
-                    }
-                    session.execute(sa.update(Item).where(Item.id == item.id).values(**values))
-                else:
-                    self._fail(session, item, facts)
+            for some in chunks(sorted(set(ids)), 500):
+                found += [FileRow(*row) for row in session.execute(query.where(Item.id.in_(some)))]
+        return sorted(found, key=lambda file: file.id)
 
-    def _write_captions(self, batch: Sequence[tuple[int, str]]) -> None:
-        rows = self._append(self.encoder.encode_text([text for _, text in batch]))
+    def _words(self, ids: Sequence[int]) -> list[tuple[int, str]]:
+        """Those of the ids that are present words without an embedding, with their text, by id."""
+        query = sa.select(Caption.id, Caption.text).join(Item, Item.id == Caption.id).where(self._wanting()[1])
+        found: list[tuple[int, str]] = []
         with self.catalog.session() as session:
-            self._insert(session, [item_id for item_id, _ in batch], rows)
+            for some in chunks(sorted(set(ids)), 500):
+                found += [(row.id, row.text) for row in session.execute(query.where(Caption.id.in_(some)))]
+        return sorted(found)
 
-    def _append(self, vectors: F32) -> list[tuple[int, int]]:
-        """Put vectors on the disk; their places. The catalog counts them only with the rows that point to them."""
-        shards, rows = self.store.append(vectors)
-        return list(zip(shards.tolist(), rows.tolist(), strict=True))
+    def _batches(self, files: Sequence[FileRow]) -> Iterator[_Batch]:
+        """Decoded files, by as many as make a full batch of frames; a file is never divided."""
+        batch = _Batch()
+        for file, decoded in self._decoded(files):
+            if isinstance(decoded, MediaError) and decoded.stage == "read" and not looks_mounted(Path(file.root)):
+                raise DriveGone(
+                    f"{file.root} is gone while its files were being read. Nothing that was finished is lost: "
+                    "mount it again, and run the same command"
+                )
+            batch.files.append((file, decoded))
+            batch.frames += len(decoded.frames) if isinstance(decoded, Decoded) else 0
+            if batch.frames >= self.config.encoder.batch_size:
+                yield batch
+                batch = _Batch()
+        if batch.files:
+            yield batch
 
-    def _insert(self, session: Session, ids: Sequence[int], places: Sequence[tuple[int, int]]) -> None:
-        for item_id, (shard, row) in zip(ids, places, strict=True):
-            session.add(Embedding(item_id=item_id, encoder_id=self.row.id, shard=shard, row=row))
-        grown = sa.update(EncoderRow).where(EncoderRow.id == self.row.id)
-        session.execute(grown.values(rows=EncoderRow.rows + len(ids)))
-
-    @staticmethod
-    def _fail(session: Session, item: Pending, error: MediaError) -> None:
-        """The file leaves the library until it changes, with its captions, and its reason is kept."""
-        gone = sa.update(Item).where(sa.or_(Item.id == item.id, Item.parent_id == item.id))
-        session.execute(gone.where(Item.removed_at.is_(None)).values(removed_at=time.time()))
-        record_failure(session, item.root_id, item.id, item.path, error)
+    def _decoded(self, files: Sequence[FileRow]) -> Iterator[tuple[FileRow, Decoded | MediaError]]:
+        """Each file with its outcome, in order; decoding runs ahead by a few batches' worth of memory."""
+        window: deque[tuple[FileRow, int, Future[Decoded | MediaError]]] = deque()
+        ahead, most = 0, _WINDOW * max(self.config.encoder.batch_size, max(_WEIGHTS.values()))
+        for file in files:
+            weight = _WEIGHTS[modality_of(file.path) or Modality.IMAGE]
+            while window and ahead + weight > most:
+                first, its_weight, future = window.popleft()
+                ahead -= its_weight
+                yield first, future.result()
+            window.append((file, weight, self._pool.submit(Path(file.root) / file.path)))
+            ahead += weight
+        for first, _, future in window:
+            yield first, future.result()

@@ -1,39 +1,63 @@
-"""One writer at a time, and a row in the catalog for what it does."""
+"""One writer at a time, a row in the catalog for what it does, and what a disk or a database refuses, as errors."""
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from engine.artifacts import remove_leftovers
 from engine.catalog import Catalog, Job
-from engine.errors import LibraryBusy
+from engine.errors import DiskFull, LibraryBusy, RebusError
 
 Tell = Callable[[str, int, int], None]
 """Hears of progress: what is being done, how many are done, of how many (0 when not known yet)."""
 
+_WRITE_S = 1.0
+_SETTLED_S = 2.0  # of a stage, after which its rate means something
+
 
 class JobReport:
-    """Writes a job's progress to its row, at most once a second."""
+    """Writes a job's progress to its row, at most once a second, and tells the caller."""
 
     def __init__(self, catalog: Catalog, job_id: int, tell: Tell) -> None:
         self._catalog, self._id, self._tell, self._written = catalog, job_id, tell, 0.0
+        self._stage, self._stage_began, self._stage_done = "", time.monotonic(), 0
+        self._counts = {"files": 0, "failed": 0, "bytes": 0}
+        self.rate: float | None = None
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Tell the caller, and the catalog's readers."""
         self._tell(what, done, total)
         now = time.monotonic()
-        if now - self._written >= 1.0 or done == total:
+        if what != self._stage:
+            self._stage, self._stage_began, self._stage_done = what, now, done
+        took = now - self._stage_began
+        self.rate = (done - self._stage_done) / took if took >= _SETTLED_S and done > self._stage_done else None
+        if now - self._written >= _WRITE_S or done == total:
             self._written = now
-            self.update(message=what, done=done, total=total)
+            left = (total - done) / self.rate if self.rate and total else None
+            progress = {"message": what, "done": done, "total": total, "rate": self.rate, "remaining_s": left}
+            self.update(**progress, **self._counts)
+
+    def count(self, files: int, failed: int, bytes: int) -> None:
+        """Add to what the whole run has read; written with the next progress."""
+        for name, more in (("files", files), ("failed", failed), ("bytes", bytes)):
+            self._counts[name] += more
 
     def update(self, **values: object) -> None:
         """Set columns of the job's row."""
         with self._catalog.session() as session:
-            session.execute(sa.update(Job).where(Job.id == self._id).values(**values))
+            session.execute(sa.update(Job).where(Job.id == self._id).values(**values, heartbeat_at=time.time()))
+
+    def end(self, state: str, message: str | None = None) -> None:
+        """Write how the job ended. A full disk may not even let that be written: the next run calls it interrupted."""
+        with suppress(sa.exc.OperationalError):
+            said = {} if message is None else {"message": message}
+            self.update(state=state, finished_at=time.time(), rate=None, remaining_s=None, **self._counts, **said)
 
 
 @contextmanager
@@ -41,31 +65,67 @@ def writing(catalog: Catalog, kind: str, tell: Tell) -> Iterator[JobReport]:
     """Hold the library's write lock and record a job. Raises LibraryBusy when another process writes.
 
     Holding the lock, whatever a killed process left running or half-written is put in order first.
+    Raises DiskFull, or LibraryBusy when another program keeps the database locked, for what fails so inside.
     """
     lock = FileLock(catalog.home / "write.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LibraryBusy(
-            f"another process is writing to the library at {catalog.home}: wait for it, or see `rebus status`"
-        ) from None
-    try:
-        for folder in ("versions", "encoders", "training", "thumbs/*"):
-            for place in catalog.home.glob(folder):
-                remove_leftovers(place)
-        with catalog.session() as session:
-            stale = sa.update(Job).where(Job.state == "running")
-            session.execute(stale.values(state="interrupted", finished_at=time.time()))
-            job = Job(kind=kind, pid=os.getpid())
-            session.add(job)
-        report, state = JobReport(catalog, job.id, tell), "failed"
+    with refusals_explained(catalog):
         try:
-            yield report
-            state = "done"
-        except KeyboardInterrupt:
-            state = "interrupted"
-            raise
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise LibraryBusy(
+                f"another process is writing to the library at {catalog.home}: wait for it, or see `rebus status`"
+            ) from None
+        try:
+            for folder in ("versions", "encoders", "training", "thumbs/*"):
+                for place in catalog.home.glob(folder):
+                    remove_leftovers(place)
+            with catalog.session() as session:
+                stale = sa.update(Job).where(Job.state == "running")
+                session.execute(stale.values(state="interrupted", finished_at=time.time()))
+                job = Job(kind=kind, pid=os.getpid())
+                session.add(job)
+            with _recorded(JobReport(catalog, job.id, tell)) as report:
+                yield report
         finally:
-            report.update(state=state, finished_at=time.time())
-    finally:
-        lock.release()
+            lock.release()
+
+
+@contextmanager
+def _recorded(report: JobReport) -> Iterator[JobReport]:
+    try:
+        yield report
+    except KeyboardInterrupt:
+        report.end("interrupted")
+        raise
+    except BaseException as error:
+        report.end("failed", str(error)[:500] if isinstance(error, RebusError) else type(error).__name__)
+        raise
+    report.end("done")
+
+
+@contextmanager
+def refusals_explained(catalog: Catalog) -> Iterator[None]:
+    """A full disk and a locked database as errors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise _disk_full(catalog) from error
+    except sa.exc.OperationalError as error:
+        said = str(error.orig)
+        if "is full" in said or "No space left" in said:
+            raise _disk_full(catalog) from error
+        if "locked" in said:
+            raise LibraryBusy(
+                f"another program keeps the catalog at {catalog.home} locked. Nothing that was finished is lost: "
+                "end that program, and run the same command again"
+            ) from error
+        raise
+
+
+def _disk_full(catalog: Catalog) -> DiskFull:
+    return DiskFull(
+        f"the disk of {catalog.home} is full. Nothing that was finished is lost: make room, and run the same "
+        "command again"
+    )

@@ -1,23 +1,34 @@
 """The two long jobs, from end to end: index folders, and train an encoder. Both end in a published version."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion
+from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Root
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder
+from engine.errors import InvalidInput
 from indexer.jobs import JobReport, Tell, writing
-from indexer.scan import ScanReport, scan
+from indexer.roots import looks_mounted, open_root
+from indexer.scan import Compared, Scan, ScanReport
+from indexer.tally import Tally
 
 if TYPE_CHECKING:
+    from indexer.embed import Embedder
     from indexer.train import TrainingReport
 
 # What embeds and trains imports torch, which takes seconds: functions import it when they come to it, so that a scan
 # without an encoder, or an error in the arguments, does not wait.
+
+_SOON_S = 2.0  # after which a library without a version gets its first
+_GROWTH = 4096  # items that a version must lack, at least, before the next one is built while indexing runs
+Note = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -31,44 +42,150 @@ class IndexReport:
     encoder: str | None = None
 
 
-def index_folders(config: Config, folders: Sequence[Path], tell: Tell) -> IndexReport:
-    """Scan folders, embed what is new, publish a version. Without an encoder only items and captions are recorded.
+def index_folders(
+    config: Config,
+    folders: Sequence[Path],
+    tell: Tell,
+    *,
+    retry: bool = False,
+    shallow: bool = False,
+    encoder: Encoder | None = None,
+    note: Note = lambda text: None,
+) -> IndexReport:
+    """Scan folders (all known ones when none is named), embed what is new, publish. Searchable while it runs.
 
-    Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes.
+    Without an encoder only items and captions are recorded. retry: try files again that failed. shallow: look into
+    the folders alone, not below. encoder: the one to use, when it is loaded already. note: hears what is known early.
+    Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes, DiskFull, DriveGone.
     """
     catalog = Catalog(config, create=True)
     with writing(catalog, "index", tell) as job:
         report = IndexReport()
-        for folder in folders:
-            report.scans.append(scan(catalog, config, folder, lambda done, total: job("reading folders", done, total)))
-        spec = chosen_encoder(catalog, config)
-        if spec is not None:
-            job("loading the encoder", 0, 0)
-            from indexer.embed import embed
-
-            encoder = load_encoder(spec, config.encoder.device)
-            report.embedded = embed(catalog, config, encoder, job)
-            report.version = _publish(catalog, config, encoder, job)
-            report.encoder = encoder.spec
+        roots = [open_root(catalog, folder) for folder in _present(catalog, folders, note)]
+        scans = [Scan(catalog, config, root, start, retry=retry, shallow=shallow) for root, start in roots]
+        report.scans = [scan.report for scan in scans]
+        spec = encoder.spec if encoder else chosen_encoder(catalog, config)
+        with ExitStack() as stack:
+            tally = stack.enter_context(Tally(scans, job, note))
+            run = _Run(catalog, config, job, stack, _loading(spec, config, encoder, stack) if spec else None)
+            for scan in scans:
+                for compared in scan.run():
+                    run.take(compared, tally)
+            if run.loading is not None:
+                report.version, report.encoder = run.finish(), spec
+                report.embedded = run.embedder.embedded if run.embedder else 0
         with catalog.session() as session:
             report.failures = session.scalar(sa.select(sa.func.count()).select_from(Failure)) or 0
         return report
+
+
+def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[Path]:
+    """The folders named; else all roots, without those whose drive is away."""
+    if folders:
+        return folders
+    with catalog.session() as session:
+        known = [Path(path) for path in session.scalars(sa.select(Root.path).order_by(Root.id))]
+    if not known:
+        raise InvalidInput("this library has no folders yet: name one, as in `rebus index ~/Pictures`")
+    for path in known:
+        if not looks_mounted(path):
+            note(f"{path} is absent or empty now (a drive that is not mounted?): nothing of it was marked removed")
+    return [path for path in known if looks_mounted(path)]
+
+
+def _loading(spec: str, config: Config, encoder: Encoder | None, stack: ExitStack) -> "Future[Encoder]":
+    """The encoder, loaded beside the first part of the scan."""
+    if encoder is not None:
+        there: Future[Encoder] = Future()
+        there.set_result(encoder)
+        return there
+    pool = stack.enter_context(ThreadPoolExecutor(1, "load-encoder"))
+    return pool.submit(load_encoder, spec, config.encoder.device)
+
+
+class _Run:
+    """One run's work on what scans yield: embed each part, and publish while the rest goes on."""
+
+    def __init__(
+        self, catalog: Catalog, config: Config, job: JobReport, stack: ExitStack, loading: "Future[Encoder] | None"
+    ) -> None:
+        self.catalog, self.config, self.job, self.loading = catalog, config, job, loading
+        self.embedder: Embedder | None = None
+        self._stack, self._done, self._fresh, self._began = stack, 0, 0, time.monotonic()
+
+    def take(self, compared: Compared, tally: Tally) -> None:
+        """Embed what was compared; with the first part, also what waits from earlier runs."""
+        if self.loading is not None:
+            ids: Sequence[int] = compared.touched
+            if self.embedder is None:
+                ids = self._open().pending()
+            finished = self._done
+            for files in self._embed(ids):
+                finished += files
+                tally.tell(finished, self._written())
+        self._done += compared.files
+        tally.tell(self._done, self._written())
+
+    def finish(self) -> IndexVersion | None:
+        """Embed what waits when no scan found anything, and publish all."""
+        if self.embedder is None:
+            for _ in self._embed(self._open().pending()):
+                pass
+        assert self.embedder is not None
+        return _publish(self.catalog, self.config, self.embedder.row, self.job)
+
+    def _open(self) -> "Embedder":
+        from indexer.embed import Embedder
+
+        assert self.loading is not None
+        if not self.loading.done():
+            self.job("loading the encoder", 0, 0)
+        self.embedder = self._stack.enter_context(Embedder(self.catalog, self.config, self.loading.result(), self.job))
+        return self.embedder
+
+    def _written(self) -> int:
+        return self.embedder.writer.written if self.embedder else 0
+
+    def _embed(self, ids: Sequence[int]) -> Iterator[int]:
+        """Embed items; build a version soon after the start of a new library, then at growing intervals.
+
+        Versions of another encoder are served on until everything is embedded with the new one.
+        """
+        assert self.embedder is not None
+        before = self.embedder.embedded
+        for files in self.embedder.embed(ids):
+            self._fresh += self.embedder.embedded - before
+            before = self.embedder.embedded
+            yield files
+            version = self.catalog.current_version()
+            served = sum(version.counts.values()) if version else 0
+            soon = version is None and time.monotonic() - self._began > _SOON_S
+            due = self._fresh >= max(_GROWTH, served) or soon
+            if due and (version is None or version.encoder_id == self.embedder.row.id):
+                from indexer.build import build
+
+                build(self.catalog, self.config, self.embedder.row, self.job)
+                self._fresh = 0
 
 
 def train_and_publish(
     config: Config, tell: Tell, hear: Callable[[dict[str, float], int, int], None]
 ) -> "tuple[TrainingReport, IndexReport]":
     """Train an encoder on the library's captions, embed everything with it, and publish."""
-    from indexer.embed import embed, register_encoder
+    from indexer.embed import Embedder, register_encoder
     from indexer.encoder_training import train_encoder
 
     catalog = Catalog(config)
     with writing(catalog, "train", tell) as job:
         encoder, training = train_encoder(catalog, config, job, hear)
         report = IndexReport(encoder=encoder.spec)
-        register_encoder(catalog, encoder, {"best": training.best, "curve": training.curve})
-        report.embedded = embed(catalog, config, encoder, job)
-        report.version = _publish(catalog, config, encoder, job)
+        row = register_encoder(catalog, encoder, {"best": training.best, "curve": training.curve})
+        with Embedder(catalog, config, encoder, job) as embedder:
+            pending = embedder.pending()
+            for _ in embedder.embed(pending):
+                job("embedding", embedder.embedded, len(pending))
+            report.embedded = embedder.embedded
+        report.version = _publish(catalog, config, row, job)
         return training, report
 
 
@@ -83,11 +200,9 @@ def chosen_encoder(catalog: Catalog, config: Config) -> str | None:
         return session.scalar(sa.select(EncoderRow.spec).order_by(EncoderRow.id.desc()).limit(1))
 
 
-def _publish(catalog: Catalog, config: Config, encoder: Encoder, job: JobReport) -> IndexVersion | None:
+def _publish(catalog: Catalog, config: Config, row: EncoderRow, job: JobReport) -> IndexVersion | None:
     from indexer.build import build, is_current
-    from indexer.embed import register_encoder
 
-    row = register_encoder(catalog, encoder)
     if is_current(catalog, row):
         return catalog.current_version()
     return build(catalog, config, row, job)

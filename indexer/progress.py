@@ -43,6 +43,10 @@ class Progress:
             sys.stderr.write(f"{what}: {done:,} of {total:,}\n" if total else f"{what}\n")
             sys.stderr.flush()
 
+    def note(self, text: str) -> None:
+        """Show a sentence, on a line that stays."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
     def hear(self, figures: dict[str, float], epoch: int, epochs: int) -> None:
         """Show an epoch's figures, on a line that stays."""
         recall = f"held-out R@10: text to image {figures['t2i_r10']:.3f}, image to text {figures['i2t_r10']:.3f}"

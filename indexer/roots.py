@@ -40,8 +40,18 @@ def open_root(catalog: Catalog, folder: Path) -> tuple[Root, Path]:
 
 
 def _absorb(session: Session, below: Root, above: Root) -> None:
-    prefix = Path(below.path).relative_to(above.path).as_posix() + "/"
+    inner = Path(below.path).relative_to(above.path).as_posix()
+    folder = sa.case((Item.folder == "", inner), else_=sa.literal(f"{inner}/") + Item.folder)
+    session.execute(sa.update(Item).where(Item.root_id == below.id).values(folder=folder))
     for table in (Item, Failure):
         change = sa.update(table).where(table.root_id == below.id)
-        session.execute(change.values(root_id=above.id, path=sa.literal(prefix) + table.path))
+        session.execute(change.values(root_id=above.id, path=sa.literal(f"{inner}/") + table.path))
     session.delete(below)
+
+
+def looks_mounted(root: Path) -> bool:
+    """Whether a root's folder is there and holds anything. An empty one may be where a drive is mounted."""
+    try:
+        return next(iter(root.iterdir()), None) is not None
+    except OSError:
+        return False

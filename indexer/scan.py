@@ -1,34 +1,40 @@
 """Compare a media folder with the catalog, and record what was added, changed, renamed or removed.
 
-What cannot be used becomes a row of failures with its reason, never a stop. A failed file keeps its item row as
-removed, so that it is not tried again before it changes.
+The walk streams: a few folders at a time are compared with what the catalog has of them, so memory holds no more than
+the largest folder. What cannot be used becomes a row of failures with its reason, never a stop. A failed file keeps its
+item row as removed, so that it is not tried again before it changes.
 """
 
-import time
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.catalog import Catalog, Embedding, Failure, Item, Root, chunks
+from engine.catalog import Catalog, Failure, Item, Root, chunks
 from engine.config import Config
-from engine.errors import MediaError
+from engine.errors import InvalidInput, MediaError
+from engine.media import modality_of
 from engine.media.files import hash_file
-from engine.types import Modality
-from indexer.captions import renew_embeddings, sync_captions
+from indexer.captions import Described, sync_sidecars
+from indexer.changes import bring_back, forget_content, mark_removed
 from indexer.failures import forget_failures, record_failure
-from indexer.roots import open_root
-from indexer.sidecars import CaptionReader, FoundFile
+from indexer.found import Folder, FoundFile
+from indexer.roots import looks_mounted
+from indexer.sidecars import CaptionReader
 from indexer.walk import walk
 
-_BATCH = 500  # files in one transaction
+_GROUP_FILES, _GROUP_FOLDERS = 4096, 256  # what is compared at once
+_CHUNKS = (64, 256, 1024, 4096)  # files in one transaction: few at first, so that something can be searched soon
 
 
 @dataclass(slots=True)
 class ScanReport:
-    """How many pictures were found, and what came of them. notes: what a person should know."""
+    """How many media files were found, and what came of them. notes: what a person should know."""
 
     found: int = 0
     added: int = 0
@@ -39,149 +45,253 @@ class ScanReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What the catalog has of a folder before it is compared.
+class Compared:
+    """One transaction's worth of files. touched: ids of file items, and of their captions, that may need embedding."""
 
-    items: of files, by path: the present ones, and those that failed. unreadable: ids of items that could not be
-    read; rights change without a trace, so these are tried again. removed: tombstones by size, newest first, for
-    files that come back under any name.
+    files: int
+    touched: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the catalog has of a file: present, or failed (then `stage` says where)."""
+
+    id: int
+    path: str
+    size: int
+    mtime_ns: int
+    stamp: str
+    content_hash: str | None
+    present: bool
+    stage: str | None
+
+
+class Scan:
+    """One comparison of a folder. Iterate `run` to its end; each step is committed before it is yielded.
+
+    A folder without any media never marks its items removed: the drive may not be mounted.
+    retry: try files again that failed before. shallow: look into `start` alone, not below. home: the library's, which
+    is passed over, when it is not the setting's.
     """
 
-    items: dict[str, Item]
-    unreadable: set[int]
-    removed: dict[int, list[Item]]
-
-
-def scan(catalog: Catalog, config: Config, folder: Path, tell: Callable[[int, int], None]) -> ScanReport:
-    """Bring the catalog's rows of `folder` up to date. `tell(done, total)` hears of progress in files.
-
-    A folder without any picture never marks its items removed: the drive may not be mounted. Raises InvalidInput
-    when the folder cannot be read.
-    """
-    root, start = open_root(catalog, folder)
-    return _Scan(catalog, config, root, start).run(tell)
-
-
-class _Scan:
-    def __init__(self, catalog: Catalog, config: Config, root: Root, start: Path) -> None:
-        self.catalog, self.config, self.root = catalog, config, root
+    def __init__(
+        self,
+        catalog: Catalog,
+        config: Config,
+        root: Root,
+        start: Path,
+        *,
+        retry: bool = False,
+        shallow: bool = False,
+        home: Path | None = None,
+    ) -> None:
+        self.catalog, self.config, self.root, self.start = catalog, config, root, start
+        self.retry, self.shallow, self.home = retry, shallow, (home or config.home).resolve()
         self.base = Path(root.path)
         below = start.relative_to(self.base).as_posix()
         self.prefix = "" if below == "." else f"{below}/"
-        self.seen = walk(self.base, start, config.home.resolve())
-        self.captions = CaptionReader(self.base, self.seen.sidecars, config.captions)
-        self.report = ScanReport(found=len(self.seen.pictures))
+        self.captions = CaptionReader(self.base, config.captions)
+        self.report = ScanReport()
+        self._failures: dict[str, MediaError] = {}
+        self._sidecars: set[str] = set()
+        self._visited: set[str] = set()
+        self._unread: list[str] = []
+        self._gone: list[_Known] = []
+        self._back: set[int] = set()
+        self._sizes: set[int] | None = None
 
-    def run(self, tell: Callable[[int, int], None]) -> ScanReport:
+    def run(self) -> Iterator[Compared]:
+        """Compare everything; then mark what is gone, and write what could not be looked at."""
+        chunk_sizes = iter(_CHUNKS)
+        size = next(chunk_sizes)
+        for group in self._groups():
+            known = self._known(group)
+            self._note_missing(group, known)
+            files = [(folder, file) for folder in group for file in folder.media]
+            self.report.found += len(files)
+            start = 0
+            while start < len(files):
+                yield self._compare(files[start : start + size], known)
+                start, size = start + size, next(chunk_sizes, _CHUNKS[-1])
         self._remove_missing()
-        known = self._known()
-        done = 0
-        for files in chunks(self.seen.pictures, _BATCH):
-            with self.catalog.session() as session:
-                self._take_in(session, files, known)
-            done += len(files)
-            tell(done, len(self.seen.pictures))
         with self.catalog.session() as session:
             self._record_failures(session)
-        return self.report
 
-    def _remove_missing(self) -> None:
-        """Mark items whose files are gone, and drop the failures of files that are gone."""
-        present = {file.path for file in self.seen.pictures}
-        gone = [item for path, item in self._known().items.items() if path not in present and not self._unread(path)]
-        if gone and not present:
-            self.report.notes.append(f"{self.base / self.prefix} holds no pictures now: nothing was marked removed")
-            return
-        for items in chunks(gone, _BATCH):
-            ids = [item.id for item in items]
-            with self.catalog.session() as session:
-                forget_failures(session, ids)
-                change = sa.update(Item).where(sa.or_(Item.id.in_(ids), Item.parent_id.in_(ids)))
-                session.execute(change.where(Item.removed_at.is_(None)).values(removed_at=time.time()))
-        self.report.removed = sum(item.removed_at is None for item in gone)
+    def _groups(self) -> Iterator[list[Folder]]:
+        """Folders in the order of the walk, a few thousand files at a time."""
+        group: list[Folder] = []
+        for folder in self.folders():
+            self._visited.add(folder.path)
+            self._failures.update(folder.failures)
+            self._sidecars.update(file.path for file in folder.sidecars.values())
+            if folder.unread:
+                self._unread.append(f"{folder.path}/" if folder.path else "")
+            group.append(folder)
+            if sum(len(f.media) for f in group) >= _GROUP_FILES or len(group) >= _GROUP_FOLDERS:
+                yield group
+                group = []
+        if group:
+            yield group
 
-    def _unread(self, path: str) -> bool:
-        """Whether the path lies in a folder that could not be read this time."""
-        return any(path.startswith(folder) for folder in self.seen.unread)
+    def folders(self) -> Iterator[Folder]:
+        """The walk by itself."""
+        found = walk(self.base, self.start, self.home, self.config.index.exclude)
+        return islice(found, 1) if self.shallow else found
 
-    def _known(self) -> Known:
-        query = sa.select(Item, Failure.stage).outerjoin(Failure, Failure.item_id == Item.id)
-        query = query.where(Item.parent_id.is_(None)).order_by(Item.id.desc())
-        known = Known({}, set(), {})
+    def _known(self, group: Sequence[Folder]) -> dict[str, _Known]:
+        """What the catalog has of these folders' files, by path; a present item before a failed one of its path."""
+        columns = (Item.id, Item.path, Item.size, Item.mtime_ns, Item.stamp, Item.content_hash)
+        query = sa.select(*columns, Item.removed_at.is_(None), Failure.stage)
+        query = query.outerjoin(Failure, Failure.item_id == Item.id).order_by(Item.id.desc())
+        query = query.where(Item.root_id == self.root.id, Item.parent_id.is_(None))
+        query = query.where(sa.or_(Item.removed_at.is_(None), Failure.id.is_not(None)))
+        known: dict[str, _Known] = {}
         with self.catalog.session() as session:
-            for item, stage in session.execute(query):
-                if item.removed_at is not None and stage is None:
-                    known.removed.setdefault(item.size, []).append(item)
-                elif item.root_id == self.root.id and item.path.startswith(self.prefix):
-                    known.items[item.path] = item
-                    if stage == "read":
-                        known.unreadable.add(item.id)
+            for row in session.execute(query.where(Item.folder.in_([folder.path for folder in group]))):
+                if row.path not in known or row[6]:
+                    known[row.path] = _Known(*row)
         return known
 
-    def _take_in(self, session: Session, files: Sequence[FoundFile], known: Known) -> None:
+    def _note_missing(self, group: Sequence[Folder], known: dict[str, _Known]) -> None:
+        present = {file.path for folder in group for file in folder.media}
+        read = {folder.path for folder in group if not folder.unread}
+        self._gone += [row for path, row in known.items() if path not in present and path.rpartition("/")[0] in read]
+
+    def _compare(self, files: Sequence[tuple[Folder, FoundFile]], known: dict[str, _Known]) -> Compared:
         """Bring the rows of some files up to date, then those of their captions."""
-        items = [self._take_in_file(session, file, known) for file in files]
-        fresh = [item for item in items if item.id is None]
-        self.report.added += len(fresh)
-        session.add_all(fresh)
-        session.flush()
-        stale = [item for item in items if item.removed_at is None and item.stamp != self.captions.stamp(item.path)]
-        sync_captions(session, stale, self.captions)
+        work, stale = [], list[Described]()
+        for folder, file in files:
+            row = known.get(file.path)
+            if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns) or self._again(row):
+                work.append((folder, file, row))
+            elif row.present and row.stamp != self.captions.stamp(folder, file):
+                stale.append(Described(row.id, folder, file, row.stamp))
+        if not work and not stale:
+            return Compared(len(files), [])
+        with self.catalog.session() as session:
+            touched = self._take_in(session, work)
+            fresh = [Described(i, folder, file) for i, (folder, file, _) in zip(touched, work, strict=True) if i]
+            words = sync_sidecars(session, self.root.id, [*fresh, *stale], self.captions)
+        return Compared(len(files), [one.id for one in fresh] + words)
 
-    def _take_in_file(self, session: Session, file: FoundFile, known: Known) -> Item:
-        if file.path in known.items:
-            item = session.merge(known.items[file.path], load=False)
-            if (item.size, item.mtime_ns) != (file.size, file.mtime_ns) or item.id in known.unreadable:
-                self._change(session, item, file)
-            return item
-        back = self._returned(session, file, known)
-        if back is not None:
-            return back
-        item = Item(root_id=self.root.id, modality=Modality.IMAGE, path=file.path, stamp="")
-        item.size, item.mtime_ns = file.size, file.mtime_ns
-        return item
+    def _again(self, row: _Known) -> bool:
+        """Rights change without a trace: what could not be read is tried again each time."""
+        return row.stage == "read" or (self.retry and row.stage is not None)
 
-    def _change(self, session: Session, item: Item, file: FoundFile) -> None:
-        """The file was written since: embed it again, unless its content is what it was."""
-        content = self._hash(file.path)
-        item.size, item.mtime_ns = file.size, file.mtime_ns
-        if content is not None and content == item.content_hash and item.removed_at is None:
-            return
-        forget_failures(session, [item.id])
-        session.execute(sa.delete(Embedding).where(Embedding.item_id == item.id))
-        item.content_hash, item.removed_at, item.stamp = content, None, ""
-        self.report.changed += 1
+    def _take_in(self, session: Session, work: Sequence[tuple[Folder, FoundFile, _Known | None]]) -> list[int | None]:
+        """The items of new, changed and returned files; None where the content is what it was."""
+        ids: list[int | None] = []
+        fresh: list[dict[str, Any]] = []
+        for _, file, row in work:
+            if row is not None:
+                ids.append(self._change(session, row, file))
+                continue
+            back = self._returned(session, file)
+            ids.append(back)
+            if back is None:
+                fresh.append(_new_row(self.root.id, file))
+        if fresh:
+            insert = sa.insert(Item).returning(Item.id, sort_by_parameter_order=True)
+            made = iter(session.scalars(insert, fresh).all())
+            ids = [next(made) if row is None and i is None else i for i, (_, _, row) in zip(ids, work, strict=True)]
+            self.report.added += len(fresh)
+        return ids
 
-    def _returned(self, session: Session, file: FoundFile, known: Known) -> Item | None:
-        """A removed item with the same content: the file was renamed, moved, or came back. It keeps its id."""
-        candidates = known.removed.get(file.size, [])
-        content = self._hash(file.path) if candidates else None
-        found = next((item for item in candidates if content and item.content_hash == content), None)
-        if found is None:
+    def _change(self, session: Session, row: _Known, file: FoundFile) -> int | None:
+        """The file was written since: read it again, unless its content is what it was."""
+        facts = {"size": file.size, "mtime_ns": file.mtime_ns}
+        same = row.size == file.size and row.content_hash is not None and self._hash(file.path) == row.content_hash
+        if same and row.present:
+            session.execute(sa.update(Item).where(Item.id == row.id).values(**facts))
             return None
-        candidates.remove(found)
-        item = session.merge(found, load=False)
-        children = sa.update(Item).where(Item.parent_id == item.id)
-        session.execute(children.values(root_id=self.root.id, path=file.path))
-        item.root_id, item.path, item.mtime_ns = self.root.id, file.path, file.mtime_ns
-        item.removed_at, item.stamp = None, ""  # its captions are compared again, and revived with their ids
-        renew_embeddings(session, [item.id])
-        self.report.renamed += 1
-        return item
+        forget_failures(session, [row.id])
+        forget_content(session, row.id)
+        session.execute(sa.update(Item).where(Item.id == row.id).values(**facts, removed_at=None, stamp=""))
+        self.report.changed += 1
+        return row.id
+
+    def _returned(self, session: Session, file: FoundFile) -> int | None:
+        """An item with the same content whose file is gone: it was renamed, moved, or came back. It keeps its id."""
+        if self._sizes is None:
+            sizes = sa.select(Item.size).where(Item.parent_id.is_(None), Item.content_hash.is_not(None)).distinct()
+            self._sizes = set(session.scalars(sizes))
+        content = self._hash(file.path) if file.size in self._sizes else None
+        if content is None:
+            return None
+        query = sa.select(Item.id, Item.path, Item.removed_at, Root.path.label("root"))
+        query = query.join(Root, Root.id == Item.root_id).outerjoin(Failure, Failure.item_id == Item.id)
+        query = query.where(Item.content_hash == content, Item.parent_id.is_(None), Failure.id.is_(None))
+        for found in session.execute(query.order_by(Item.removed_at.is_(None), Item.id.desc())):
+            old = Path(found.root)
+            if found.removed_at is not None or (looks_mounted(old) and not os.path.lexists(old / found.path)):
+                self._back.add(found.id)
+                bring_back(session, found.id, self.root.id, file)
+                self.report.renamed += 1
+                return int(found.id)
+        return None
 
     def _hash(self, path: str) -> str | None:
         try:
-            return hash_file(self.base / path, self.config.media.max_bytes)
+            return hash_file(self.base / path, self.config.media.max_film_bytes)
         except MediaError:
             return None  # decoding will meet the same and record it
+
+    def _remove_missing(self) -> None:
+        """Mark items whose files are gone, and drop the failures of files that are gone."""
+        gone = [row for row in (*self._gone, *self._in_missing_folders()) if row.id not in self._back]
+        if gone and not self.report.found and not self.shallow:
+            self.report.notes.append(f"{self.base / self.prefix} holds no media now: nothing was marked removed")
+            return
+        for rows in chunks(gone, 500):
+            with self.catalog.session() as session:
+                forget_failures(session, [row.id for row in rows])
+                mark_removed(session, [row.id for row in rows if row.present])
+        self.report.removed = sum(row.present for row in gone)
+
+    def _in_missing_folders(self) -> Iterator[_Known]:
+        """What the catalog has of folders that the walk did not come by."""
+        query = sa.select(Item.folder).where(Item.root_id == self.root.id, Item.parent_id.is_(None)).distinct()
+        with self.catalog.session() as session:
+            folders = [folder for folder in session.scalars(query) if self._is_missing(folder)]
+        for some in chunks(folders, 256):
+            yield from self._known([Folder(path) for path in some]).values()
+
+    def _is_missing(self, folder: str) -> bool:
+        if folder in self._visited or not f"{folder}/".startswith(self.prefix):
+            return False
+        if any(f"{folder}/".startswith(unread) for unread in self._unread):
+            return False
+        if not self.shallow:
+            return True
+        first = folder[len(self.prefix) :].partition("/")[0]  # nothing below was looked at: is it there at all?
+        return not os.path.lexists(self.start / first)
 
     def _record_failures(self, session: Session) -> None:
         """Write what the walk and the sidecars met, and drop what no longer holds."""
         own = sa.select(Failure).where(Failure.root_id == self.root.id, Failure.item_id.is_(None))
         for row in session.scalars(own).all():
-            not_looked_at = row.path in self.seen.sidecars and row.path not in self.captions.looked_at
-            if row.path.startswith(self.prefix) and not not_looked_at and not self._unread(row.path):
+            not_looked_at = row.path in self._sidecars and row.path not in self.captions.looked_at
+            folder = row.path.rpartition("/")[0]
+            within = folder in self._visited or not self.shallow
+            if row.path.startswith(self.prefix) and within and not not_looked_at and not self._is_unread(row.path):
                 session.delete(row)
         session.flush()
-        for path, error in {**self.seen.failures, **self.captions.failures}.items():
+        for path, error in {**self._failures, **self.captions.failures}.items():
             record_failure(session, self.root.id, None, path, error)
+
+    def _is_unread(self, path: str) -> bool:
+        return any(path.startswith(folder) for folder in self._unread)
+
+
+def _new_row(root_id: int, file: FoundFile) -> dict[str, Any]:
+    modality = modality_of(file.path)
+    if modality is None:
+        raise InvalidInput(f"{file.path} is no media")  # the walk yields media alone
+    return {
+        "root_id": root_id,
+        "modality": modality,
+        "path": file.path,
+        "folder": file.path.rpartition("/")[0],
+        "size": file.size,
+        "mtime_ns": file.mtime_ns,
+    }

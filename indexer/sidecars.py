@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from engine.config import CaptionSettings
 from engine.errors import MediaError
+from engine.media import Facts
 from engine.media.files import read_text
 from indexer.found import Folder, FoundFile
 
@@ -32,10 +33,12 @@ class CaptionText:
 
 @dataclass(slots=True)
 class Captions:
-    """What the sidecars say of one picture."""
+    """What the sidecars say of one file."""
 
     texts: list[CaptionText] = field(default_factory=list)
     split: str | None = None
+    keywords: list[str] = field(default_factory=list)
+    facts: Facts = field(default_factory=Facts)
 
 
 def is_table(name: str) -> bool:

@@ -56,12 +56,6 @@ def walk(root: Path, start: Path, home: Path, exclude: Sequence[str] = ()) -> It
         stack.extend((folder, found.tables, rules) for folder in reversed(below))
 
 
-def count(root: Path, start: Path, home: Path, exclude: Sequence[str] = ()) -> Iterator[int]:
-    """How many media files each folder of the same walk holds."""
-    for folder in walk(root, start, home, exclude):
-        yield len(folder.media)
-
-
 def _look_into(
     root: Path, place: Path, home: Path, above: tuple[FoundFile, ...], rules: _Rules
 ) -> tuple[Folder, list[Path], _Rules]:

@@ -20,9 +20,11 @@ from engine.search import Searcher
 from engine.store import EmbeddingStore
 from engine.types import F32, Hit, Modality, Query, Results, Term
 from engine.versions import store_folder
-from indexer.embed import embed
+from indexer.embed import Embedder
+from indexer.jobs import writing
 from indexer.library import index_folders
-from indexer.scan import scan
+from indexer.roots import open_root
+from indexer.scan import Scan
 from tests.conftest import config_at, draw, silent
 from tests.models import write_tiny_model
 from tests.web_library import copy_library
@@ -285,8 +287,11 @@ def media(config: Config) -> Path:
 def update(config: Config, encoder: Encoder) -> None:
     """Another process indexes what changed, but publishes no version."""
     catalog = Catalog(config)
-    scan(catalog, config, media(config), silent)
-    embed(catalog, config, encoder, silent)
+    scan = Scan(catalog, config, *open_root(catalog, media(config)))
+    with writing(catalog, "index", silent) as job, Embedder(catalog, config, encoder, job) as embedder:
+        for compared in scan.run():
+            for _ in embedder.embed(compared.touched):
+                pass
     catalog.engine.dispose()
 
 

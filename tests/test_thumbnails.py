@@ -9,7 +9,8 @@ from PIL import Image
 from engine.catalog import Item, ItemView
 from engine.config import Config
 from engine.errors import MediaError, NotFound
-from engine.media import hash_file
+from engine.media.files import hash_file
+from engine.media.pictures import thumbnail
 from engine.thumbnails import ensure_thumbnail, save_thumbnail, thumbnail_file
 from tests.conftest import config_at, draw
 
@@ -50,7 +51,7 @@ def test_a_thumbnail_is_made_once_and_outlives_its_original(config: Config, view
 
 def test_what_was_saved_is_not_made_again(config: Config) -> None:
     for color in ("red", "blue"):
-        save_thumbnail(config.home, HASH, Image.new("RGB", (60, 40), color), 48)
+        save_thumbnail(thumbnail_file(config.home, HASH), thumbnail(Image.new("RGB", (60, 40), color), 48))
     with Image.open(thumbnail_file(config.home, HASH)) as small:
         red, _, blue = small.convert("RGB").resize((1, 1)).tobytes()
     assert red > 200 and blue < 50
@@ -78,6 +79,7 @@ def test_an_original_outside_its_root_is_not_found(config: Config, view: ItemVie
 
 def test_a_damaged_original_is_a_media_error_and_leaves_nothing(config: Config, view: ItemView) -> None:
     view.file.write_bytes(view.file.read_bytes()[:400])
+    view.item.content_hash = hash_file(view.file, 1000)
     with pytest.raises(MediaError):
         ensure_thumbnail(view, config)
     assert not (config.home / "thumbs").exists()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ def _image_input(settings: Mapping[str, Any]) -> tuple[ImageInput, Tensor, Tenso
     """open_clip's preprocessing as the geometry of the input, and mean and deviation (1, 3, 1, 1) of 0..255 pixels."""
     size = settings["size"]
     height, width = size if isinstance(size, Sequence) else (size, size)
-    interpolation = "bilinear" if settings["interpolation"] == "bilinear" else "bicubic"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear" if settings["interpolation"] == "bilinear" else "bicubic"
     geometry = ImageInput(height, width, settings["resize_mode"], interpolation, settings["fill_color"])
     mean, deviation = (255 * torch.tensor(settings[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
     return geometry, mean, deviation

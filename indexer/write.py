@@ -1,0 +1,223 @@
+"""Write what was decoded and encoded: vectors first, then, in one transaction, everything that points to them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, chunks
+from engine.config import Config
+from engine.decoding import Decoded, DecodedFrame
+from engine.encoders import Encoder
+from engine.errors import MediaError
+from engine.store import EmbeddingStore
+from engine.thumbnails import save_thumbnail, thumbnail_file
+from engine.types import F32, Modality
+from engine.versions import store_folder
+from indexer.captions import Owner, Words, save_facts, sync_words
+from indexer.failures import forget_failures, record_failure
+
+_ROW_BYTES = 1500  # what an item takes in the catalog, about
+Place = tuple[int, int]  # shard, row
+Key = tuple[str, int]  # content hash, position
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A file's item that waits to be read."""
+
+    id: int
+    root_id: int
+    root: str
+    path: str
+    mtime_ns: int
+    modality: str
+
+
+class Writer:
+    """Writes what one encoder makes of files and words. written: bytes put on the disk so far, about."""
+
+    def __init__(self, catalog: Catalog, config: Config, row: EncoderRow, encoder: Encoder) -> None:
+        self.catalog, self.config, self.row, self.encoder = catalog, config, row, encoder
+        self.store = EmbeddingStore(store_folder(catalog.home, row.fingerprint, row.generation), row.dim)
+        self.store.recover(row.rows)
+        self.written = 0
+
+    def files(self, files: Sequence[tuple[FileRow, Decoded | MediaError]]) -> list[int]:
+        """Write a batch; frames whose content is embedded already share its vector. Ids of the words to embed."""
+        good = [(file, decoded) for file, decoded in files if isinstance(decoded, Decoded)]
+        places = self._places(good)
+        with self.catalog.session() as session:
+            self._count_rows(session)
+            frames = _frames(session, good)
+            _update_items(session, good)
+            embeddings = [
+                (frames[file.id, frame.position], places[decoded.content_hash, frame.position])
+                for file, decoded in good
+                for frame in decoded.frames
+            ]
+            self._insert(session, embeddings)
+            words = _write_words(session, self.config.captions.languages[0], good, frames)
+            for file, decoded in files:
+                if isinstance(decoded, MediaError):
+                    _fail(session, file, decoded)
+                else:
+                    save_facts(session, file.id, decoded.facts, (), over=False)
+            return words
+
+    def words(self, words: Sequence[tuple[int, str]]) -> None:
+        """Embed and write a batch of words, as (item id, text)."""
+        places = self._append(self.encoder.encode_text([text for _, text in words]))
+        with self.catalog.session() as session:
+            self._count_rows(session)
+            self._insert(session, list(zip([i for i, _ in words], places, strict=True)))
+
+    def _places(self, good: Sequence[tuple[FileRow, Decoded]]) -> dict[Key, Place]:
+        """Where the vector of each frame lies, by content: known ones, and new ones put on the disk now."""
+        places = _known_places(self.catalog, self.row.id, {decoded.content_hash for _, decoded in good})
+        fresh: dict[Key, DecodedFrame] = {}
+        for _, decoded in good:
+            for frame in decoded.frames:
+                path = thumbnail_file(self.config.home, decoded.content_hash, frame.position)
+                save_thumbnail(path, frame.thumbnail)
+                self.written += len(frame.thumbnail) + _ROW_BYTES
+                if (decoded.content_hash, frame.position) not in places:
+                    fresh.setdefault((decoded.content_hash, frame.position), frame)
+        vectors = [
+            self.encoder.encode_pixels(np.stack([frame.pixels for frame in some]))
+            for some in chunks(list(fresh.values()), self.config.encoder.batch_size)
+        ]
+        if vectors:
+            places |= dict(zip(fresh, self._append(np.concatenate(vectors)), strict=True))
+        return places
+
+    def _append(self, vectors: F32) -> list[Place]:
+        """Put vectors on the disk; their places. The catalog counts them only with the rows that point to them."""
+        shards, rows = self.store.append(vectors)
+        self.written += 2 * vectors.size
+        return list(zip(shards.tolist(), rows.tolist(), strict=True))
+
+    def _count_rows(self, session: Session) -> None:
+        grown = sa.update(EncoderRow).where(EncoderRow.id == self.row.id)
+        session.execute(grown.values(rows=self.store.rows()))
+
+    def _insert(self, session: Session, embeddings: Sequence[tuple[int, Place]]) -> None:
+        if not embeddings:
+            return
+        ids = [item_id for item_id, _ in embeddings]
+        session.execute(sa.delete(Embedding).where(Embedding.encoder_id == self.row.id, Embedding.item_id.in_(ids)))
+        rows = [{"item_id": i, "encoder_id": self.row.id, "shard": s, "row": r} for i, (s, r) in embeddings]
+        session.execute(sa.insert(Embedding), rows)
+
+
+def _known_places(catalog: Catalog, encoder_id: int, hashes: set[str]) -> dict[Key, Place]:
+    """Where the frames of contents that are embedded already lie."""
+    query = sa.select(Item.content_hash, Item.position, Embedding.shard, Embedding.row)
+    query = query.join(Embedding, Embedding.item_id == Item.id).where(Embedding.encoder_id == encoder_id)
+    query = query.where(Item.content_hash.in_(hashes), Item.modality != Modality.TEXT)
+    with catalog.session() as session:
+        return {(row.content_hash, row.position or 0): (row.shard, row.row) for row in session.execute(query)}
+
+
+def _frames(session: Session, good: Sequence[tuple[FileRow, Decoded]]) -> dict[tuple[int, int], int]:
+    """The item of each frame by file and position: made, revived, or, when the file has it no more, removed."""
+    several = [file.id for file, _ in good]
+    query = sa.select(Item.id, Item.parent_id, Item.position, Item.removed_at)
+    query = query.where(Item.parent_id.in_(several), Item.modality != Modality.TEXT)
+    have = {(row.parent_id, row.position): row for row in session.execute(query)}
+    ids: dict[tuple[int, int], int] = {}
+    made: list[dict[str, Any]] = []
+    revived: list[int] = []
+    for file, decoded in good:
+        for number, frame in enumerate(decoded.frames):
+            row = have.pop((file.id, frame.position), None)
+            if number == 0:
+                ids[file.id, frame.position] = file.id
+            elif row is None:
+                made.append(_frame_row(file, decoded, frame))
+            else:
+                ids[file.id, frame.position] = row.id
+                revived.append(row.id)
+    if made:
+        insert = sa.insert(Item).returning(Item.id, sort_by_parameter_order=True)
+        for facts, item_id in zip(made, session.scalars(insert, made).all(), strict=True):
+            ids[facts["parent_id"], facts["position"]] = item_id
+    if revived:
+        session.execute(sa.update(Item).where(Item.id.in_(revived)).values(removed_at=None))
+    gone = [row.id for row in have.values() if row.removed_at is None]
+    if gone:
+        session.execute(sa.update(Item).where(Item.id.in_(gone)).values(removed_at=time.time()))
+    return ids
+
+
+def _frame_row(file: FileRow, decoded: Decoded, frame: DecodedFrame) -> dict[str, Any]:
+    return {
+        "root_id": file.root_id,
+        "parent_id": file.id,
+        "modality": file.modality,
+        "path": file.path,
+        "folder": file.path.rpartition("/")[0],
+        "position": frame.position,
+        "size": 0,
+        "mtime_ns": file.mtime_ns,
+        "content_hash": decoded.content_hash,
+        "phash": frame.phash,
+        "width": frame.width,
+        "height": frame.height,
+    }
+
+
+def _update_items(session: Session, good: Sequence[tuple[FileRow, Decoded]]) -> None:
+    changes: list[dict[str, Any]] = []
+    for file, decoded in good:
+        values: dict[str, Any] = {"id": file.id, "content_hash": decoded.content_hash}
+        values |= {"width": None, "height": None, "phash": None, "position": None}
+        if decoded.frames:
+            first = decoded.frames[0]
+            values |= {"width": first.width, "height": first.height, "phash": first.phash}
+            values["position"] = first.position if len(decoded.frames) > 1 else first.position or None
+        changes.append(values)
+    if changes:
+        session.execute(sa.update(Item), changes)
+
+
+def _write_words(
+    session: Session, lang: str, good: Sequence[tuple[FileRow, Decoded]], frames: dict[tuple[int, int], int]
+) -> list[int]:
+    """The words inside the files. A document's words describe themselves; others describe their frame."""
+    wanted, touched = [], []
+    for file, decoded in good:
+        owner = Owner(file.id, file.root_id, file.path, file.mtime_ns)
+        if decoded.modality == Modality.TEXT and decoded.passages:
+            first, *rest = decoded.passages
+            touched += _write_document(session, file.id, first.text, lang)
+            wanted.append((owner, [Words(one.text, lang, one.source, None, one.position) for one in rest]))
+        else:
+            words = [
+                Words(one.text, lang, one.source, frames.get((file.id, one.position), file.id), one.position or None)
+                for one in decoded.passages
+            ]
+            wanted.append((owner, words))
+    return touched + sync_words(session, wanted, inside=True)
+
+
+def _write_document(session: Session, item_id: int, text: str, lang: str) -> list[int]:
+    """The first words of a document are the file's item itself."""
+    row = session.get(Caption, item_id)
+    if row is None:
+        session.add(Caption(id=item_id, owner_id=item_id, text=text, lang=lang, source="text"))
+    elif row.text != text:
+        row.text = text
+    return [item_id]
+
+
+def _fail(session: Session, file: FileRow, error: MediaError) -> None:
+    """The file leaves the library until it changes, with its captions, and its reason is kept."""
+    gone = sa.update(Item).where(sa.or_(Item.id == file.id, Item.parent_id == file.id))
+    session.execute(gone.where(Item.removed_at.is_(None)).values(removed_at=time.time()))
+    forget_failures(session, [file.id])
+    record_failure(session, file.root_id, file.id, file.path, error)
