@@ -15,7 +15,7 @@ from filelock import FileLock
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, sessionmaker
 
 from engine.config import Config
-from engine.errors import CatalogError, NotFound
+from engine.errors import CatalogError, DiskFull, NotFound
 from engine.types import Modality
 
 T = TypeVar("T")
@@ -389,6 +389,8 @@ def _explained(url: str) -> Iterator[None]:
         yield
     except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        if "disk is full" in cause:
+            raise DiskFull(_shown_url(url)) from error
         raise CatalogError(f"the catalog {_shown_url(url)} cannot be opened: {cause}") from error
 
 

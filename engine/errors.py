@@ -54,7 +54,12 @@ class DriveGone(RebusError):
 
 
 class DiskFull(RebusError):
-    """There is no room left on the disk of the library."""
+    """There is no room left on the disk that holds `place`."""
+
+    def __init__(self, place: object) -> None:
+        super().__init__(
+            f"the disk of {place} is full. Nothing that was finished is lost: make room, and run the same command again"
+        )
 
 
 class ArtifactError(RebusError):

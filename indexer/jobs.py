@@ -111,21 +111,14 @@ def refusals_explained(catalog: Catalog) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise _disk_full(catalog) from error
+        raise DiskFull(catalog.home) from error
     except sa.exc.OperationalError as error:
         said = str(error.orig)
         if "is full" in said or "No space left" in said:
-            raise _disk_full(catalog) from error
+            raise DiskFull(catalog.home) from error
         if "locked" in said:
             raise LibraryBusy(
                 f"another program keeps the catalog at {catalog.home} locked. Nothing that was finished is lost: "
                 "end that program, and run the same command again"
             ) from error
         raise
-
-
-def _disk_full(catalog: Catalog) -> DiskFull:
-    return DiskFull(
-        f"the disk of {catalog.home} is full. Nothing that was finished is lost: make room, and run the same "
-        "command again"
-    )

@@ -20,7 +20,6 @@ from engine.errors import EncoderUnavailable
 from engine.media.fitting import ImageInput
 from engine.types import F32, U8, Modality
 
-
 PREFIX = "open_clip:"
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"

@@ -1,0 +1,286 @@
+"""A whole indexing run: searchable while it goes on, resumable whatever stops it, and nothing done twice."""
+
+import dataclasses
+import os
+import queue
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+import indexer.library
+from engine.catalog import Catalog, Embedding, EncoderRow, Item, Job
+from engine.config import Config, IndexSettings
+from engine.errors import DiskFull, DriveGone, InvalidInput, LibraryBusy
+from engine.search import Searcher
+from engine.types import Query, Term
+from indexer.dry_run import preview
+from indexer.jobs import refusals_explained
+from indexer.library import index_folders
+from indexer.watch import watch_folders
+from tests.conftest import config_at, draw, draw_folder, silent
+from tests.killing import snapshot
+
+
+@pytest.fixture
+def config(tmp_path: Path, encoder_folder: Path) -> Config:
+    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder), "batch_size": 8})
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    return draw_folder(tmp_path / "media", 40)
+
+
+def found(config: Config) -> set[str]:
+    catalog = Catalog(config)
+    hits = Searcher(config, catalog).search(Query((Term(text="a red boat"),), limit=100)).hits
+    catalog.engine.dispose()
+    return {hit.path for hit in hits}
+
+
+def places(config: Config) -> dict[str, tuple[int, int, int]]:
+    """Item id, shard and row of each present file, by path."""
+    query = sa.select(Item.path, Item.id, Embedding.shard, Embedding.row).join(Embedding, Embedding.item_id == Item.id)
+    with Catalog(config).session() as session:
+        rows = session.execute(query.where(Item.parent_id.is_(None), Item.removed_at.is_(None)))
+        return {row.path: (row.id, row.shard, row.row) for row in rows}
+
+
+def test_the_first_pictures_are_found_while_the_rest_is_indexed(
+    config: Config, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer.library, "_SOON_S", 0.0)
+    seen: list[tuple[int, int]] = []
+
+    def tell(what: str, done: int, total: int) -> None:
+        catalog = Catalog(config)
+        if what == "indexing" and done < 40 and catalog.current_version() is not None:
+            seen.append((done, len(found(config))))
+        catalog.engine.dispose()
+
+    index_folders(config, [media], tell)
+    assert seen and all(0 < hits <= 40 for _, hits in seen) and seen[0][1] < 40
+    assert len(found(config)) == 40
+
+
+def test_what_a_run_will_take_is_said_once_it_is_known(
+    config: Config, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.jobs._SETTLED_S", 0.0)
+    notes: list[str] = []
+    index_folders(config, [media], silent, note=notes.append)
+    assert len(notes) == 1 and notes[0].startswith("40 files: about") and "of disk to go" in notes[0]
+
+
+def test_a_job_tells_what_it_read(config: Config, media: Path) -> None:
+    (media / "broken.jpg").write_bytes(b"\xff\xd8 broken")
+    index_folders(config, [media], silent)
+    with Catalog(config).session() as session:
+        job = session.scalars(sa.select(Job)).one()
+        size = sum(path.stat().st_size for path in media.rglob("*.jpg") if path.name != "broken.jpg")
+    assert (job.state, job.files, job.failed, job.bytes) == ("done", 41, 1, size) and job.heartbeat_at > job.started_at
+
+
+def test_equal_files_are_embedded_once(config: Config, media: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        shutil.copy(media / "boats" / "red-000.jpg", media / name)
+    index_folders(config, [media], silent)
+    shutil.copy(media / "boats" / "red-000.jpg", media / "late.jpg")
+    report = index_folders(config, [media], silent)
+    there = places(config)
+    ids, *vectors = zip(*(there[name] for name in ("boats/red-000.jpg", "a.jpg", "b.jpg", "late.jpg")), strict=True)
+    assert len(set(ids)) == 4 and all(len(set(part)) == 1 for part in vectors) and report.embedded == 1
+    with Catalog(config).session() as session:
+        assert session.scalars(sa.select(EncoderRow.rows)).one() == 40 + 80
+
+
+def test_a_file_moved_to_another_root_keeps_its_id(config: Config, media: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    draw(other / "seen.jpg", "red", "tree", 99)
+    index_folders(config, [media, other], silent)
+    before = places(config)["boats/red-000.jpg"]
+    shutil.move(media / "boats" / "red-000.jpg", other / "moved.jpg")
+    report = index_folders(config, [other], silent)  # before its old root is looked at
+    assert places(config)["moved.jpg"] == before and report.embedded == 0 and report.scans[0].renamed == 1
+    assert index_folders(config, [media], silent).scans[0].removed == 0 and "moved.jpg" in found(config)
+
+
+def test_a_renamed_folder_keeps_everything(config: Config, media: Path) -> None:
+    index_folders(config, [media], silent)
+    before = places(config)
+    (media / "boats").rename(media / "ships")
+    (media / "captions.jsonl").write_text((media / "captions.jsonl").read_text().replace("boats/", "ships/"))
+    report = index_folders(config, [media], silent)
+    assert (report.scans[0].renamed, report.scans[0].added, report.embedded) == (20, 0, 0)
+    assert places(config) == {path.replace("boats/", "ships/"): place for path, place in before.items()}
+
+
+def test_excluded_and_ignored_files_leave_results(config: Config, media: Path) -> None:
+    index_folders(config, [media], silent)
+    (media / "trees" / ".rebusignore").write_text("*\n!green-*\n")
+    strict = dataclasses.replace(config, index=IndexSettings(exclude=("boats/red*",)))
+    report = index_folders(strict, [media], silent)
+    left = found(config)
+    assert not any("boats/red" in path for path in left) and report.scans[0].removed == 5 + 15
+    assert {path for path in left if path.startswith("trees")} == {
+        path for path in left if path.startswith("trees/green")
+    }
+    (media / "trees" / ".rebusignore").unlink()
+    assert index_folders(config, [media], silent).scans[0].renamed == 20 and len(found(config)) == 40
+
+
+def test_failed_files_are_tried_again_when_asked(config: Config, media: Path) -> None:
+    (media / "broken.jpg").write_bytes(b"\xff\xd8 broken")
+    index_folders(config, [media], silent)
+    assert index_folders(config, [media], silent).scans[0].changed == 0
+    report = index_folders(config, [media], silent, retry=True)
+    assert report.scans[0].changed == 1 and report.failures == 1
+
+
+def test_without_folders_all_known_ones_are_indexed_and_an_absent_drive_is_told(
+    config: Config, media: Path, tmp_path: Path
+) -> None:
+    drive = draw_folder(tmp_path / "drive", 8)
+    with pytest.raises(InvalidInput, match="no folders yet"):
+        index_folders(config, [], silent)
+    index_folders(config, [media, drive], silent)
+    before = places(config)
+    drive.rename(tmp_path / "away")
+    draw(media / "new.jpg", "blue", "boat", 3)
+    notes: list[str] = []
+    report = index_folders(config, [], silent, note=notes.append)
+    assert len(report.scans) == 1 and report.scans[0].added == 1 and f"{drive} is absent or empty" in notes[0]
+    assert places(config).items() >= before.items()
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(config: Config, media: Path) -> None:
+    report = preview(config, [media])[0]
+    assert (report.found, report.added) == (40, 40) and not config.home.exists()
+    index_folders(config, [media], silent)
+    before = snapshot(config)
+    (media / "boats" / "red-000.jpg").rename(media / "moved.jpg")
+    (media / "boats" / "red-008.jpg").unlink()
+    draw(media / "new.jpg", "blue", "boat", 3)
+    report = preview(config, [])[0]
+    assert (report.added, report.renamed, report.removed) == (1, 1, 1) and snapshot(config) == before
+
+
+# --- what stops a run ---
+
+
+def test_a_drive_that_goes_away_loses_nothing(config: Config, media: Path, tmp_path: Path) -> None:
+    for number in range(160):  # more than are decoded ahead
+        draw(media / "more" / f"{number}.jpg", "green", "boat", number, (96 + number, 72))
+    calm = dataclasses.replace(config, home=tmp_path / "calm")
+    index_folders(calm, [media], silent)
+
+    def tell(what: str, done: int, total: int) -> None:
+        if done == 8 and media.exists():
+            media.rename(tmp_path / "away")
+
+    with pytest.raises(DriveGone, match="Nothing that was finished is lost"):
+        index_folders(config, [media], tell)
+    kept = places(config)
+    assert 8 <= len(kept) < 200
+    (tmp_path / "away").rename(media)
+    index_folders(config, [media], silent)
+    assert places(config).items() >= kept.items() and len(places(config)) == 200
+    assert snapshot(config) == snapshot(calm)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """A disk of its own at a folder, where this process may mount one."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("size", ["400k", "700k", "1000k"])
+def test_a_full_disk_stops_with_a_clear_message_and_the_run_goes_on_when_there_is_room(
+    config: Config, media: Path, tmp_path: Path, size: str
+) -> None:
+    calm = dataclasses.replace(config, home=tmp_path / "calm")
+    index_folders(calm, [media], silent)
+    with small_disk(tmp_path / "disk", size):
+        full = dataclasses.replace(config, home=tmp_path / "disk" / "home")
+        with pytest.raises(DiskFull, match="make room"):
+            index_folders(full, [media], silent)
+        subprocess.run(["mount", "-o", "remount,size=64m", str(tmp_path / "disk")], check=True)
+        index_folders(full, [media], silent)
+        assert snapshot(full) == snapshot(calm)
+
+
+def test_a_database_locked_by_another_program_is_told(config: Config, media: Path) -> None:
+    index_folders(config, [media], silent)
+    catalog = Catalog(config)
+    impatient = sa.create_engine(catalog.url, connect_args={"timeout": 0.05})
+    other = sqlite3.connect(config.home / "catalog.db")
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(LibraryBusy, match="end that program"), refusals_explained(catalog):
+            with impatient.begin() as connection:
+                connection.execute(sa.text("DELETE FROM jobs"))
+    finally:
+        other.close()
+        impatient.dispose()
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(config: Config, media: Path) -> None:
+    for number in range(600):
+        draw(media / "more" / f"{number}.jpg", "green", "boat", number, (96 + number, 72))
+    command = [sys.executable, "-m", "rebus", "--home", str(config.home), "index", str(media)]
+    environment = {**os.environ, "REBUS_ENCODER_MODEL": config.encoder.model, "REBUS_ENCODER_BATCH_SIZE": "8"}
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    assert run.stderr is not None
+    for line in run.stderr:  # lines of progress, as there is no terminal
+        if line.startswith("indexing"):
+            break
+    run.send_signal(signal.SIGINT)
+    rest = run.communicate(timeout=60)[1]
+    assert run.returncode == 130 and "the same command goes on" in rest
+    kept = places(config)
+    again = index_folders(config, [media], silent)
+    assert len(kept) + again.embedded - 80 >= 640 and places(config).items() >= kept.items()
+    assert again.version is not None and again.version.counts["image"] == 640
+
+
+# --- following folders ---
+
+
+def test_watching_takes_changes_in_as_they_come(config: Config, media: Path) -> None:
+    said: queue.SimpleQueue[str] = queue.SimpleQueue()
+    over = threading.Event()
+    thread = threading.Thread(target=watch_folders, args=(config, [media], silent, said.put, over.is_set), daemon=True)
+    thread.start()
+    try:
+        while not said.get(timeout=60).startswith("following"):
+            pass
+        draw(media / "boats" / "late.jpg", "red", "boat", 5)
+        assert said.get(timeout=60) == "1 new" and "boats/late.jpg" in found(config)
+        (media / "boats" / "late.jpg").rename(media / "trees" / "later.jpg")
+        while (line := said.get(timeout=60)) != "1 renamed":
+            assert line in ("1 removed", "nothing new")
+        assert "trees/later.jpg" in found(config)
+        shutil.rmtree(media / "trees")
+        while (line := said.get(timeout=60)) != "21 removed":
+            assert line == "nothing new"
+        assert len(found(config)) == 20
+    finally:
+        over.set()
+        thread.join(timeout=60)
+    assert not thread.is_alive()
