@@ -5,7 +5,6 @@ so the tree is parsed here first, by defusedxml: no entities, no other file, no 
 """
 
 import base64
-import binascii
 import io
 import re
 import xml.etree.ElementTree as ElementTree
@@ -88,7 +87,7 @@ def _is_picture(href: str, max_pixels: int) -> bool:
     try:
         with Image.open(io.BytesIO(base64.b64decode(href[head.end() :]))) as image:
             return image.format in ("PNG", "JPEG", "GIF", "WEBP") and image.width * image.height <= max_pixels
-    except (OSError, ValueError, binascii.Error, SyntaxError):
+    except Exception:  # nearly anything, on damaged data
         return False
 
 
@@ -132,7 +131,7 @@ def _draw(root: ElementTree.Element, longest: int) -> Image.Image:
     no_text = not any(_name(element) in _TEXT for element in root.iter())  # then no fonts need be looked for
     svg = ElementTree.tostring(root, encoding="unicode")
     try:
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=longest, height=longest, skip_system_fonts=no_text)
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=longest, height=longest, dpi=96, skip_system_fonts=no_text)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # a panic of resvg is no Exception

@@ -1,10 +1,9 @@
 """Pictures that Pillow reads, with limits: pixels are counted from the header before anything is decoded."""
 
 import io
-import warnings
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from engine.config import MediaSettings
 from engine.errors import InvalidInput, MediaError, TooLarge
@@ -16,10 +15,6 @@ from engine.media.pixels import check_pixels, reduced, rgb
 from engine.types import Modality
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF")
-# Pillow's own guard warns and then raises at limits of its own; ours is the setting, checked in `_open`.
-Image.MAX_IMAGE_PIXELS = None
-ImageFile.LOAD_TRUNCATED_IMAGES = False
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # odd metadata is no failure
 
 
 def read_picture(path: Path, settings: MediaSettings, at_least: int) -> Media:

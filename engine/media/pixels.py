@@ -1,8 +1,15 @@
 """Pillow images on their way to frames: counted, made RGB, reduced."""
 
-from PIL import Image
+import warnings
+
+from PIL import Image, ImageFile
 
 from engine.errors import MediaError
+
+# Pillow's own guard warns and then raises at limits of its own; ours is the setting, checked by `check_pixels`.
+Image.MAX_IMAGE_PIXELS = None
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # odd metadata is no failure
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
