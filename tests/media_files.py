@@ -53,6 +53,7 @@ def film(
     """A film that grows from black to red, with a white square in its upper left corner."""
     with av.open(str(path), "w", format=form) as container:
         stream = container.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size
         stream.pix_fmt, stream.codec_context.gop_size = "yuv420p", gop
         if rotation:
@@ -77,6 +78,7 @@ def sound(
     rate = 48000
     with av.open(str(path), "w", format=form) as container:
         stream = container.add_stream(codec, rate=rate, layout="mono")
+        assert isinstance(stream, av.AudioStream)
         container.metadata.update(metadata or {})
         for start in range(0, int(seconds * rate), 1024):
             wave = (np.sin(np.arange(start, start + 1024) / 20) * 9000).astype(np.int16)

@@ -58,7 +58,7 @@ def opened(path: Path, settings: MediaSettings) -> Iterator[InputContainer]:
         try:
             # No list of allowed protocols lets a format open another file.
             options = {"protocol_whitelist": "none"}
-            with av.open(file, format=form, options=options, metadata_errors="replace") as container:
+            with av.open(file, "r", format=form, options=options, metadata_errors="replace") as container:
                 yield container
         except (av.error.FFmpegError, EOFError) as error:
             raise damaged(error) from None

@@ -108,7 +108,7 @@ class _Film:
         width, height = max(1, round(frame.width * pixel)), frame.height
         scale = min(1.0, self.at_least / min(width, height))
         small = max(1, round(width * scale)), max(1, round(height * scale))
-        image: Image.Image = frame.reformat(width=small[0], height=small[1], format="rgb24").to_image()
+        image = Image.fromarray(frame.reformat(width=small[0], height=small[1], format="rgb24").to_ndarray())
         turn = round(frame.rotation / 90) % 4
         if turn:
             image = image.rotate(90 * turn, expand=True)

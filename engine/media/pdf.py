@@ -66,7 +66,7 @@ def _page(
         bitmap = page.render(scale=scale, may_draw_forms=False)
         image = bitmap.to_pil().convert("RGB")
         bitmap.close()
-        return Frame(image, *image.size, position=number), _words(page)
+        return Frame(image, image.width, image.height, number), _words(page)
     finally:
         page.close()
 

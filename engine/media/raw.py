@@ -40,7 +40,7 @@ def _preview(raw: rawpy.RawPy, settings: MediaSettings, at_least: int) -> Image.
     """The embedded preview, upright; None when there is none that can be decoded."""
     try:
         preview = raw.extract_thumb()
-        if preview.format == rawpy.ThumbFormat.JPEG:  # LibRaw writes the orientation into a JPEG that has none
+        if isinstance(preview.data, bytes):  # a JPEG; LibRaw writes the orientation into one that has none
             return decode_picture(preview.data, settings.max_pixels, at_least).image
         image = rgb(Image.fromarray(preview.data))
     except (rawpy.LibRawError, rawpy.NotSupportedError, MediaError):

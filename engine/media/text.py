@@ -26,17 +26,17 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # not tab, line en
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffe\uffff]")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _SENTENCE = re.compile(r"(?<=[.!?;:])\s+|(?<=[。！？；])")
-_MARKS = (  # Markdown's, each with what stands for it
+_MARKS = (  # Markdown's, each with what stands for it; none of them looks far ahead, whatever the text
     (re.compile(r"^---\n.*?\n---\n", re.DOTALL), ""),  # front matter
     (re.compile(r"^(?:```|~~~).*$", re.MULTILINE), ""),
-    (re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]{0,500}>", re.DOTALL), " "),
+    (re.compile(r"</?[a-zA-Z][^<>]{0,500}>"), " "),
     (re.compile(r"!?\[([^\[\]]{0,500})\](?:\([^()\s]{0,2000}(?:\s[^()]{0,500})?\)|\[[^\[\]]{0,200}\])"), r"\1"),
     (re.compile(r"^[ \t]{0,3}(?:#{1,6}[ \t]+|>[ \t]?|[-*+][ \t]+|\d{1,9}[.)][ \t]+)", re.MULTILINE), ""),
     (re.compile(r"^[ \t]*(?:[-*_=][ \t]*){3,}$", re.MULTILINE), ""),
-    (re.compile(r"^[ \t]*\|?[ \t:|-]{3,}\|[ \t:|-]*$", re.MULTILINE), ""),
+    (re.compile(r"^(?=[ \t:-]*\|)[ \t:|-]{3,}$", re.MULTILINE), ""),
     (re.compile(r"(\*\*|__|~~|`)(?=\S)|(?<=\S)(\*\*|__|~~|`)"), ""),
     (re.compile(r"(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)"), ""),
-    (re.compile(r"[ \t]*\|[ \t]*"), " "),
+    (re.compile(r"\|"), " "),
 )
 
 
@@ -75,6 +75,11 @@ def decode_words(data: bytes) -> str:
 
 def without_marks(markdown: str) -> str:
     """The words of Markdown, without most of its marks."""
+    kept: list[str] = []
+    for part in markdown.split("<!--"):
+        comment, end, after = part.partition("-->")
+        kept.append(after if kept and end else comment)
+    markdown = " ".join(kept)
     for pattern, instead in _MARKS:
         markdown = pattern.sub(instead, markdown)
     return markdown
