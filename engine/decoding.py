@@ -5,6 +5,7 @@ standard output, each a JSON header and raw bytes: nothing that comes back from 
 """
 
 import dataclasses
+import importlib
 import json
 import os
 import queue
@@ -31,6 +32,7 @@ from engine.types import U8, Modality
 _LENGTHS = struct.Struct("<II")  # bytes of the JSON header and of the payload
 _LARGEST_HEADER = 64 * 2**20
 _WATCH_S = 0.05
+_LIBRARIES = 512 * 2**20  # bytes of addresses that Python and the decoders' own code take
 _START_S = 60.0  # a decoder's imports, on a busy machine, are not the file's time
 
 
@@ -103,11 +105,13 @@ class DecoderPool:
         return future
 
     def close(self) -> None:
-        """Kill the processes, whatever they are doing, and drop what waits."""
+        """Kill the processes, whatever they are doing, and cancel what waits."""
         self._closed.set()
         with suppress(queue.Empty):
             while True:
-                self._queue.get_nowait()
+                work = self._queue.get_nowait()
+                if work is not None:
+                    work[1].cancel()
         for _ in self._threads:
             self._queue.put(None)
         for decoder in self._decoders:
@@ -143,6 +147,7 @@ class _Decoder:
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline: float | None = None
         self._late = self._closing = False
+        self._starting = threading.Lock()  # nothing is started once it is closing
 
     def decode(self, path: Path) -> Decoded:
         """Raises MediaError, also when the process dies of the file or is killed for taking too long."""
@@ -162,14 +167,17 @@ class _Decoder:
             return self._process
         self.end()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine.decoding"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the run to handle: it closes its decoders itself
-        )
+        with self._starting:
+            if self._closing:
+                raise _stopped()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "engine.decoding"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the run to handle: it closes its decoders itself
+            )
         order = {"settings": dataclasses.asdict(self.settings), "wanted": dataclasses.asdict(self.wanted)}
         self._late, self._deadline = False, time.monotonic() + _START_S
         try:
@@ -179,14 +187,14 @@ class _Decoder:
         except (EOFError, OSError, ValueError, struct.error):
             if not self._closing:
                 raise RuntimeError("a decoder process could not be started: see `rebus doctor`") from None
-            raise MediaError("decode", "indexing was stopped", "run `rebus index` again") from None
+            raise _stopped() from None
         return self._process
 
     def _autopsy(self, process: "subprocess.Popen[bytes]") -> MediaError:
         late = self._late
         self.end()
         if self._closing:
-            return MediaError("decode", "indexing was stopped", "run `rebus index` again")
+            return _stopped()
         if late:
             reason = f"reading it took longer than {self.settings.max_seconds:g} seconds"
             return MediaError("decode", reason, "raise media.max_seconds, or repair the file")
@@ -203,8 +211,9 @@ class _Decoder:
 
     def kill(self) -> None:
         """End the process at once, for good."""
-        self._closing = True
-        self._kill()
+        with self._starting:
+            self._closing = True
+            self._kill()
 
     def _kill(self) -> None:
         if self._process is not None:
@@ -221,6 +230,10 @@ class _Decoder:
                     with suppress(OSError):
                         pipe.close()
             self._process = None
+
+
+def _stopped() -> MediaError:
+    return MediaError("decode", "indexing was stopped", "run `rebus index` again")
 
 
 def _write(pipe: IO[bytes], header: dict[str, Any], payload: bytes) -> None:
@@ -261,10 +274,14 @@ def _parse(header: dict[str, Any], payload: bytes) -> Decoded:
 
 def main() -> None:
     """The decoder's side: answer requests until the pipe closes."""
-    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not come between answers
     order, _ = _read(requests)
     settings = MediaSettings(**order["settings"])
     wanted = Wanted(ImageInput(**order["wanted"].pop("input")), **order["wanted"])
+    importlib.import_module("engine.media.pictures")
+    if wanted.phash:
+        importlib.import_module("imagehash")  # with scipy, half a second that is not the first file's
     _limit(settings)
     _write(answers, {}, b"")
     with suppress(EOFError, BrokenPipeError):
@@ -326,7 +343,8 @@ def _limit(settings: MediaSettings) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (settings.max_memory, settings.max_memory))
+        most = settings.max_memory + _LIBRARIES
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def decode_all(pool: DecoderPool, paths: Sequence[Path], window: int = 64) -> Iterator["Decoded | MediaError"]:

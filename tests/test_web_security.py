@@ -149,3 +149,31 @@ def test_a_line_break_in_a_file_name_breaks_no_header(library: Config, tmp_path:
     catalog.engine.dispose()
     answer = fetch(create_app(config).test_client(), f"/media/{item.id}")
     assert answer.status_code == 200 and "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("ending", "mimetype", "saved"),
+    [
+        (".svg", "application/octet-stream", True),
+        (".pdf", "application/octet-stream", True),
+        (".cr2", "application/octet-stream", True),
+        (".md", "text/plain", False),
+        (".avif", "image/avif", False),
+        (".mp4", "video/mp4", False),
+    ],
+)
+def test_what_may_carry_a_script_is_saved_and_never_shown(
+    changed: Config, ending: str, mimetype: str, saved: bool
+) -> None:
+    catalog = Catalog(changed)
+    item = catalog.ids_under("**", Modality.IMAGE)[0]
+    file = catalog.item(item).file
+    file.rename(file.with_suffix(ending))
+    with catalog.session() as session:
+        session.connection().exec_driver_sql("UPDATE items SET path = replace(path, '.jpg', ?)", (ending,))
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    with fetch(client, f"/media/{item}") as response:
+        assert (response.status_code, response.mimetype) == (200, mimetype)
+        assert response.headers.get("Content-Disposition", "").startswith("attachment") is saved
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+    catalog.engine.dispose()

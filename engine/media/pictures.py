@@ -1,30 +1,45 @@
 """Pictures that Pillow reads, with limits: pixels are counted from the header before anything is decoded."""
 
 import io
-import warnings
 from pathlib import Path
-from typing import BinaryIO
 
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from engine.config import MediaSettings
 from engine.errors import InvalidInput, MediaError, TooLarge
-from engine.media.contract import Frame, Media
+from engine.media.animations import further_frames
+from engine.media.contract import Facts, Frame, Media
 from engine.media.files import read_file
+from engine.media.limits import damaged
+from engine.media.pixels import check_pixels, reduced, rgb
 from engine.types import Modality
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
-# Pillow's own guard warns and then raises at limits of its own; ours is the setting, checked in `_open`.
-Image.MAX_IMAGE_PIXELS = None
-ImageFile.LOAD_TRUNCATED_IMAGES = False
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # odd metadata is no failure
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF")
 
 
 def read_picture(path: Path, settings: MediaSettings, at_least: int) -> Media:
-    """A picture file. JPEGs are decoded at a reduced scale whose shorter side is `at_least` pixels or more."""
+    """A picture file, with the frames of an animation and the pages of a TIFF. Its format is what its bytes say.
+
+    JPEGs are decoded at a reduced scale whose shorter side is `at_least` pixels or more.
+    """
     data = read_file(path, settings.max_bytes)
-    image, size = _decode(io.BytesIO(data), settings.max_pixels, at_least)
-    return Media(Modality.IMAGE, (Frame(image, *size),))
+    try:
+        image = _open(data, settings.max_pixels)
+        first = _first_frame(image, at_least)
+        further, count = further_frames(image, settings, at_least)
+        if further:
+            first = Frame(reduced(first.image, at_least), first.width, first.height)
+        return Media(Modality.IMAGE, (first, *further), facts=Facts(pages=count if count > 1 else None))
+    except Exception as error:  # decoders raise nearly anything on damaged data; none of it may stop a run
+        raise damaged(error) from None
+
+
+def decode_picture(data: bytes, max_pixels: int, at_least: int) -> Frame:
+    """The first frame of a picture in memory. Raises MediaError."""
+    try:
+        return _first_frame(_open(data, max_pixels), at_least)
+    except Exception as error:
+        raise damaged(error) from None
 
 
 def decode_upload(data: bytes, max_bytes: int, max_pixels: int, at_least: int) -> Image.Image:
@@ -32,52 +47,42 @@ def decode_upload(data: bytes, max_bytes: int, max_pixels: int, at_least: int) -
     if len(data) > max_bytes:
         raise TooLarge(f"the picture has {len(data):,} bytes, the limit is {max_bytes:,}: send a smaller one")
     try:
-        return _decode(io.BytesIO(data), max_pixels, at_least)[0]
+        return decode_picture(data, max_pixels, at_least).image
     except MediaError as error:
         kind = TooLarge if "over the limit" in error.reason else InvalidInput
         raise kind(f"the picture cannot be used: {error.reason}") from None
 
 
-def _decode(file: BinaryIO, max_pixels: int, at_least: int) -> tuple[Image.Image, tuple[int, int]]:
-    """RGB pixels, upright, and the upright size before any reduction."""
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    """The picture with its header read and its pixels counted, not yet decoded."""
+    if data[4:8] == b"ftyp" and data[8:12] not in (b"avif", b"avis"):
+        _learn_heif()
     try:
-        image: Image.Image = Image.open(file, formats=FORMATS)
-        check_pixels(image.size, max_pixels)
-        width, height = image.size
-        # Pillow counts a TIFF's pixels upright as soon as it opens it, those of other formats as they lie.
-        sideways = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-        image.draft("RGB", (at_least, at_least))
-        pixels = rgb(ImageOps.exif_transpose(image))
-        return pixels, (height, width) if sideways else (width, height)
-    except MediaError:
-        raise
+        known = FORMATS if "HEIF" in Image.OPEN else FORMATS[:-1]
+        image: Image.Image = Image.open(io.BytesIO(data), formats=known)
     except UnidentifiedImageError:
         hint = "check that the name's ending tells the truth"
         raise MediaError("decode", f"not a picture in a known format ({', '.join(FORMATS)})", hint) from None
-    except MemoryError:
-        raise MediaError("decode", "not enough memory to decode it", "lower media.max_pixels") from None
-    except Exception as error:  # decoders raise nearly anything on damaged data; none of it may stop a run
-        reason = f"damaged or incomplete: {error}" if str(error) else "damaged or incomplete"
-        raise MediaError("decode", reason, "copy it again from its source") from None
+    check_pixels(image.size, max_pixels)
+    return image
 
 
-def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-    """Raise MediaError when a picture of this size may not be decoded."""
-    width, height = size
-    if width * height > max_pixels:
-        megapixels = f"{width * height / 1e6:,.0f} megapixels"
-        reason = f"{width} x {height} is {megapixels}, over the limit of {max_pixels / 1e6:,.0f}"
-        raise MediaError("decode", reason, "raise media.max_pixels, or reduce the picture")
+def _learn_heif() -> None:
+    """Teach Pillow HEIF: its library is loaded when the first such file comes."""
+    if "HEIF" not in Image.OPEN:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
 
 
-def rgb(image: Image.Image) -> Image.Image:
-    """RGB on white where the picture was transparent; 16-bit greys scaled to 8."""
-    if image.mode.startswith("I;16"):
-        return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
+def _first_frame(image: Image.Image, at_least: int) -> Frame:
+    """RGB pixels, upright, and the upright size before any reduction."""
+    width, height = image.size
+    # Pillow counts a TIFF's pixels upright as soon as it opens it, those of other formats as they lie.
+    sideways = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    image.draft("RGB", (at_least, at_least))
+    pixels = rgb(ImageOps.exif_transpose(image))
+    return Frame(pixels, height, width) if sideways else Frame(pixels, width, height)
 
 
 def thumbnail(image: Image.Image, pixels: int) -> bytes:
