@@ -24,7 +24,7 @@ import numpy as np
 from engine.config import MediaSettings
 from engine.errors import MediaError
 from engine.media import Facts, Passage, read_media
-from engine.media.files import hash_file
+from engine.media.files import file_size, hash_file
 from engine.media.fitting import ImageInput
 from engine.types import U8, Modality
 
@@ -305,7 +305,7 @@ def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[s
     header = {
         "modality": media.modality,
         "content_hash": hash_file(path, max(settings.max_bytes, settings.max_film_bytes)),
-        "bytes": path.stat().st_size,
+        "bytes": file_size(path),
         "frames": frames,
         "passages": [dataclasses.asdict(passage) for passage in media.passages],
         "facts": dataclasses.asdict(media.facts),

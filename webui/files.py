@@ -1,11 +1,12 @@
 """Originals and thumbnails, by item id only: no address ever names a path."""
 
+import io
 from pathlib import Path, PurePosixPath
 
 from flask import Blueprint, Response, request, send_file
 
 from engine.errors import NotFound
-from engine.media.files import file_inside
+from engine.media.files import file_inside, read_file
 from engine.thumbnails import ensure_thumbnail
 from webui.schemas import LARGEST_ID
 from webui.services import services
@@ -29,7 +30,8 @@ def media(item_id: int) -> Response:
         raise NotFound(f"item {item_id} is not a picture of a kind that can be shown")
     path = file_inside(Path(view.root), view.file)
     name = "".join(c if c.isprintable() else "_" for c in PurePosixPath(view.item.path).name)  # it goes into a header
-    response = send_file(path, mimetype, download_name=name, conditional=True, max_age=0)
+    original = path if path.is_file() else io.BytesIO(read_file(path, services().config.media.max_bytes))  # of a tar
+    response = send_file(original, mimetype, download_name=name, conditional=True, max_age=0)
     response.headers["Cache-Control"] = "private, no-cache"
     return response
 
