@@ -21,7 +21,7 @@ def look_into_tar(root: Path, tar: FoundFile, above: tuple[FoundFile, ...], rule
         return
     if shard is None:
         return
-    folders = {tar.path: Folder(tar.path)}
+    folders, members = {tar.path: Folder(tar.path)}, [bare(name) for name in shard.members]
     if shard.problem:
         folders[tar.path].failures[tar.path] = MediaError("read", shard.problem, "copy it again from its source")
     for name, (_, size) in sorted(shard.members.items()):
@@ -36,7 +36,7 @@ def look_into_tar(root: Path, tar: FoundFile, above: tuple[FoundFile, ...], rule
         sort_in(folder, FoundFile(path, size, tar.mtime_ns))
     for path, folder in folders.items():
         own = tables_of(folder)
-        leave_captions_out(folder)
+        leave_captions_out(folder, members)
         folder.tables = own + (folders[tar.path].tables if path != tar.path else above)
         yield folder
 

@@ -14,8 +14,6 @@ from indexer.rules import IGNORE_FILE, Rules, rules_of, with_ignore_file
 from indexer.shards import look_into_tar, places_tables, table_of_shard, tables_above
 from indexer.sidecars.names import PLACES_FOLDER, is_sidecar
 
-__all__ = ["IGNORE_FILE", "shown", "walk"]
-
 _OWN = frozenset(("thumbs", "versions", "embeddings", "encoders", "training"))  # of a home that holds media too
 _PASSED_OVER = frozenset(("@eaDir", "lost+found", "node_modules", "__pycache__"))
 _DEEPEST = 128  # folders within folders
@@ -93,7 +91,7 @@ def _look_into(root: Path, place: _Place, home: Path) -> tuple[Folder, list[_Pla
     places = [
         _Place(place.folder / name, table_of_shard(found, name) + found.tables, rules, tar) for name, tar in below
     ]
-    leave_captions_out(found)
+    leave_captions_out(found, (entry.name for entry in entries))
     return found, places
 
 

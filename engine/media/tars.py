@@ -65,8 +65,9 @@ def read_shard(file: BinaryIO) -> Shard | None:
         whole = file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)  # tarfile takes any odd block for the end
         return Shard(members, None if whole else "the tar is damaged or ends early") if members else None
     except Exception as error:  # tarfile raises nearly anything on damaged headers; none of it may stop a run
-        cut = isinstance(error, _CutOff)  # of the first member, too, it is told
-        return Shard(members, f"the tar is damaged or ends early: {one_line(str(error), 200)}") if members or cut else None
+        if not members and not isinstance(error, _CutOff):  # a shard that is cut off in its first member is one, too
+            return None
+        return Shard(members, f"the tar is damaged or ends early: {one_line(str(error), 200)}")
 
 
 def _take_in(member: tarfile.TarInfo, end: int, members: dict[str, tuple[int, int]]) -> bool:

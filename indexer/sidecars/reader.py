@@ -173,10 +173,11 @@ def _own(folder: Folder, file: FoundFile) -> list[FoundFile]:
     """The sidecars that speak of this file alone, in the order in which they are believed."""
     if folder.own is None:
         folder.own = {}
-        for name in sorted(folder.sidecars, key=rank):
-            if name.lower().endswith(OWN):
-                for key in describes(name):
-                    folder.own.setdefault(key, []).append(folder.sidecars[name])
+        for ending in OWN:
+            for name, source in folder.sidecars.items():
+                if name.lower().endswith(ending):
+                    for key in describes(name):
+                        folder.own.setdefault(key, []).append(source)
     if not folder.own:
         return []
     lists = [found for key in known_as(bare(file.path)) if (found := folder.own.get(key))]
