@@ -20,6 +20,7 @@ from engine.media.tars import read_shard
 from indexer.found import Folder
 from indexer.sidecars import CaptionText
 from indexer.walk import walk
+from tests.folders import found as find
 from tests.folders import said, table, texts, touch
 
 
@@ -253,3 +254,14 @@ def test_members_beyond_the_limit_are_told(tmp_path: Path, monkeypatch: pytest.M
     folder = found(tmp_path)["00000.tar"]
     assert [file.path for file in folder.media] == ["00000.tar/000.jpg"]
     assert "more than 2 files" in folder.failures["00000.tar"].reason
+
+
+def test_members_of_tars_count_where_a_table_names_them(tmp_path: Path) -> None:
+    tar(tmp_path / "sub" / "00000.tar", SHARD)
+    names = ("b.jpg", "001.jpg", "sub/00000.tar/000.jpg", "002.jpg")
+    table(tmp_path, *({"image": name, "en": "x"} for name in names))
+    touch(tmp_path / "b.jpg")
+    reader, folder, file = find(tmp_path, "b.jpg")
+    reader.read(folder, file)
+    reader.unmatched()
+    assert reader.failures["captions.jsonl"].reason == "1 lines name no file here, the first: 002.jpg"

@@ -16,7 +16,7 @@ from engine.media import Facts
 from engine.media.files import list_shard
 from engine.media.values import one_line
 from indexer.sidecars.names import bare, stem
-from indexer.sidecars.said import Captions, CaptionText
+from indexer.sidecars.said import NO_FACTS, Captions, CaptionText
 
 _MOST_ROWS_OF_ONE = 1000  # that are looked at for one picture
 _ABSOLUTE = re.compile(r"/|[a-z][a-z0-9+.-]{0,15}:/", re.ASCII | re.IGNORECASE)  # a drive's path or an address, too
@@ -143,12 +143,14 @@ def _is_absolute(path: str) -> bool:
 
 
 def _packed(said: Captions) -> str:
+    facts = None
+    if said.facts is not NO_FACTS:
+        facts = {name: value for name in _FACTS if (value := getattr(said.facts, name)) not in (None, ())}
     texts = [(each.text, each.lang, each.source) for each in said.texts]
-    facts = {name: value for name in _FACTS if (value := getattr(said.facts, name)) not in (None, ())}
-    return json.dumps((texts, said.split, facts, said.source), ensure_ascii=False)
+    return json.dumps((texts, said.split, facts, said.source))
 
 
 def _unpacked(row: str) -> Captions:
-    texts, split, facts, source = json.loads(row)
-    facts["keywords"] = tuple(facts.get("keywords", ()))
-    return Captions([CaptionText(*text) for text in texts], split, Facts(**facts), source)
+    texts, split, said, source = json.loads(row)
+    facts = Facts(**{**said, "keywords": tuple(said.get("keywords", ()))}) if said else NO_FACTS
+    return Captions([CaptionText(*text) for text in texts], split, facts, source)

@@ -7,11 +7,12 @@ those by language. Keywords and facts are read from what exiftool, Google Takeou
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from engine.config import CaptionSettings
 from engine.media import Facts, modality_of
 from engine.media.values import camera_name, degrees, moment, one_line, place_name, within
-from indexer.sidecars.said import Captions, CaptionText
+from indexer.sidecars.said import NO_FACTS, Captions, CaptionText
 
 NAME_KEYS = ("image", "file_name", "filename", "file", "path", "image_path", "filepath", "image_name")
 _PLAIN_KEYS = ("captions", "caption", "text", "title", "description", "alt")
@@ -22,11 +23,12 @@ _PLACE_KEYS = ("place", "location", "sublocation", "city", "state", "province", 
 _LATITUDE_KEYS, _LONGITUDE_KEYS = ("latitude", "lat", "gpslatitude"), ("longitude", "lon", "lng", "gpslongitude")
 _CAMERA_KEYS = ("camera", "make", "model")
 _OTHER_KEYS = ("split", "status")
-FIXED_KEYS = frozenset(
-    (*NAME_KEYS, *_PLAIN_KEYS, *_KEYWORD_KEYS, *_DATE_KEYS, *_PLACE_KEYS, *_LATITUDE_KEYS, *_LONGITUDE_KEYS,
-     *_CAMERA_KEYS, *_OTHER_KEYS)
+_FACT_KEYS = frozenset(
+    ("title", "phototakentime", "geodata", "geodataexif", *_KEYWORD_KEYS, *_DATE_KEYS, *_PLACE_KEYS, *_LATITUDE_KEYS,
+     *_LONGITUDE_KEYS, *_CAMERA_KEYS)
 )  # fmt: skip
-"""Every key that is read, in lower case, besides the languages' codes and what an object within the object holds."""
+FIXED_KEYS = frozenset((*NAME_KEYS, *_PLAIN_KEYS, *_FACT_KEYS, *_OTHER_KEYS))
+"""Every key that is read, in lower case, besides the languages' codes."""
 
 _SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -57,16 +59,22 @@ def name_in(row: Mapping[str, object], keys: tuple[str, ...] = NAME_KEYS) -> str
 def said_in(row: Mapping[str, object], source: str, settings: CaptionSettings) -> Captions:
     """What a row (with keys in lower case) says. Raises ValueError for captions that are not words."""
     texts = []
-    for key in dict.fromkeys((*(code.lower() for code in settings.languages), *_PLAIN_KEYS)):
-        try:
-            texts += [CaptionText(*each, source) for each in _texts(key, row.get(key), settings)]
-        except ValueError:
-            if key not in _LENIENT_KEYS:
-                raise
+    for key in _caption_keys(settings.languages):
+        if row.get(key):
+            try:
+                texts += [CaptionText(*each, source) for each in _texts(key, row[key], settings)]
+            except ValueError:
+                if key not in _LENIENT_KEYS:
+                    raise
     split = row.get("split")
     side = one_line(split, 16).lower() if isinstance(split, str) else ""
-    facts = _facts(row)
+    facts = NO_FACTS if row.keys().isdisjoint(_FACT_KEYS) else _facts(row)
     return Captions(texts, _SPLITS.get(side, side) or None, facts, source if facts.keywords else "")
+
+
+@lru_cache
+def _caption_keys(languages: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*(code.lower() for code in languages), *_PLAIN_KEYS)))
 
 
 def clean(text: str, settings: CaptionSettings) -> str:

@@ -6,6 +6,8 @@ from engine.config import CaptionSettings
 from engine.media import Facts
 from engine.media.values import one_line
 
+NO_FACTS = Facts()
+
 
 @dataclass(frozen=True, slots=True)
 class CaptionText:
@@ -28,7 +30,7 @@ class Captions:
 
     texts: list[CaptionText] = field(default_factory=list)
     split: str | None = None
-    facts: Facts = field(default_factory=Facts)
+    facts: Facts = NO_FACTS
     source: str = ""
 
     @property
@@ -40,7 +42,8 @@ class Captions:
         """Take in what another sidecar says: further captions, and facts where nothing was said yet."""
         self.texts += more.texts
         self.split = self.split or more.split
-        self.facts = self.facts.over(more.facts)
+        if more.facts is not NO_FACTS:
+            self.facts = self.facts.over(more.facts)
         self.source = self.source or more.source
 
     def finish(self, settings: CaptionSettings) -> None:
