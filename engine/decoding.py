@@ -25,7 +25,7 @@ import numpy as np
 from engine.config import MediaSettings
 from engine.errors import MediaError
 from engine.media import Facts, Passage, read_media
-from engine.media.files import hash_file
+from engine.media.files import file_size, hash_file
 from engine.media.fitting import ImageInput
 from engine.types import U8, Modality
 
@@ -33,6 +33,7 @@ _LENGTHS = struct.Struct("<II")  # bytes of the JSON header and of the payload
 _LARGEST_HEADER = 64 * 2**20
 _WATCH_S = 0.05
 _LIBRARIES = 512 * 2**20  # bytes of addresses that Python and the decoders' own code take
+_SLOW_DISK = 50 * 2**20  # bytes a second
 _START_S = 60.0  # a decoder's imports, on a busy machine, are not the file's time
 
 
@@ -152,7 +153,7 @@ class _Decoder:
     def decode(self, path: Path) -> Decoded:
         """Raises MediaError, also when the process dies of the file or is killed for taking too long."""
         process = self._running()
-        self._late, self._deadline = False, time.monotonic() + self.settings.max_seconds
+        self._late, self._deadline = False, time.monotonic() + self.settings.max_seconds + _reading_time(path)
         try:
             assert process.stdin is not None and process.stdout is not None
             _write(process.stdin, {"path": os.fsencode(path).hex()}, b"")
@@ -230,6 +231,14 @@ class _Decoder:
                     with suppress(OSError):
                         pipe.close()
             self._process = None
+
+
+def _reading_time(path: Path) -> float:
+    """Seconds that a slow disk may take to read a whole large file, as its content hash does."""
+    try:
+        return path.stat().st_size / _SLOW_DISK
+    except OSError:
+        return 0.0
 
 
 def _stopped() -> MediaError:
@@ -322,7 +331,7 @@ def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[s
     header = {
         "modality": media.modality,
         "content_hash": hash_file(path, max(settings.max_bytes, settings.max_film_bytes)),
-        "bytes": path.stat().st_size,
+        "bytes": file_size(path),
         "frames": frames,
         "passages": [dataclasses.asdict(passage) for passage in media.passages],
         "facts": dataclasses.asdict(media.facts),

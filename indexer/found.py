@@ -1,5 +1,6 @@
 """What a walk finds."""
 
+import os
 from dataclasses import dataclass, field
 
 from engine.errors import MediaError
@@ -7,7 +8,10 @@ from engine.errors import MediaError
 
 @dataclass(slots=True)
 class FoundFile:
-    """A file of a walk: its path relative to the root, and what tells whether it changed."""
+    """A file of a walk: its path relative to the root, and what tells whether it changed.
+
+    A member of a tar has the tar's path before its own name, its own size, and the tar's mtime.
+    """
 
     path: str
     size: int
@@ -16,11 +20,12 @@ class FoundFile:
 
 @dataclass(slots=True)
 class Folder:
-    """What one folder holds. Paths are relative to the root.
+    """What one folder holds, or a tar that is read as one. Paths are relative to the root.
 
     path: the folder's own, "" for the root. media: its files in the order of their names. sidecars: its caption files
     by name. tables: the caption tables that speak of its files: its own, then those of the folders above.
     failures: what could not be looked at. unread: the folder itself could not be; nothing below it is "gone".
+    own, tables_stamp: of the caption reader, which makes them once a folder.
     """
 
     path: str
@@ -29,3 +34,10 @@ class Folder:
     tables: tuple[FoundFile, ...] = ()
     failures: dict[str, MediaError] = field(default_factory=dict)
     unread: bool = False
+    own: dict[str, list[FoundFile]] | None = field(default=None, repr=False)
+    tables_stamp: str | None = field(default=None, repr=False)
+
+
+def shown(path: str) -> str:
+    """The path as text that every database and terminal takes; bytes that are not UTF-8 as \\xNN."""
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -114,6 +114,7 @@ class Scan:
                 yield self._compare(files[start : start + size], known)
                 start, size = start + size, next(chunk_sizes, _CHUNKS[-1])
         self._remove_missing()
+        self.captions.unmatched()
         with self.catalog.session() as session:
             self._record_failures(session)
 
@@ -171,6 +172,8 @@ class Scan:
         with self.catalog.session() as session:
             touched = self._take_in(session, work)
             fresh = [Described(i, folder, file) for i, (folder, file, _) in zip(touched, work, strict=True) if i]
+            same = [one for i, one in zip(touched, work, strict=True) if i is None]
+            stale += [Described(row.id, folder, file, row.stamp) for folder, file, row in same if row]
             words = sync_sidecars(session, self.root.id, [*fresh, *stale], self.captions)
         return Compared(len(files), [one.id for one in fresh] + words)
 

@@ -10,6 +10,7 @@ from engine.catalog import Catalog, Root
 from engine.config import Config
 from engine.encoders import load_encoder
 from engine.errors import DiskFull, DriveGone, LibraryBusy, NotReady
+from engine.media.files import TAR
 from indexer.jobs import Tell
 from indexer.library import Note, chosen_encoder, index_folders
 from indexer.roots import looks_mounted
@@ -71,8 +72,9 @@ def _roots(catalog: Catalog) -> list[Path]:
 
 
 def _new_folders(changes: Iterable[tuple[Change, str]]) -> set[Path]:
-    """Folders that came as a whole: what is in them is no change of its own."""
-    return {Path(path) for change, path in changes if change is Change.added and Path(path).is_dir()}
+    """Folders that came as a whole, whose content is no change of its own, and those in which a tar changed."""
+    came = {Path(path) for change, path in changes if change is Change.added and Path(path).is_dir()}
+    return came | {Path(path).parent for _, path in changes if path.lower().endswith(TAR)}
 
 
 def _divided(roots: Sequence[Path], changed: set[Path], whole: set[Path]) -> list[tuple[bool, list[Path]]]:

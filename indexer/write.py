@@ -174,7 +174,7 @@ def _frame_row(file: FileRow, decoded: Decoded, frame: DecodedFrame) -> dict[str
 def _update_items(session: Session, good: Sequence[tuple[FileRow, Decoded]]) -> None:
     changes: list[dict[str, Any]] = []
     for file, decoded in good:
-        values: dict[str, Any] = {"id": file.id, "content_hash": decoded.content_hash}
+        values: dict[str, Any] = {"id": file.id, "content_hash": decoded.content_hash, "modality": decoded.modality}
         values |= {"width": None, "height": None, "phash": None, "position": None}
         if decoded.frames:
             first = decoded.frames[0]

@@ -1,12 +1,13 @@
 """Originals and thumbnails, by item id only: no address ever names a path."""
 
+import io
 from pathlib import Path, PurePosixPath
 
 from flask import Blueprint, Response, request, send_file
 
 from engine.errors import NotFound
 from engine.media import modality_of
-from engine.media.files import file_inside
+from engine.media.files import file_inside, read_file
 from engine.thumbnails import ensure_thumbnail
 from webui.schemas import LARGEST_ID
 from webui.services import services
@@ -39,7 +40,7 @@ def media(item_id: int) -> Response:
     path = file_inside(Path(view.root), view.file)
     name = "".join(c if c.isprintable() else "_" for c in PurePosixPath(view.item.path).name)  # it goes into a header
     response = send_file(
-        path,
+        path if path.is_file() else io.BytesIO(read_file(path, services().config.media.max_bytes)),  # of a tar
         mimetype or _SAVED_AS,
         as_attachment=mimetype is None,
         download_name=name,

@@ -1,7 +1,7 @@
 """What reading a media file yields: frames, words and facts, whatever the kind of file."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,15 @@ class Facts:
     keywords: tuple[str, ...] = ()
     duration_ms: int | None = None
     pages: int | None = None
+
+    def over(self, other: "Facts") -> "Facts":
+        """These facts, the other's where these say nothing, and the keywords of both. A position is taken whole."""
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        said = {name: getattr(other, name) if value is None else value for name, value in said.items()}
+        if self.latitude is not None:
+            said["longitude"] = self.longitude
+        said["keywords"] = tuple(dict.fromkeys((*self.keywords, *other.keywords)))
+        return Facts(**said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,37 +1,102 @@
 """Files as bytes, read with limits. Files are hostile: only regular files are opened, and links are never followed."""
 
 import errno
+import io
 import os
 import stat
+import sys
+import threading
+from collections import OrderedDict
 from pathlib import Path
 from typing import BinaryIO
 
 import xxhash
 
 from engine.errors import MediaError, NotFound
+from engine.media.tars import Member, Shard, read_shard
 
+TAR = ".tar"
 _BLOCK = 1 << 20
+_MOST_REMEMBERED = 300_000  # members of the tars that are remembered: some 60 MB
+_MOST_SHARDS = 64
+_shards: OrderedDict[Path, tuple[tuple[int, int], Shard | None]] = OrderedDict()
+_lock = threading.Lock()
 
 
 def open_file(path: Path, max_bytes: int) -> BinaryIO:
-    """A regular file, open for reading. Raises MediaError for a link, a device, an unreadable, empty or large file."""
+    """A regular file, or a member of a tar of pictures, open for reading.
+
+    Raises MediaError for a link, a device, an unreadable, empty or large file.
+    """
+    tar = _tar_of(path)
+    file = _open_regular(tar or path)
+    try:
+        start, size = _member(file, tar, path) if tar else (0, os.fstat(file.fileno()).st_size)
+        if size == 0:
+            raise MediaError("read", "the file is empty", "copy it again from its source")
+        if size > max_bytes:
+            reason = f"{size:,} bytes, over the limit of {max_bytes:,}"
+            raise MediaError("read", reason, "raise max_bytes in config.toml")
+    except BaseException:
+        file.close()
+        raise
+    return io.BufferedReader(Member(file, start, size)) if tar else file
+
+
+def list_shard(tar: Path) -> Shard | None:
+    """The members of a tar of pictures, None for any other tar. Raises MediaError when it cannot be opened."""
+    with _open_regular(tar) as file:
+        return _shard(file, tar)
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a regular file, or of a member of a tar of pictures. Raises MediaError as `open_file`."""
+    with open_file(path, sys.maxsize) as file:
+        return file.seek(0, io.SEEK_END)
+
+
+def _open_regular(path: Path) -> BinaryIO:
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         descriptor = os.open(path, flags)
     except OSError as error:
         raise MediaError("read", _os_reason(error), "check that the file exists and may be read") from None
-    facts = os.fstat(descriptor)
-    problem: tuple[str, str] | None = None
-    if not stat.S_ISREG(facts.st_mode):  # open() below would refuse a folder with an error of its own
-        problem = "not a regular file", "move it out of the media folder"
-    elif facts.st_size == 0:
-        problem = "the file is empty", "copy it again from its source"
-    elif facts.st_size > max_bytes:
-        problem = f"{facts.st_size:,} bytes, over the limit of {max_bytes:,}", "raise max_bytes in config.toml"
-    if problem:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # open() below would refuse a folder with an error of its own
         os.close(descriptor)
-        raise MediaError("read", *problem)
+        raise MediaError("read", "not a regular file", "move it out of the media folder")
     return open(descriptor, "rb")
+
+
+def _tar_of(path: Path) -> Path | None:
+    """The tar that a path leads into, if it does."""
+    if TAR not in os.fspath(path).lower():
+        return None
+    tars = (parent for parent in path.parents if parent.name.lower().endswith(TAR) and parent.is_file())
+    return next(tars, None)
+
+
+def _member(file: BinaryIO, tar: Path, path: Path) -> tuple[int, int]:
+    """Where a member begins in its tar, and its size."""
+    shard = _shard(file, tar)
+    place = shard.members.get(path.relative_to(tar).as_posix()) if shard else None
+    if place is None:
+        raise MediaError("read", "it is gone", "check that the tar still holds it")
+    return place
+
+
+def _shard(file: BinaryIO, tar: Path) -> Shard | None:
+    """What the tar holds, remembered while it does not change."""
+    facts = os.fstat(file.fileno())
+    state = facts.st_size, facts.st_mtime_ns
+    with _lock:
+        if tar not in _shards or _shards[tar][0] != state:
+            _shards[tar] = state, read_shard(file)
+        _shards.move_to_end(tar)
+        held = sum(len(shard.members) for _, shard in _shards.values() if shard)
+        while len(_shards) > 1 and (held > _MOST_REMEMBERED or len(_shards) > _MOST_SHARDS):
+            _, dropped = _shards.popitem(last=False)[1]
+            held -= len(dropped.members) if dropped else 0
+        return _shards[tar][1]
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
@@ -71,12 +136,20 @@ def hash_bytes(data: bytes) -> str:
 
 
 def file_inside(root: Path, path: Path) -> Path:
-    """`path`, when it is a regular file that lies inside `root` without passing a link. Raises NotFound."""
+    """`path`, when it is a regular file that lies inside `root` without passing a link, or a member of such a tar.
+
+    Raises NotFound.
+    """
+    tar = _tar_of(path)
+    place = tar or path
     try:
-        inside = path.resolve(strict=True) == root.resolve(strict=True) / path.relative_to(root)
-    except (OSError, RuntimeError, ValueError):  # Python before 3.13 raises RuntimeError for links in a circle
+        inside = place.resolve(strict=True) == root.resolve(strict=True) / place.relative_to(root)
+        if inside and tar:
+            with _open_regular(tar) as file:
+                _member(file, tar, path)
+    except (OSError, RuntimeError, ValueError, MediaError):  # Python before 3.13: RuntimeError for links in a circle
         inside = False
-    if not inside or not path.is_file():
+    if not inside or not place.is_file():
         raise NotFound("the original is no longer where it was indexed: run `rebus index` again")
     return path
 

@@ -1,0 +1,191 @@
+"""Reads the sidecars of a root's files as a scan asks for them."""
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.config import CaptionSettings
+from engine.errors import MediaError
+from indexer.found import Folder, FoundFile
+from indexer.sidecars.lookup import Table, mark_all
+from indexer.sidecars.names import OWN, bare, describes, is_shard_table, is_table, known_as, rank, scopes
+from indexer.sidecars.own import HINT, read_own
+from indexer.sidecars.rows import NAME_KEYS, SPLITS, name_in, said_in
+from indexer.sidecars.said import Captions
+from indexer.sidecars.tables import SHARD_KEYS, read_rows, source_name
+
+_OPEN_TABLES = 16  # besides those of the folder at hand
+
+
+@dataclass(slots=True)
+class _Complaints:
+    """What is wrong with a table: how many rows of each kind, and the first of them."""
+
+    passed_over: int = 0
+    first: str = ""
+    splits: int = 0
+    first_split: str = ""
+    damage: MediaError | None = None
+    used: int = 0
+
+    def error(self, unused: int = 0, first_unused: str = "") -> MediaError | None:
+        """All of it in one, None when there is nothing to tell."""
+        parts = [self.damage.reason] if self.damage else []
+        if self.passed_over:
+            parts.append(f"{self.passed_over:,} lines were passed over; {self.first}")
+        if self.splits:
+            parts.append(f"{self.splits:,} lines name a split that is none of train, val and test; {self.first_split}")
+        if unused:
+            parts.append(f"{unused:,} lines name no file here, the first: {first_unused}")
+        if not parts:
+            return None
+        return MediaError(
+            self.damage.stage if self.damage else "caption", "; ".join(parts), self.damage.hint if self.damage else HINT
+        )
+
+
+class CaptionReader:
+    """Reads the sidecars of one root, each table once and only when a picture asks for it.
+
+    looked_at: the sidecars read so far. failures: by path, what could not be read. It is used by one thread at a time.
+    """
+
+    def __init__(self, root: Path, settings: CaptionSettings) -> None:
+        self.root, self.settings = root, settings
+        self.failures: dict[str, MediaError] = {}
+        self.looked_at: set[str] = set()
+        self._tables: OrderedDict[str, tuple[Table | None, _Complaints]] = OrderedDict()
+
+    def stamp(self, folder: Folder, file: FoundFile) -> str:
+        """What changes when any caption source of the file does; empty when it has none."""
+        if not folder.tables and not folder.sidecars:
+            return ""
+        if folder.tables_stamp is None:
+            folder.tables_stamp = ";".join(map(_mark, folder.tables))
+        own = _own(folder, file)
+        if not own:
+            return folder.tables_stamp
+        return ";".join([*map(_mark, own), folder.tables_stamp] if folder.tables else map(_mark, own))
+
+    def read(self, folder: Folder, file: FoundFile) -> Captions:
+        """What is said of a file: by its own sidecars first, then by the tables above it, without repeats."""
+        found = Captions()
+        for source in _own(folder, file):
+            found.add(self._from_own(source))
+        for source in folder.tables:
+            found.add(self._from_table(source, folder, file.path))
+        found.finish(self.settings)
+        return found
+
+    def could_read(self, folder: Folder, file: FoundFile) -> bool:
+        """Whether none of the file's sources failed to be read: one that did is looked at again next time."""
+        failed = (self.failures.get(source.path) for source in (*_own(folder, file), *folder.tables))
+        return not any(error is not None and error.stage == "read" for error in failed)
+
+    def unmatched(self) -> None:
+        """Add to `failures` how many lines of each table that was read name no file. At the end of a scan."""
+        while self._tables:
+            self._drop_oldest()
+
+    def close(self) -> None:
+        """Let go of the tables, without looking for what they name."""
+        while self._tables:
+            table, _ = self._tables.popitem()[1]
+            if table is not None:
+                table.close()
+
+    def _from_own(self, source: FoundFile) -> Captions:
+        self.looked_at.add(source.path)
+        try:
+            said = read_own(self.root, source, self.settings)
+        except MediaError as error:
+            self.failures[source.path] = error
+            return Captions()
+        if said.split and said.split not in SPLITS:
+            reason = f"split {said.split!r} is none of train, val and test"
+            self.failures[source.path] = MediaError("caption", reason, HINT)
+        return said
+
+    def _from_table(self, source: FoundFile, folder: Folder, path: str) -> Captions:
+        if source.path not in self._tables:
+            while len(self._tables) >= _OPEN_TABLES + len(folder.tables):
+                self._drop_oldest()
+            self._tables[source.path] = self._open(source)
+        self._tables.move_to_end(source.path)
+        table, _ = self._tables[source.path]
+        scope = next((scope for scope in scopes(source.path) if path.startswith(scope)), None)
+        return table.find(path[len(scope) :]) if table is not None and scope is not None else Captions()
+
+    def _open(self, source: FoundFile) -> tuple[Table | None, _Complaints]:
+        self.looked_at.add(source.path)
+        complaints = _Complaints()
+        table = None
+        try:
+            table = Table(self._rows(source, complaints))
+        except sqlite3.Error as error:
+            complaints.damage = MediaError("read", f"there is no room to sort it: {error}", "make room in TMPDIR")
+        self._complain(source.path, complaints.error(), complaints)
+        return table, complaints
+
+    def _rows(self, source: FoundFile, complaints: _Complaints) -> Iterator[tuple[str, Captions, bool]]:
+        """(picture, what is said of it, whether it should be there) of every row that can be used."""
+        keys = SHARD_KEYS if is_shard_table(bare(source.path)) else NAME_KEYS
+        noted = source_name(source.path)
+        try:
+            for where, row in read_rows(self.root, source, self.settings):
+                try:
+                    if isinstance(row, ValueError):
+                        raise row
+                    name, said = name_in(row, keys), said_in(row, noted, self.settings)
+                except ValueError as error:
+                    complaints.passed_over += 1
+                    complaints.first = complaints.first or f"{where}: {error}"
+                    continue
+                if said.split and said.split not in SPLITS:
+                    complaints.splits += 1
+                    complaints.first_split = complaints.first_split or f"{where}: {said.split!r}"
+                complaints.used += 1
+                yield name, said, row.get("status", "success") in ("success", None, "")
+        except MediaError as error:
+            complaints.damage = error
+
+    def _drop_oldest(self) -> None:
+        """Close the table that was not asked for longest, and tell of what it names in vain."""
+        path, (table, complaints) = self._tables.popitem(last=False)
+        if table is None:
+            return
+        if table.unused:
+            mark_all(table, self.root, scopes(path))
+        if table.unused:
+            self._complain(path, complaints.error(table.unused, table.first_unused()), complaints)
+        table.close()
+
+    def _complain(self, path: str, error: MediaError | None, complaints: _Complaints) -> None:
+        """Record what is wrong with a table; a metadata file of which nothing can be used is another program's."""
+        foreign = not complaints.used and bare(path).lower().startswith("metadata") and is_table(bare(path))
+        if error is not None and not (foreign and error.stage != "read"):
+            self.failures[path] = error
+
+
+def _own(folder: Folder, file: FoundFile) -> list[FoundFile]:
+    """The sidecars that speak of this file alone, in the order in which they are believed."""
+    if folder.own is None:
+        folder.own = {}
+        for ending in OWN:
+            for name, source in folder.sidecars.items():
+                if name.lower().endswith(ending):
+                    for key in describes(name):
+                        folder.own.setdefault(key, []).append(source)
+    if not folder.own:
+        return []
+    lists = [found for key in known_as(bare(file.path)) if (found := folder.own.get(key))]
+    if len(lists) < 2:
+        return lists[0] if lists else []
+    once = {source.path: source for found in lists for source in found}
+    return sorted(once.values(), key=lambda source: rank(source.path))
+
+
+def _mark(source: FoundFile) -> str:
+    return f"{source.path}:{source.size}:{source.mtime_ns}"
