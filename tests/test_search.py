@@ -121,7 +121,7 @@ def test_a_hit_says_what_the_catalog_knows(searcher: Searcher, library: Config) 
         assert hit.caption == f"a {color} {shape}"
     (hit, *_) = searcher.search(Query((Term(text="a red boat"),), Modality.TEXT, limit=1)).hits
     assert (hit.caption, hit.modality) == ("a red boat", Modality.TEXT)
-    assert hit.item != hit.id and searcher.catalog.item(hit.item).item.path == hit.path
+    assert hit.item not in (None, hit.id) and searcher.catalog.item(hit.item or 0).item.path == hit.path
 
 
 def test_every_stage_is_timed(searcher: Searcher) -> None:

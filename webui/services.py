@@ -69,7 +69,8 @@ class Services:
     def item_and_picture(self, item_id: int) -> tuple[ItemView, ItemView]:
         """An item and the picture to show of it: itself, or the one that a caption describes. Raises NotFound."""
         view = self.catalog.item(item_id)
-        return view, view if view.picture_id in (None, view.item.id) else self.catalog.item(view.picture_id)
+        shown = view.picture_id
+        return view, view if shown is None or shown == view.item.id else self.catalog.item(shown)
 
     def decode(self, data: bytes) -> Image:
         """An uploaded picture, decoded no larger than its use needs. Raises InvalidInput, TooLarge or NotReady."""
