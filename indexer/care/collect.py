@@ -65,7 +65,8 @@ def _stored(catalog: Catalog) -> int:
 
 def _foresee(catalog: Catalog, config: Config, before: float, encoders: bool) -> Collected:
     files, parts = forgettable(catalog, before)
-    thumbnails = list(orphan_thumbnails(catalog))
+    gone = frozenset((*files, *parts))
+    thumbnails = list(orphan_thumbnails(catalog, gone))
     leftovers = [*unnamed_folders(catalog), *temporary_files(catalog.home)]
     report = Collected(thumbnails=len(thumbnails), leftovers=len(leftovers))
     report.items = _with_children(catalog, files) + len(parts)
@@ -74,8 +75,14 @@ def _foresee(catalog: Catalog, config: Config, before: float, encoders: bool) ->
         report.encoders.append(encoder.spec)
         report.bytes += encoder.rows * 2 * encoder.dim
     for encoder in _encoders(catalog):
-        if encoder.spec not in report.encoders:
-            report.dead += dead_rows(catalog, encoder)
+        dead = dead_rows(catalog, encoder, gone)
+        if encoder.spec in report.encoders:
+            continue
+        if dead and dead >= WORTH * encoder.rows:
+            report.rows += dead
+            report.bytes += dead * 2 * encoder.dim
+        else:
+            report.dead += dead
     return report
 
 

@@ -6,17 +6,18 @@ has left folders that no row names, which the next one removes.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, chunks
+from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, chunks
 from engine.config import Config
 from engine.errors import DiskFull
 from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
 from engine.types import I64
+from indexer.care.embeddings import FLAT, table
 from indexer.care.leftovers import remove
 from indexer.jobs import Tell
 
@@ -36,11 +37,17 @@ class Placed:
     row: int
 
 
-def dead_rows(catalog: Catalog, encoder: EncoderRow) -> int:
-    """Rows of the shards that no embedding points to. Files of one content share a row."""
-    places = sa.select(Embedding.shard, Embedding.row).where(Embedding.encoder_id == encoder.id).distinct()
-    with catalog.session() as session:
-        return encoder.rows - (session.scalar(sa.select(sa.func.count()).select_from(places.subquery())) or 0)
+def dead_rows(catalog: Catalog, encoder: EncoderRow, gone: Set[int] = frozenset()) -> int:
+    """Rows of the shards that no embedding points to. Files of one content share a row.
+
+    gone: items whose embeddings are not counted, nor are those of their frames and captions.
+    """
+    parent = sa.select(sa.func.coalesce(Item.parent_id, 0)).where(Item.id == Embedding.item_id).scalar_subquery()
+    columns = (FLAT, Embedding.item_id, parent) if gone else (FLAT,)
+    found = table(catalog, *columns, where=Embedding.encoder_id == encoder.id)
+    if gone:
+        found = found[~np.isin(found[:, 1:], np.fromiter(gone, np.int64)).any(axis=1)]
+    return encoder.rows - len(np.unique(found[:, 0]))
 
 
 def compact(catalog: Catalog, config: Config, encoder: EncoderRow, tell: Tell) -> bool:
@@ -69,10 +76,8 @@ def compact(catalog: Catalog, config: Config, encoder: EncoderRow, tell: Tell) -
 
 def _embeddings(catalog: Catalog, encoder: EncoderRow) -> tuple[I64, I64]:
     """Ids (n,) of the encoder's embeddings, ascending, and their places (n,), each as one number."""
-    query = sa.select(Embedding.id, Embedding.shard, Embedding.row).where(Embedding.encoder_id == encoder.id)
-    with catalog.session() as session:
-        rows = np.array(session.execute(query.order_by(Embedding.id)).all(), np.int64).reshape(-1, 3)
-    return rows[:, 0], rows[:, 1] * SHARD_ROWS + rows[:, 2]
+    rows = table(catalog, Embedding.id, FLAT, where=Embedding.encoder_id == encoder.id)
+    return rows[:, 0], rows[:, 1]
 
 
 def _present(catalog: Catalog, encoder: EncoderRow, ids: I64, order: I64) -> list[Placed]:

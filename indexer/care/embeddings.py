@@ -1,6 +1,7 @@
 """Examine the embeddings: what the shards hold against what the catalog counts and points to."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -13,6 +14,14 @@ from indexer.care.findings import Finding, ok, problem
 _BLOCK = 16_384
 _UNIT = 0.01  # how far from 1 the length of a row may be: float16 rounds it by less than 0.001
 FLAT = Embedding.shard * SHARD_ROWS + Embedding.row  # a place as one number
+
+
+def table(catalog: Catalog, *columns: Any, where: sa.ColumnElement[bool]) -> I64:
+    """Integer columns of embeddings (n, columns), ascending by id, read without a million row objects at once."""
+    query = sa.select(*columns).where(where).order_by(Embedding.id).execution_options(yield_per=10_000)
+    with catalog.session() as session:
+        flat = np.fromiter((value for row in session.execute(query) for value in row), np.int64)
+    return flat.reshape(-1, len(columns))
 
 
 def examine_embeddings(catalog: Catalog, deep: bool) -> Iterator[Finding]:
@@ -74,10 +83,9 @@ def _cut(catalog: Catalog, encoder: EncoderRow, whole: int) -> None:
 
 def _bad_rows(catalog: Catalog, encoder: EncoderRow, store: EmbeddingStore, whole: int) -> list[int]:
     """Ids of embeddings whose vectors are not finite, or not of unit length."""
-    query = sa.select(Embedding.id, FLAT).where(Embedding.encoder_id == encoder.id)
-    with catalog.session() as session:
-        found = np.array(session.execute(query.order_by(FLAT)).all(), np.int64).reshape(-1, 2)
+    found = table(catalog, Embedding.id, FLAT, where=Embedding.encoder_id == encoder.id)
     found = found[(found[:, 1] >= 0) & (found[:, 1] < whole)]
+    found = found[np.argsort(found[:, 1], kind="stable")]
     bad: list[int] = []
     for start in range(0, len(found), _BLOCK):
         block = found[start : start + _BLOCK]

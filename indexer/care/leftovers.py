@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,12 +59,20 @@ def bytes_of(path: Path) -> int:
     return total
 
 
-def orphan_thumbnails(catalog: Catalog) -> Iterator[Path]:
-    """Thumbnails of contents that no item has, neither a present nor a removed one."""
+def orphan_thumbnails(catalog: Catalog, gone: Set[int] = frozenset()) -> Iterator[Path]:
+    """Thumbnails of contents that no item has, neither a present nor a removed one.
+
+    gone: items that are not asked, nor are their frames.
+    """
     for folder in sorted(catalog.home.glob("thumbs/*")):
-        named = sa.select(Item.content_hash).where(Item.content_hash.like(f"{folder.name}%")).distinct()
+        named = sa.select(Item.content_hash, Item.id, Item.parent_id)
+        named = named.where(Item.content_hash.like(f"{folder.name}%"))
         with catalog.session() as session:
-            contents = set(session.scalars(named))
+            contents = {
+                row.content_hash
+                for row in session.execute(named)
+                if not gone or (row.id not in gone and row.parent_id not in gone)
+            }
         for path in sorted(folder.glob("*.jpg")):
             if not path.name.startswith(_TEMPORARY) and path.stem.partition("-")[0] not in contents:
                 yield path
