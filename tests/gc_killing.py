@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -100,9 +101,9 @@ def main(place: Path, kills: int, seed: int) -> None:
     done = 0
     while done < kills:
         killed = copy("killed")
-        while _in_child(lambda at=rng.randint(1, calls): _collect(killed, at)) is None:  # type: ignore[misc]
+        while _in_child(partial(_collect, killed, rng.randint(1, calls))) is None:
             done += 1
-            wrong += [f"after {done} kills: {what}" for what in _in_child(lambda: _wrong(killed))]
+            wrong += [f"after {done} kills: {what}" for what in _in_child(partial(_wrong, killed))]
         outcome = snapshot(killed)
         wrong += [f"after {done} kills: {key}" for key in expected if outcome[key] != expected[key]]
     vectors = np.fromfile(next(calm.home.glob("embeddings/*/*.f16")), "<f2")

@@ -1,4 +1,4 @@
-"""A small library made row by row, with random vectors: for tests that need no encoder, and so no torch to begin with."""
+"""A small library made row by row, with random vectors, for tests that need no encoder."""
 
 import dataclasses
 import time
@@ -136,7 +136,7 @@ def snapshot(config: Config) -> dict[str, Any]:
     with catalog.session() as session:
         for table in (Item, Caption, FactsRow, Keyword, Mark, Embedding, EncoderRow, IndexVersion):
             columns = [column for column in table.__table__.columns if column.name not in hidden]
-            query = sa.select(*columns).order_by(*table.__table__.primary_key.columns)
+            query = sa.select(*columns).order_by(**table.__mapper__.primary_key)
             held[table.__tablename__] = [list(row) for row in session.execute(query)]
     held["files"] = {
         str(path.relative_to(config.home)): xxhash.xxh3_128_hexdigest(path.read_bytes())

@@ -82,7 +82,7 @@ def test_removed_files_go_with_all_that_is_known_of_them(config: Config, catalog
     assert (report.items, report.rows, report.thumbnails) == (9, 9, 3) and report.bytes > 0
     with catalog.session() as session:
         assert session.scalar(sa.select(Item.id).where(Item.removed_at.is_not(None))) is None
-    counts = {table.name: count(catalog, mapper.class_) for mapper in Base.registry.mappers for table in mapper.tables}  # type: ignore[attr-defined]
+    counts = {table.name: count(catalog, mapper.class_) for mapper in Base.registry.mappers for table in mapper.tables}
     kept = {"items": 27, "captions": 18, "facts": 9, "keywords": 9, "marks": 9, "embeddings": 27}
     assert {name: counts[name] for name in kept} == kept
     after = vectors(config)

@@ -185,7 +185,7 @@ def _add(tar: tarfile.TarFile, name: str, size: int, reader: Hashed) -> None:
     member = tarfile.TarInfo(name)
     member.size, member.mode, member.mtime = size, 0o600, int(time.time())
     try:
-        tar.addfile(member, reader)  # type: ignore[arg-type]
+        tar.addfile(member, reader)
     except OSError as error:
         if error.errno is None:  # tarfile's own word for a file that is shorter than was said
             raise BackupError(f"{name} is shorter than the catalog says: see `rebus doctor`") from None

@@ -80,7 +80,9 @@ def restore(file: Path, target: Path, json_: bool) -> None:
         _print_json(dataclasses.asdict(report))
         return
     click.echo(f"{report.files:,} files, {report.bytes / 2**20:,.1f} MiB, are at {report.home}.")
-    click.echo(f"Its folders are {', '.join(report.roots) or 'none'}; `rebus relocate OLD NEW` where one lies elsewhere.")
+    click.echo(
+        f"Its folders are {', '.join(report.roots) or 'none'}; `rebus relocate OLD NEW` where one lies elsewhere."
+    )
 
 
 @click.command()
@@ -101,7 +103,9 @@ def relocate(context: click.Context, old: Path, new: Path, json_: bool) -> None:
 
 
 @click.command()
-@click.option("--older-than", "days", type=click.FloatRange(0), default=0.0, metavar="DAYS", help="Removed so long ago.")
+@click.option(
+    "--older-than", "days", type=click.FloatRange(0), default=0.0, metavar="DAYS", help="Removed so long ago."
+)
 @click.option("--encoders", is_flag=True, help="Also drop the embeddings of encoders that no kept version uses.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @as_json
@@ -112,9 +116,7 @@ def gc(context: click.Context, days: float, encoders: bool, dry_run: bool, json_
     from indexer.progress import Progress
 
     with Progress() as progress:
-        report = collect(
-            _settings(context), progress.tell, older_than_days=days, encoders=encoders, dry_run=dry_run
-        )
+        report = collect(_settings(context), progress.tell, older_than_days=days, encoders=encoders, dry_run=dry_run)
     if json_:
         _print_json({"dry_run": dry_run, **dataclasses.asdict(report)})
     else:

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from sqlalchemy.orm import Session, aliased
 
-from engine.catalog import Catalog, Embedding, EncoderRow, chunks
+from engine.catalog import Catalog, Embedding, EncoderRow, Item, chunks
 from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
-from engine.types import I64, Array
+from engine.types import I64, Array, Modality
 from indexer.care.findings import Finding, ok, problem
 
 _BLOCK = 16_384
@@ -56,7 +57,7 @@ def _examine(catalog: Catalog, encoder: EncoderRow, store: EmbeddingStore, deep:
         yield problem(
             f"{len(bad):,} embeddings in {store.folder} are no vectors of unit length",
             "drop them (--repair), and `rebus index` embeds those files again",
-            lambda: _drop(catalog, bad),
+            lambda: _drop_all(catalog, bad),
             stale=True,
         )
     if whole == encoder.rows and not lost and not bad:
@@ -76,9 +77,22 @@ def _count(catalog: Catalog, encoder: EncoderRow, whole: int) -> int:
 
 
 def _cut(catalog: Catalog, encoder: EncoderRow, whole: int) -> None:
+    """Drop the embeddings outside the first `whole` rows, and count no more than those."""
     with catalog.session() as session:
-        session.execute(sa.delete(Embedding).where(*_outside(encoder, whole)))
+        lost = session.scalars(sa.select(Embedding.id).where(*_outside(encoder, whole))).all()
+        _drop(session, lost)
         session.execute(sa.update(EncoderRow).where(EncoderRow.id == encoder.id).values(rows=whole))
+
+
+def _drop(session: Session, ids: Sequence[int]) -> None:
+    """Drop embeddings; with one of a frame that of its file too, by which indexing knows that it must be read."""
+    file, frame = aliased(Embedding), aliased(Item)
+    for some in chunks(ids, 500):
+        query = sa.select(file.id).join(frame, frame.parent_id == file.item_id)
+        query = query.join(Embedding, sa.and_(Embedding.item_id == frame.id, Embedding.encoder_id == file.encoder_id))
+        files = session.scalars(query.where(Embedding.id.in_(some), frame.modality != Modality.TEXT)).all()
+        for dropped in chunks([*some, *files], 500):
+            session.execute(sa.delete(Embedding).where(Embedding.id.in_(dropped)))
 
 
 def _bad_rows(catalog: Catalog, encoder: EncoderRow, store: EmbeddingStore, whole: int) -> list[int]:
@@ -100,7 +114,6 @@ def _unit(store: EmbeddingStore, places: I64) -> Array:
     return unit
 
 
-def _drop(catalog: Catalog, ids: Sequence[int]) -> None:
+def _drop_all(catalog: Catalog, ids: Sequence[int]) -> None:
     with catalog.session() as session:
-        for some in chunks(ids, 500):
-            session.execute(sa.delete(Embedding).where(Embedding.id.in_(some)))
+        _drop(session, ids)

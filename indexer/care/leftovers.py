@@ -26,7 +26,7 @@ def unnamed_folders(catalog: Catalog) -> list[Path]:
         served = served.join(IndexVersion, IndexVersion.encoder_id == EncoderRow.id)
         named |= {store_folder(catalog.home, row.fingerprint, row.generation) for row in session.execute(served)}
     places = (*catalog.home.glob("versions/*"), *catalog.home.glob("embeddings/*"))
-    return sorted(place for place in places if place not in named)
+    return sorted(place for place in places if place not in named and not place.name.startswith(_TEMPORARY))
 
 
 def temporary_files(home: Path) -> list[Path]:
@@ -48,10 +48,9 @@ def remove(path: Path) -> int:
 
 def bytes_of(path: Path) -> int:
     """Bytes of a file, or of the files below a folder; 0 when it is not there."""
+    files: Iterator[Path] = iter([path])
     if path.is_dir() and not path.is_symlink():
         files = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
-    else:
-        files = iter([path])
     total = 0
     for file in files:
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""A media folder that moved as a whole: its items keep their ids, embeddings and captions, and nothing is read again."""
+"""A media folder that moved as a whole: its items keep ids, embeddings and captions, and nothing is read again."""
 
 import os
 from dataclasses import dataclass

@@ -81,8 +81,10 @@ def _reading(file: Path) -> Iterator[tarfile.TarFile]:
 
 def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """The members in order, without keeping them. Raises BackupError for what no backup holds."""
-    tar.fileobj.seek(0)  # type: ignore[union-attr]
-    tar.offset, tar.firstmember, at = 0, None, -1
+    assert tar.fileobj is not None
+    tar.fileobj.seek(0)
+    tar.offset, at = 0, -1
+    tar.firstmember = None  # type: ignore[attr-defined]  # what opening the tar has read of it
     for count in range(_MOST_MEMBERS):
         member = tar.next()
         tar.members = []  # type: ignore[attr-defined]
@@ -185,7 +187,11 @@ def _check_library(home: Path) -> list[str]:
     except RebusError as error:
         raise BackupError(str(error)) from None
     try:
-        for examination in (examine_catalog(catalog, True), examine_embeddings(catalog, False), examine_versions(catalog)):
+        for examination in (
+            examine_catalog(catalog, True),
+            examine_embeddings(catalog, False),
+            examine_versions(catalog),
+        ):
             for finding in examination:
                 if finding.level is Level.PROBLEM:
                     raise BackupError(f"{finding.what}. It was backed up so: repair the library, and back it up again")

@@ -133,7 +133,9 @@ def examine_machine(config: Config) -> Iterator[Finding]:
     yield ok(f"settings: {', '.join(changed) or 'the defaults'}")
     model = config.encoder.model
     if model and not model.startswith("open_clip:") and not Path(model).expanduser().is_dir():
-        yield problem(f"encoder.model names the folder {model}, which is not there", "mend config.toml or REBUS_ENCODER_MODEL")
+        yield problem(
+            f"encoder.model names the folder {model}, which is not there", "mend config.toml or REBUS_ENCODER_MODEL"
+        )
     versions = {name: _version(name) for name in _PACKAGES}
     packages = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
     yield ok(f"Python {platform.python_version()}, {packages}, SQLite {sqlite3.sqlite_version}, {platform.platform()}")
@@ -146,7 +148,9 @@ def examine_machine(config: Config) -> Iterator[Finding]:
     if config.media.ocr and not tesseract:
         yield problem("media.ocr is on, and the tesseract program is not here", "install it, or set media.ocr to false")
     else:
-        yield ok(f"words in pictures: {'read' if config.media.ocr else 'not read'}; tesseract {tesseract or 'is not here'}")
+        yield ok(
+            f"words in pictures: {'read' if config.media.ocr else 'not read'}; tesseract {tesseract or 'is not here'}"
+        )
 
 
 def _version(package: str) -> str | None:
