@@ -136,7 +136,7 @@ def snapshot(config: Config) -> dict[str, Any]:
     with catalog.session() as session:
         for table in (Item, Caption, FactsRow, Keyword, Mark, Embedding, EncoderRow, IndexVersion):
             columns = [column for column in table.__table__.columns if column.name not in hidden]
-            query = sa.select(*columns).order_by(**table.__mapper__.primary_key)
+            query = sa.select(*columns).order_by(*table.__mapper__.primary_key)
             held[table.__tablename__] = [list(row) for row in session.execute(query)]
     held["files"] = {
         str(path.relative_to(config.home)): xxhash.xxh3_128_hexdigest(path.read_bytes())
