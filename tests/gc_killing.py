@@ -30,7 +30,7 @@ from indexer.care.findings import Level
 from tests.made_library import make_library, remove_files, silent, snapshot
 
 FILES, REMOVED = 24, 9
-_OURS = tuple(str(Path(__file__).parent.parent / name) for name in ("engine", "indexer"))
+_OURS = ("care/compact.py", "care/collect.py", "care/forget.py", "indexer/build.py")  # where order matters
 
 
 def _in_child(work: Callable[[], Any]) -> Any:
@@ -53,20 +53,27 @@ def _in_child(work: Callable[[], Any]) -> Any:
     return json.loads(said)
 
 
-def _collect(config: Config, kill_at: int = 0) -> int:
-    """gc, and die at the call `kill_at` (0: never) from or to code of ours. The number of such calls."""
+def _collect(config: Config, kill_at: int = 0) -> dict[str, list[tuple[int, int]]]:
+    """gc, and die at the call `kill_at` (0: never). By function of gc: its first and last call of each time."""
     calls = 0
+    spans: dict[str, list[tuple[int, int]]] = {}
+    entered: list[int] = []
 
-    def count(frame: FrameType, _event: str, _argument: Any) -> None:
+    def count(frame: FrameType, event: str, _argument: Any) -> None:
         nonlocal calls
-        calls += frame.f_code.co_filename.startswith(_OURS)
+        calls += 1
         if calls == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if frame.f_code.co_filename.endswith(_OURS):
+            if event == "call":
+                entered.append(calls)
+            elif event == "return" and entered:
+                spans.setdefault(frame.f_code.co_qualname, []).append((entered.pop(), calls))
 
     sys.setprofile(count)
     collect(config, silent)
     sys.setprofile(None)
-    return calls
+    return spans
 
 
 def _wrong(config: Config) -> list[str]:
@@ -75,12 +82,23 @@ def _wrong(config: Config) -> list[str]:
     catalog = Catalog(config)
     searcher = Searcher(config, catalog)
     with catalog.session() as session:
-        present = session.execute(sa.select(Item.id, Item.modality).where(Item.removed_at.is_(None))).all()
+        present = session.execute(
+            sa.select(Item.id, Item.modality).where(Item.removed_at.is_(None)).order_by(Item.id)
+        ).all()
+    pictures = [item for item, modality in present if modality == Modality.IMAGE]
+    every = Query((Term(item=pictures[0]),), limit=len(pictures), exact=True)
+    if sorted(hit.id for hit in searcher.search(every).hits) != pictures:
+        wrong.append("what is served is not what is present")
     for item, modality in present:
         hits = searcher.search(Query((Term(item=item),), Modality(modality), limit=1)).hits
         if [hit.id for hit in hits] != [item] or hits[0].score < 0.999:
             wrong.append(f"item {item} finds {hits}")
     return wrong
+
+
+def _moment(rng: random.Random, spans: dict[str, list[tuple[int, int]]]) -> int:
+    """A call to die at: within any function of gc alike, however short or rare."""
+    return rng.randint(*rng.choice(spans[rng.choice(sorted(spans))]))
 
 
 def main(place: Path, kills: int, seed: int) -> None:
@@ -96,18 +114,18 @@ def main(place: Path, kills: int, seed: int) -> None:
         return replace(start, home=home)
 
     calm = copy("calm")
-    calls = _in_child(lambda: _collect(calm))
+    spans = _in_child(lambda: _collect(calm))
     expected, wrong = snapshot(calm), _in_child(lambda: _wrong(calm))
     done = 0
     while done < kills:
         killed = copy("killed")
-        while _in_child(partial(_collect, killed, rng.randint(1, calls))) is None:
+        while _in_child(partial(_collect, killed, _moment(rng, spans))) is None:
             done += 1
             wrong += [f"after {done} kills: {what}" for what in _in_child(partial(_wrong, killed))]
         outcome = snapshot(killed)
         wrong += [f"after {done} kills: {key}" for key in expected if outcome[key] != expected[key]]
     vectors = np.fromfile(next(calm.home.glob("embeddings/*/*.f16")), "<f2")
-    sys.stdout.write(json.dumps({"kills": done, "wrong": wrong, "rows": len(vectors) // 16, "calls": calls}))
+    sys.stdout.write(json.dumps({"kills": done, "wrong": wrong, "rows": len(vectors) // 16, "functions": len(spans)}))
 
 
 if __name__ == "__main__":
