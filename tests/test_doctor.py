@@ -306,6 +306,12 @@ def test_settings_that_cannot_work(config: Config, monkeypatch: pytest.MonkeyPat
     assert "/no/such/folder" in said and "tesseract program is not here" in said
 
 
+def test_no_password_is_shown(config: Config) -> None:
+    asked = replace(config, catalog=replace(config.catalog, url="postgresql+psycopg://me:secret@127.0.0.1:1/db"))
+    said = "\n".join(lines(examine(asked)))
+    assert "secret" not in said and "cannot be opened" in said and "catalog.url = (an address)" in said
+
+
 # --- what is only noted ---
 
 

@@ -124,7 +124,7 @@ def _served_encoder(catalog: Catalog) -> EncoderRow | None:
 def examine_machine(config: Config) -> Iterator[Finding]:
     """Settings, packages, the device and the OCR engine. Nothing heavy is imported to ask."""
     changed = [
-        f"{section}.{key} = {value!r}"
+        f"{section}.{key} = " + ("(an address)" if key == "url" else repr(value))  # it may hold a password
         for section, values in vars(config).items()
         if section != "home"
         for key, value in vars(values).items()
