@@ -1,13 +1,18 @@
 """What a library holds, in numbers: for the command line and the status page. Imports nothing heavy."""
 
 import os
+import shutil
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from engine.catalog import Catalog, Embedding, EncoderRow, Failure, IndexVersion, Item, Job, Root
+
+_PLACE_BYTES = 16  # of an item in a version: its id and its place
+_ROW_BYTES = 96  # of an embedding's row in the catalog, with its indexes
 
 
 def summarize(catalog: Catalog) -> dict[str, Any]:
@@ -42,6 +47,31 @@ def failures(catalog: Catalog, limit: int = 1000, offset: int = 0) -> list[dict[
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class DiskNeed:
+    """Bytes that embedding some items will take, and bytes free on the library's disk."""
+
+    items: int
+    bytes: int
+    free: int
+
+
+def disk_needed(catalog: Catalog, dim: int, bits: int, encoder_id: int | None = None) -> DiskNeed:
+    """What it takes to embed the present items and publish them, with embeddings of `dim` and codes of `bits`.
+
+    encoder_id: leave out what this encoder has embedded already. A version is counted once for the one that is built
+    and once for the one it replaces.
+    """
+    query = sa.select(sa.func.count()).select_from(Item).where(Item.removed_at.is_(None))
+    if encoder_id is not None:
+        done = sa.select(Embedding.id).where(Embedding.item_id == Item.id, Embedding.encoder_id == encoder_id)
+        query = query.where(~done.exists())
+    with catalog.session() as session:
+        items = session.scalar(query) or 0
+    size = items * (2 * dim + 2 * (bits // 8 + _PLACE_BYTES) + _ROW_BYTES)
+    return DiskNeed(items, size, shutil.disk_usage(catalog.home).free)
+
+
 def _disk_bytes(home: Path) -> int:
     """Bytes of the files under the home. A file may go while they are counted: a running index makes temporaries."""
     total = 0
@@ -61,7 +91,7 @@ def _embedded(session: Any, encoder_id: int) -> int:
 def _version(version: IndexVersion, encoder: EncoderRow) -> dict[str, Any]:
     return {
         "id": version.id,
-        "encoder": Path(encoder.spec).name if Path(encoder.spec).is_absolute() else encoder.spec,
+        "encoder": encoder.spec if encoder.spec.startswith("open_clip:") else Path(encoder.spec).name,
         "spec": encoder.spec,
         "fingerprint": encoder.fingerprint,
         "published_at": version.published_at,

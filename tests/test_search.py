@@ -17,9 +17,8 @@ from engine.config import Config
 from engine.encoders import Encoder, load_encoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
 from engine.search import Searcher
-from engine.store import EmbeddingStore
+from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, Hit, Modality, Query, Results, Term
-from engine.versions import store_folder
 from indexer.embed import Embedder
 from indexer.jobs import writing
 from indexer.library import index_folders
