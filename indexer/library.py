@@ -14,6 +14,7 @@ from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Root
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder, resolved_spec
 from engine.errors import InvalidInput
+from engine.status import disk_needed
 from indexer.jobs import JobReport, Tell, writing
 from indexer.roots import looks_mounted, open_root
 from indexer.scan import Compared, Scan, ScanReport
@@ -67,7 +68,7 @@ def index_folders(
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with ExitStack() as stack:
             tally = stack.enter_context(Tally(scans, job, note))
-            run = _Run(catalog, config, job, stack, _loading(spec, config, encoder, stack) if spec else None)
+            run = _Run(catalog, config, job, note, stack, _loading(spec, config, encoder, stack) if spec else None)
             for scan in scans:
                 for compared in scan.run():
                     run.take(compared, tally)
@@ -107,20 +108,24 @@ class _Run:
     """One run's work on what scans yield: embed each part, and publish while the rest goes on."""
 
     def __init__(
-        self, catalog: Catalog, config: Config, job: JobReport, stack: ExitStack, loading: "Future[Encoder] | None"
+        self,
+        catalog: Catalog,
+        config: Config,
+        job: JobReport,
+        note: Note,
+        stack: ExitStack,
+        loading: "Future[Encoder] | None",
     ) -> None:
-        self.catalog, self.config, self.job, self.loading = catalog, config, job, loading
+        self.catalog, self.config, self.job, self.note, self.loading = catalog, config, job, note, loading
         self.embedder: Embedder | None = None
         self._stack, self._done, self._fresh, self._began = stack, 0, 0, time.monotonic()
 
     def take(self, compared: Compared, tally: Tally) -> None:
         """Embed what was compared; with the first part, also what waits from earlier runs."""
         if self.loading is not None:
-            ids: Sequence[int] = compared.touched
-            if self.embedder is None:
-                ids = self._open().pending()
+            self._catch_up(compared.touched)
             finished = self._done
-            for files in self._embed(ids):
+            for files in self._embed(compared.touched):
                 finished += files
                 tally.tell(finished, self._written())
         self._done += compared.files
@@ -128,11 +133,17 @@ class _Run:
 
     def finish(self) -> IndexVersion | None:
         """Embed what waits when no scan found anything, and publish all."""
-        if self.embedder is None:
-            for _ in self._embed(self._open().pending()):
-                pass
+        self._catch_up([])
         assert self.embedder is not None
         return _publish(self.catalog, self.config, self.embedder.row, self.job)
+
+    def _catch_up(self, touched: Sequence[int]) -> None:
+        """Once in a run: embed what waits from earlier runs, or for a new encoder, without what was just touched."""
+        if self.embedder is None:
+            embedder = self._open()
+            waiting = sorted(set(embedder.pending()) - set(touched))
+            for _ in self._embed(waiting):
+                self.job("embedding what waits", min(embedder.embedded, len(waiting)), len(waiting))
 
     def _open(self) -> "Embedder":
         from indexer.embed import Embedder
@@ -140,8 +151,16 @@ class _Run:
         assert self.loading is not None
         if not self.loading.done():
             self.job("loading the encoder", 0, 0)
-        self.embedder = self._stack.enter_context(Embedder(self.catalog, self.config, self.loading.result(), self.job))
-        return self.embedder
+        embedder = Embedder(self.catalog, self.config, self.loading.result(), self.job)
+        self.embedder = self._stack.enter_context(embedder)
+        version = self.catalog.current_version()
+        if version is not None and version.encoder_id != embedder.row.id:
+            need = disk_needed(self.catalog, embedder.row.dim, self.config.codec.bits, embedder.row.id)
+            self.note(
+                f"a new encoder: {need.items:,} items are embedded anew, for {need.bytes / 1e6:,.0f} MB of disk "
+                f"({need.free / 1e9:,.1f} GB are free). What is published answers until all of them are"
+            )
+        return embedder
 
     def _written(self) -> int:
         return self.embedder.writer.written if self.embedder else 0

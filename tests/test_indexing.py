@@ -28,6 +28,7 @@ from indexer.library import index_folders
 from indexer.watch import watch_folders
 from tests.conftest import config_at, draw, draw_folder, silent
 from tests.killing import snapshot
+from tests.models import write_tiny_model
 
 
 @pytest.fixture
@@ -136,6 +137,25 @@ def test_excluded_and_ignored_files_leave_results(config: Config, media: Path) -
     }
     (media / "trees" / ".rebusignore").unlink()
     assert index_folders(config, [media], silent).scans[0].renamed == 20 and len(found(config)) == 40
+
+
+def test_a_new_encoder_embeds_beside_serving_and_says_what_it_takes(
+    config: Config, media: Path, tmp_path: Path
+) -> None:
+    index_folders(config, [media], silent)
+    (tmp_path / "other").mkdir()
+    other = dataclasses.replace(config.encoder, model=str(write_tiny_model(tmp_path / "other", seed=1)))
+    notes: list[str] = []
+    served: set[int] = set()
+
+    def tell(what: str, done: int, total: int) -> None:
+        if what == "embedding what waits":
+            assert total == 120
+            served.add(len(found(config)))
+
+    report = index_folders(dataclasses.replace(config, encoder=other), [media], tell, note=notes.append)
+    assert served == {40} and report.embedded == 120 and len(found(config)) == 40
+    assert notes[0].startswith("a new encoder: 120 items are embedded anew") and "are free" in notes[0]
 
 
 def test_failed_files_are_tried_again_when_asked(config: Config, media: Path) -> None:
