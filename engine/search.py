@@ -175,10 +175,6 @@ class Searcher:
             raise NotFound(f"no indexed item {item_id} in this library")
         return Modality(row.modality), version.store.read(np.array([row.shard]), np.array([row.row]))
 
-    def warm(self) -> None:
-        """Load the version, its encoder and its maps, so that the first query is as quick as the next."""
-        self.search(Query((Term(text="warm"),), limit=1))
-
 
 def _check(query: Query) -> None:
     if not query.terms:
@@ -203,7 +199,7 @@ def _hit(view: ItemView, score: float) -> Hit:
     item = view.item
     return Hit(
         item.id, round(score, 6), Modality(item.modality), view.root, item.path, view.caption, view.picture_id,
-        item.width, item.height, item.position,
+        item.width, item.height, item.position, thumb=view.thumb,
     )  # fmt: skip
 
 

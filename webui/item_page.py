@@ -1,0 +1,108 @@
+"""What an item's page shows: a picture, a page, a film at its moment, a sound or a document's words."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import sqlalchemy as sa
+from flask import url_for
+
+from engine.catalog import Caption, Item, ItemView
+from engine.types import Modality
+from engine.words import place_in
+from webui.files import MIME_TYPES
+from webui.schemas import HitOut, thumbnail_address
+from webui.search_page import neighbours
+from webui.services import services
+
+SIMILAR_STRIP = 12
+_FRAMES_SHOWN, _CAPTIONS_SHOWN, _PASSAGES_SHOWN = 120, 100, 500
+_SHOWN_BY_BROWSERS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    """One item as shown.
+
+    original: the address of its file, at its place; None when no browser is given such files. picture: the address
+    of what stands for it. frames: the other pages, moments or frames of its file; passages: a document's words.
+    """
+
+    view: ItemView
+    name: str
+    folder: str | None
+    place: str | None
+    frames_are: str
+    original: str | None
+    picture: str | None
+    captions: list[Caption]
+    passages: list[Caption]
+    frames: list[HitOut]
+    words: list[HitOut]
+    similar: list[HitOut]
+
+    @property
+    def item(self) -> Item:
+        """Its row."""
+        return self.view.item
+
+
+def item_page(item_id: int) -> ItemPage:
+    """The page of an item; of what it describes when it is a caption. Raises NotFound."""
+    _, view = services().item_and_picture(item_id)
+    item, path = view.item, PurePosixPath(view.item.path)
+    file_id = item.parent_id or item.id
+    original = _original(item, file_id)
+    whole = item.modality == Modality.IMAGE and path.suffix.lower() in _SHOWN_BY_BROWSERS and not item.position
+    thumbnail = thumbnail_address(item.id, view.thumb) if view.thumb else None
+    words, similar = neighbours(view, SIMILAR_STRIP)
+    return ItemPage(
+        view, path.name, None if path.parent == PurePosixPath() else path.parent.as_posix(),
+        place_in(item.path, item.position, Modality(item.modality)), _frames_are(item), original,
+        original if whole else thumbnail, _captions(item, file_id),
+        _passages(file_id) if item.modality == Modality.TEXT else [], _frames(item, file_id), words, similar,
+    )  # fmt: skip
+
+
+def _original(item: Item, file_id: int) -> str | None:
+    suffix = PurePosixPath(item.path).suffix.lower()
+    if suffix not in MIME_TYPES:
+        return None
+    anchor = None
+    if item.position is not None and item.modality == Modality.VIDEO:
+        anchor = f"t={item.position / 1000:g}"
+    elif item.position is not None and suffix == ".pdf":
+        anchor = f"page={item.position + 1}"
+    return url_for("files.media", item_id=file_id, _anchor=anchor)
+
+
+def _frames_are(item: Item) -> str:
+    """What the frames of a file are called."""
+    if item.modality == Modality.VIDEO:
+        return "Moments"
+    return "Frames" if PurePosixPath(item.path).suffix.lower() in _SHOWN_BY_BROWSERS else "Pages"
+
+
+def _captions(item: Item, file_id: int) -> list[Caption]:
+    """What describes the item, and what describes its whole file. A document's own words are its passages."""
+    of_file = sa.and_(Caption.owner_id == file_id, Item.position.is_(None))
+    query = sa.select(Caption).join(Item, Item.id == Caption.id).order_by(Caption.id).limit(_CAPTIONS_SHOWN)
+    query = query.where(Item.removed_at.is_(None), Caption.owner_id != Caption.id)
+    with services().catalog.session() as session:
+        return list(session.scalars(query.where(sa.or_(Caption.owner_id == item.id, of_file))))
+
+
+def _passages(file_id: int) -> list[Caption]:
+    query = sa.select(Caption).join(Item, Item.id == Caption.id).order_by(Item.position, Caption.id)
+    query = query.where(sa.or_(Item.id == file_id, Item.parent_id == file_id), Item.removed_at.is_(None))
+    with services().catalog.session() as session:
+        return list(session.scalars(query.where(Caption.owner_id == Caption.id).limit(_PASSAGES_SHOWN)))
+
+
+def _frames(item: Item, file_id: int) -> list[HitOut]:
+    """The other frames of the item's file, in their order."""
+    catalog = services().catalog
+    query = sa.select(Item.id).where(sa.or_(Item.id == file_id, Item.parent_id == file_id), Item.removed_at.is_(None))
+    query = query.where(Item.modality == item.modality, Item.modality != Modality.TEXT, Item.id != item.id)
+    with catalog.session() as session:
+        ids = list(session.scalars(query.order_by(Item.position, Item.id).limit(_FRAMES_SHOWN)))
+    return [HitOut.of_view(view) for view in catalog.items(ids)]
