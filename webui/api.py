@@ -42,7 +42,8 @@ def search_by_get() -> Response:
 def item(item_id: int) -> Response:
     """One item with its captions."""
     view, picture = services().item_and_picture(item_id)
-    return _json(ItemOut.of(view, picture, services().catalog.captions_of(picture.item.id)))
+    captions = services().catalog.captions_of(picture.item.id)
+    return _json(ItemOut.of(view, picture, services().file_of(picture), captions))
 
 
 @api.get("/status")

@@ -16,18 +16,20 @@ from webui.services import services
 
 SIMILAR_STRIP = 12
 _FRAMES_SHOWN, _CAPTIONS_SHOWN, _PASSAGES_SHOWN = 120, 100, 500
+_OF_THE_FIRST_PAGE = ("pdf", "ocr")  # words that stand on the page which the file's item is
 _SHOWN_BY_BROWSERS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp")
 
 
 @dataclass(frozen=True, slots=True)
 class ItemPage:
-    """One item as shown.
+    """One item as shown. file: the row of its file; frames: the others of it; passages: a document's words.
 
-    original: the address of its file, at its place; None when no browser is given such files. picture: the address
-    of what stands for it. frames: the other pages, moments or frames of its file; passages: a document's words.
+    original: the address of the file, at the item's place; None for a kind that no browser is given. picture: the
+    address of what stands for it.
     """
 
     view: ItemView
+    file: Item
     name: str
     folder: str | None
     place: str | None
@@ -56,11 +58,20 @@ def item_page(item_id: int) -> ItemPage:
     thumbnail = thumbnail_address(item.id, view.thumb) if view.thumb else None
     words, similar = neighbours(view, SIMILAR_STRIP)
     return ItemPage(
-        view, path.name, None if path.parent == PurePosixPath() else path.parent.as_posix(),
-        place_in(item.path, item.position, Modality(item.modality)), _frames_are(item), original,
-        original if whole else thumbnail, _captions(item, file_id),
-        _passages(file_id) if item.modality == Modality.TEXT else [], _frames(item, file_id), words, similar,
-    )  # fmt: skip
+        view=view,
+        file=services().file_of(view).item,
+        name=path.name,
+        folder=None if path.parent == PurePosixPath() else path.parent.as_posix(),
+        place=place_in(item.path, item.position, Modality(item.modality)),
+        frames_are=_frames_are(item),
+        original=original,
+        picture=original if whole else thumbnail,
+        captions=_captions(item, file_id),
+        passages=_passages(file_id) if item.modality == Modality.TEXT else [],
+        frames=_frames(item, file_id),
+        words=words,
+        similar=similar,
+    )
 
 
 def _original(item: Item, file_id: int) -> str | None:
@@ -84,7 +95,7 @@ def _frames_are(item: Item) -> str:
 
 def _captions(item: Item, file_id: int) -> list[Caption]:
     """What describes the item, and what describes its whole file. A document's own words are its passages."""
-    of_file = sa.and_(Caption.owner_id == file_id, Item.position.is_(None))
+    of_file = sa.and_(Caption.owner_id == file_id, Item.position.is_(None), Caption.source.not_in(_OF_THE_FIRST_PAGE))
     query = sa.select(Caption).join(Item, Item.id == Caption.id).order_by(Caption.id).limit(_CAPTIONS_SHOWN)
     query = query.where(Item.removed_at.is_(None), Caption.owner_id != Caption.id)
     with services().catalog.session() as session:
@@ -92,7 +103,7 @@ def _captions(item: Item, file_id: int) -> list[Caption]:
 
 
 def _passages(file_id: int) -> list[Caption]:
-    query = sa.select(Caption).join(Item, Item.id == Caption.id).order_by(Item.position, Caption.id)
+    query = sa.select(Caption).join(Item, Item.id == Caption.id).order_by(Item.id != file_id, Item.position, Item.id)
     query = query.where(sa.or_(Item.id == file_id, Item.parent_id == file_id), Item.removed_at.is_(None))
     with services().catalog.session() as session:
         return list(session.scalars(query.where(Caption.owner_id == Caption.id).limit(_PASSAGES_SHOWN)))
@@ -104,5 +115,5 @@ def _frames(item: Item, file_id: int) -> list[HitOut]:
     query = sa.select(Item.id).where(sa.or_(Item.id == file_id, Item.parent_id == file_id), Item.removed_at.is_(None))
     query = query.where(Item.modality == item.modality, Item.modality != Modality.TEXT, Item.id != item.id)
     with catalog.session() as session:
-        ids = list(session.scalars(query.order_by(Item.position, Item.id).limit(_FRAMES_SHOWN)))
+        ids = list(session.scalars(query.order_by(Item.id != file_id, Item.position, Item.id).limit(_FRAMES_SHOWN)))
     return [HitOut.of_view(view) for view in catalog.items(ids)]

@@ -165,7 +165,7 @@ class CaptionOut(Shape):
 
 
 class ItemOut(Shape):
-    """An item. item: what to show of it, whose size, file and captions these are. position, place: its own."""
+    """An item. item: what to show of it, whose width, height and captions these are. position, place: its own."""
 
     id: int
     modality: Modality
@@ -183,14 +183,14 @@ class ItemOut(Shape):
     thumbnail: str | None
 
     @classmethod
-    def of(cls, view: ItemView, shown: ItemView, captions: list[Caption]) -> Self:
+    def of(cls, view: ItemView, shown: ItemView, file: ItemView, captions: list[Caption]) -> Self:
         """From the catalog's rows; sources are shown by name, without their folders."""
-        file, modality = shown.item, Modality(view.item.modality)
-        url, thumbnail = _addresses(view.item.id, file.id, shown.thumb)
+        seen, whole, modality = shown.item, file.item, Modality(view.item.modality)
+        url, thumbnail = _addresses(view.item.id, seen.id, shown.thumb)
         return cls(
-            id=view.item.id, modality=modality, path=file.path, item=file.id, position=view.item.position,
-            place=place_in(file.path, view.item.position, modality), width=file.width, height=file.height,
-            bytes=file.size, modified=datetime.fromtimestamp(file.mtime_ns / 1e9, UTC), split=file.split, url=url,
+            id=view.item.id, modality=modality, path=seen.path, item=seen.id, position=view.item.position,
+            place=place_in(seen.path, view.item.position, modality), width=seen.width, height=seen.height,
+            bytes=whole.size, modified=datetime.fromtimestamp(whole.mtime_ns / 1e9, UTC), split=whole.split, url=url,
             thumbnail=thumbnail,
             captions=[
                 CaptionOut(id=caption.id, text=caption.text, lang=caption.lang, source=_name(caption.source))

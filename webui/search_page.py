@@ -50,8 +50,7 @@ class SearchPage:
     @property
     def kinds(self) -> list[Modality]:
         """What the page offers to look for: films where there are any; sounds, which no words find, when asked for."""
-        version = services().catalog.current_version()
-        films = version is not None and Modality.VIDEO in version.counts
+        films = bool(services().status.counts()["items"].get(Modality.VIDEO))
         shown = {Modality.IMAGE, Modality.TEXT, self.modality} | ({Modality.VIDEO} if films else set())
         return [modality for modality in KINDS if modality in shown]
 

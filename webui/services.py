@@ -74,6 +74,10 @@ class Services:
         view = self.catalog.item(item_id)
         return view, view if view.picture_id in (None, view.item.id) else self.catalog.item(view.picture_id)
 
+    def file_of(self, view: ItemView) -> ItemView:
+        """The file that an item is a frame or a part of; the item itself when it is a file."""
+        return view if view.item.parent_id is None else self.catalog.item(view.item.parent_id)
+
     def decode(self, data: bytes) -> Image:
         """An uploaded picture, decoded no larger than its use needs. Raises InvalidInput, TooLarge or NotReady."""
         limits = self.config.serve
