@@ -47,7 +47,8 @@ def ensure_thumbnail(view: ItemView, config: Config) -> Path:
 
 def _unchanged(original: Path, item: Item, max_bytes: int) -> bool:
     """Whether a file is what was indexed: by time and size, as a scan tells; else by content, slow for a film."""
-    facts = original.stat()
-    if facts.st_mtime_ns == item.mtime_ns and item.size in (0, facts.st_size):  # a further frame has no size
-        return True
+    if original.is_file():  # and no member of a tar
+        facts = original.stat()
+        if facts.st_mtime_ns == item.mtime_ns and item.size in (0, facts.st_size):  # a further frame has no size
+            return True
     return hash_file(original, max_bytes) == item.content_hash

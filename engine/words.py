@@ -5,7 +5,7 @@ from pathlib import PurePath
 from engine.media import modality_of
 from engine.types import Modality
 
-_PAGED = (".pdf", ".tif", ".tiff")
+PAGED = (".pdf", ".tif", ".tiff")
 
 
 def duration(seconds: float) -> str:
@@ -43,6 +43,6 @@ def place_in(path: str, position: int | None, modality: Modality) -> str | None:
     suffix, kind = PurePath(path).suffix.lower(), modality_of(path) if modality is Modality.TEXT else modality
     if kind in (Modality.VIDEO, Modality.AUDIO):
         return clock(position)
-    if suffix in _PAGED:
+    if suffix in PAGED:
         return f"p. {position + 1}" if position or suffix == ".pdf" else None
     return f"frame {position + 1}" if position and kind is Modality.IMAGE else None

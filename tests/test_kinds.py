@@ -18,7 +18,6 @@ from engine.types import Modality
 from engine.words import clock, duration, place_in, readable_bytes
 from tests.web_library import Kinds, add_kinds, copy_library, fetch
 from webui import create_app
-from webui.files import MIME_TYPES
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +31,8 @@ def kinds(copied: tuple[Config, Kinds]) -> Kinds:
     return copied[1]
 
 
-@pytest.fixture
-def client(copied: tuple[Config, Kinds], monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
-    known = {".webm": "video/webm", ".pdf": "application/pdf", ".mp3": "audio/mpeg", ".txt": "text/plain"}
-    for ending, mimetype in known.items():
-        monkeypatch.setitem(MIME_TYPES, ending, mimetype)
+@pytest.fixture(scope="module")
+def client(copied: tuple[Config, Kinds]) -> Iterator[FlaskClient]:
     catalog = Catalog(copied[0])
     yield create_app(copied[0], Searcher(copied[0], catalog)).test_client()
     catalog.engine.dispose()
@@ -71,7 +67,7 @@ def test_a_film_plays_from_its_moment(client: FlaskClient, kinds: Kinds) -> None
 
 def test_a_page_is_shown_with_its_own_words_and_its_number(client: FlaskClient, kinds: Kinds) -> None:
     html = client.get(f"/items/{kinds.page}").text
-    assert "p. 4" in html and f'href="/media/{kinds.pdf}#page=4"' in html
+    assert "p. 4" in html and f'href="/media/{kinds.pdf}" title="Save the original"' in html
     assert f'<img src="/thumbs/{kinds.page}?v=' in html and "Pages" in html
     assert re.findall(r'title="Search for these words">([^<]+)<', html) == ["What the fourth page says."]
     hits = client.get(f"/api/v1/search?item={kinds.page}").get_json()["hits"]

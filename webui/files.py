@@ -32,7 +32,7 @@ _YEAR_S = 31_536_000
 
 @files.get(f"/media/<int(max={LARGEST_ID}):item_id>")
 def media(item_id: int) -> Response:
-    """The original file of an item, or of what a caption describes, to be shown, played or saved; parts of it by Range."""
+    """The original file of an item, or of what a caption describes, to be shown, played or saved; by Range, parts."""
     _, view = services().item_and_picture(item_id)
     if modality_of(view.file.name) is None:
         raise NotFound(f"item {item_id} is not of a kind that can be shown")
@@ -48,7 +48,7 @@ def media(item_id: int) -> Response:
         max_age=0,
     )
     response.headers["Cache-Control"] = "private, no-cache"
-    if response.status_code == 206:
+    if response.status_code == 206 and path.is_file():
         _hand_over(response, path)
     return response
 

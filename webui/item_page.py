@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from flask import url_for
 
 from engine.catalog import Caption, Item, ItemView
+from engine.media import modality_of
 from engine.types import Modality
-from engine.words import place_in
+from engine.words import PAGED, place_in
 from webui.files import MIME_TYPES
 from webui.schemas import HitOut, thumbnail_address
 from webui.search_page import neighbours
@@ -17,15 +18,15 @@ from webui.services import services
 SIMILAR_STRIP = 12
 _FRAMES_SHOWN, _CAPTIONS_SHOWN, _PASSAGES_SHOWN = 120, 100, 500
 _OF_THE_FIRST_PAGE = ("pdf", "ocr")  # words that stand on the page which the file's item is
-_SHOWN_BY_BROWSERS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp")
+_DRAWN_BY_BROWSERS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".avif")
 
 
 @dataclass(frozen=True, slots=True)
 class ItemPage:
     """One item as shown. file: the row of its file; frames: the others of it; passages: a document's words.
 
-    original: the address of the file, at the item's place; None for a kind that no browser is given. picture: the
-    address of what stands for it.
+    original: the address of the file, at the item's place; opens: whether a browser shows or plays it, or saves it.
+    picture: the address of what stands for it.
     """
 
     view: ItemView
@@ -35,6 +36,7 @@ class ItemPage:
     place: str | None
     frames_are: str
     original: str | None
+    opens: bool
     picture: str | None
     captions: list[Caption]
     passages: list[Caption]
@@ -54,7 +56,7 @@ def item_page(item_id: int) -> ItemPage:
     item, path = view.item, PurePosixPath(view.item.path)
     file_id = item.parent_id or item.id
     original = _original(item, file_id)
-    whole = item.modality == Modality.IMAGE and path.suffix.lower() in _SHOWN_BY_BROWSERS and not item.position
+    whole = item.modality == Modality.IMAGE and path.suffix.lower() in _DRAWN_BY_BROWSERS and not item.position
     thumbnail = thumbnail_address(item.id, view.thumb) if view.thumb else None
     words, similar = neighbours(view, SIMILAR_STRIP)
     return ItemPage(
@@ -65,6 +67,7 @@ def item_page(item_id: int) -> ItemPage:
         place=place_in(item.path, item.position, Modality(item.modality)),
         frames_are=_frames_are(item),
         original=original,
+        opens=path.suffix.lower() in MIME_TYPES,
         picture=original if whole else thumbnail,
         captions=_captions(item, file_id),
         passages=_passages(file_id) if item.modality == Modality.TEXT else [],
@@ -75,22 +78,17 @@ def item_page(item_id: int) -> ItemPage:
 
 
 def _original(item: Item, file_id: int) -> str | None:
-    suffix = PurePosixPath(item.path).suffix.lower()
-    if suffix not in MIME_TYPES:
+    if modality_of(item.path) is None:
         return None
-    anchor = None
-    if item.position is not None and item.modality == Modality.VIDEO:
-        anchor = f"t={item.position / 1000:g}"
-    elif item.position is not None and suffix == ".pdf":
-        anchor = f"page={item.position + 1}"
-    return url_for("files.media", item_id=file_id, _anchor=anchor)
+    film = item.modality == Modality.VIDEO and item.position is not None
+    return url_for("files.media", item_id=file_id, _anchor=f"t={(item.position or 0) / 1000:g}" if film else None)
 
 
 def _frames_are(item: Item) -> str:
     """What the frames of a file are called."""
     if item.modality == Modality.VIDEO:
         return "Moments"
-    return "Frames" if PurePosixPath(item.path).suffix.lower() in _SHOWN_BY_BROWSERS else "Pages"
+    return "Pages" if PurePosixPath(item.path).suffix.lower() in PAGED else "Frames"
 
 
 def _captions(item: Item, file_id: int) -> list[Caption]:
