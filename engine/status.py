@@ -23,6 +23,7 @@ from engine.words import duration, readable_bytes
 T = TypeVar("T")
 SILENT_S = 30.0  # a running job writes about once a second
 _ENCODABLE = (Modality.IMAGE, Modality.TEXT, Modality.VIDEO)
+_ORDER = (*_ENCODABLE, Modality.AUDIO)
 _SHARE = 20  # a value is kept for so many times as long as reading it took
 _DISK_S = 60.0
 _JOBS_SHOWN, _REASONS_SHOWN = 10, 20
@@ -132,7 +133,7 @@ def _present(session: Session) -> tuple[dict[str, int], int]:
     for modality, whole, count in session.execute(query.group_by(Item.modality, is_file)):
         items[modality] += count
         files += count if whole else 0
-    return dict(items), files
+    return {modality: items[modality] for modality in _ORDER if items[modality]}, files
 
 
 def _embedded(session: Session, encoder_id: int) -> int:

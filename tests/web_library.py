@@ -114,7 +114,8 @@ def write_film(path: Path, seconds: int = 100) -> None:
         stream.width, stream.height = 160, 120
         for second in range(seconds):
             image = Image.new("RGB", (160, 120), (second * 2, 60, 200 - second))
-            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+            frame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 

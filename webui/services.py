@@ -72,7 +72,8 @@ class Services:
     def item_and_picture(self, item_id: int) -> tuple[ItemView, ItemView]:
         """An item and what to show of it: itself, or what a caption describes. Raises NotFound."""
         view = self.catalog.item(item_id)
-        return view, view if view.picture_id in (None, view.item.id) else self.catalog.item(view.picture_id)
+        shown = view.picture_id
+        return view, view if shown is None or shown == item_id else self.catalog.item(shown)
 
     def file_of(self, view: ItemView) -> ItemView:
         """The file that an item is a frame or a part of; the item itself when it is a file."""
