@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 MEDIA ?=
+BENCH ?=
 DEMO_HOME ?= .demo
 
-.PHONY: install demo test lint lock wheel clean
+.PHONY: install demo test bench-index lint lock wheel clean
 
 install: $(VENV)/installed
 
@@ -26,6 +27,9 @@ demo: install
 
 test: install lint
 	$(BIN)/pytest -n 2 --dist worksteal
+
+bench-index: install
+	$(BIN)/python -m tests.bench.index $(BENCH)
 
 lint: install
 	$(BIN)/ruff check .

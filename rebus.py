@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from indexer.care.commands import COMMANDS as CARE
+
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.catalog import Catalog
     from engine.config import Config
@@ -249,6 +251,10 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
     _print_index(report, json_=False)
     if not no_serve:
         run_server(config)
+
+
+for _command in CARE:
+    cli.add_command(_command)
 
 
 def run_server(config: "Config") -> None:

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 import numpy as np
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, Embedding, Item, ItemView
+from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, ItemView
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder
-from engine.errors import EncoderUnavailable, InvalidInput, NotFound, NotReady
+from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
 from engine.index import Filter, bound_threads
+from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, I64, Hit, Modality, Query, Results, Term
 from engine.versions import Version, embeddings_after, rows_by_modality
 
@@ -57,15 +58,26 @@ class Searcher:
                 return False
             changed = False
             version = self._version
-            if version is None or version.id != row.id:
-                version, changed = Version.load(self.catalog, row), True
+            if version is None or (version.id, version.published_at) != (row.id, row.published_at):
+                version, changed = self._load(row), True
                 self._seen_embedding, self._seen_removal = version.watermark, 0.0
             removed = self._take_out(version)
             self._version, added = self._take_in(version)  # last: what it has seen, a failure after it would lose
             return changed or added or removed
 
+    def _load(self, row: IndexVersion) -> Version:
+        """Load a version; if it was replaced and dropped in this moment, the one in its place."""
+        while True:
+            try:
+                return Version.load(self.catalog, row)
+            except ArtifactError:
+                newest = self.catalog.current_version()
+                if newest is None or newest.id == row.id:
+                    raise
+                row = newest
+
     def _take_in(self, version: Version) -> tuple[Version, bool]:
-        found = embeddings_after(self.catalog, version.encoder_id, self._seen_embedding)
+        found = embeddings_after(self.catalog, version.encoder_id, self._seen_embedding, version.generation)
         if not found:
             return version, False
         indexes = dict(version.indexes)
@@ -107,7 +119,15 @@ class Searcher:
         before anything is indexed.
         """
         _check(query)
-        version, took = self.version, dict[str, float]()
+        try:
+            return self._search(self.version, query)
+        except ArtifactError:  # compaction took the old shards away since the last look: its version is published
+            if not self.refresh():
+                raise
+            return self._search(self.version, query)
+
+    def _search(self, version: Version, query: Query) -> Results:
+        took = dict[str, float]()
         started = time.perf_counter()
         with _timed(took, "encode"):
             vector = self._vector(version, query.terms)
@@ -167,13 +187,18 @@ class Searcher:
         return out
 
     def _stored(self, version: Version, item_id: int) -> tuple[Modality, F32]:
-        query = sa.select(Item.modality, Embedding.shard, Embedding.row).join(Embedding, Embedding.item_id == Item.id)
+        query = sa.select(Item.modality, Embedding.shard, Embedding.row, EncoderRow.generation)
+        query = query.join(Embedding, Embedding.item_id == Item.id).join(EncoderRow)
         query = query.where(Item.id == item_id, Item.removed_at.is_(None), Embedding.encoder_id == version.encoder_id)
         with self.catalog.session() as session:
             row = session.execute(query).first()
         if row is None:
             raise NotFound(f"no indexed item {item_id} in this library")
-        return Modality(row.modality), version.store.read(np.array([row.shard]), np.array([row.row]))
+        store = version.store
+        if row.generation != version.generation:  # compacted since this version was loaded
+            folder = store_folder(self.catalog.home, version.fingerprint, row.generation)
+            store = EmbeddingStore(folder, store.dim)
+        return Modality(row.modality), store.read(np.array([row.shard]), np.array([row.row]))
 
 
 def _check(query: Query) -> None:

@@ -5,11 +5,13 @@ Counting a large library takes a moment: whoever asks again and again asks a `Li
 
 import os
 import re
+import shutil
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +30,9 @@ _SHARE = 20  # a value is kept for so many times as long as reading it took
 _DISK_S = 60.0
 _JOBS_SHOWN, _REASONS_SHOWN = 10, 20
 _NUMBERS = re.compile(r"\d[\d,.]*\d|\d")
+
+_PLACE_BYTES = 16  # of an item in a version: its id and its place
+_ROW_BYTES = 96  # of an embedding's row in the catalog, with its indexes
 
 
 def summarize(catalog: Catalog) -> dict[str, Any]:
@@ -125,6 +130,31 @@ def job_totals(catalog: Catalog) -> tuple[dict[tuple[str, str], int], dict[str, 
     return numbers, {"files": int(files), "failed": int(failed), "bytes": int(size)}
 
 
+@dataclass(frozen=True, slots=True)
+class DiskNeed:
+    """Bytes that embedding some items will take, and bytes free on the library's disk."""
+
+    items: int
+    bytes: int
+    free: int
+
+
+def disk_needed(catalog: Catalog, dim: int, bits: int, encoder_id: int | None = None) -> DiskNeed:
+    """What it takes to embed the present items and publish them, with embeddings of `dim` and codes of `bits`.
+
+    encoder_id: leave out what this encoder has embedded already. A version is counted once for the one that is built
+    and once for the one it replaces.
+    """
+    query = sa.select(sa.func.count()).where(Item.removed_at.is_(None), Item.modality.in_(_ENCODABLE))
+    if encoder_id is not None:
+        done = sa.select(Embedding.id).where(Embedding.item_id == Item.id, Embedding.encoder_id == encoder_id)
+        query = query.where(~done.exists())
+    with catalog.session() as session:
+        items = session.scalar(query) or 0
+    size = items * (2 * dim + 2 * (bits // 8 + _PLACE_BYTES) + _ROW_BYTES)
+    return DiskNeed(items, size, shutil.disk_usage(catalog.home).free)
+
+
 def _present(session: Session) -> tuple[dict[str, int], int]:
     is_file = Item.parent_id.is_(None)
     query = sa.select(Item.modality, is_file, sa.func.count()).where(Item.removed_at.is_(None))
@@ -170,7 +200,7 @@ def _disk_bytes(home: Path) -> int:
 def _version(version: IndexVersion, encoder: EncoderRow) -> dict[str, Any]:
     return {
         "id": version.id,
-        "encoder": Path(encoder.spec).name if Path(encoder.spec).is_absolute() else encoder.spec,
+        "encoder": encoder.spec if encoder.spec.startswith("open_clip:") else Path(encoder.spec).name,
         "spec": encoder.spec,
         "fingerprint": encoder.fingerprint,
         "published_at": version.published_at,

@@ -16,6 +16,12 @@ from engine.types import F16, F32, I64, Array
 SHARD_ROWS = 1 << 18
 
 
+def store_folder(home: Path, fingerprint: str, generation: int = 0) -> Path:
+    """Where the embeddings of an encoder lie; compaction writes a next generation."""
+    name = fingerprint[:16]
+    return home / "embeddings" / (f"{name}-{generation}" if generation else name)
+
+
 class EmbeddingStore:
     """The shards of one encoder. One writer at a time (the library's lock); any number of readers."""
 
@@ -23,12 +29,23 @@ class EmbeddingStore:
         self.folder, self.dim, self.shard_rows = folder, dim, shard_rows
         self._maps: dict[int, F16] = {}
 
-    def _path(self, shard: int) -> Path:
+    def path(self, shard: int) -> Path:
+        """The file of a shard, whether or not it is there."""
         return self.folder / f"{shard:06d}.f16"
 
     def _rows(self, shard: int) -> int:
-        path = self._path(shard)
+        path = self.path(shard)
         return path.stat().st_size // (2 * self.dim) if path.exists() else 0
+
+    def whole_rows(self) -> int:
+        """How many rows can be read from the first on: up to the first shard that is missing or not full."""
+        total = 0
+        for shard in self.shards():
+            rows = self._rows(shard)
+            if total != shard * self.shard_rows:
+                break
+            total += min(rows, self.shard_rows)
+        return total
 
     def shards(self) -> list[int]:
         """Numbers of the shards on the disk, ascending."""
@@ -45,15 +62,15 @@ class EmbeddingStore:
             have, want = self._rows(shard), expected.get(shard, 0)
             if have < want:
                 raise ArtifactError(
-                    f"shard {self._path(shard)} holds {have} rows, the catalog counts {want}: "
-                    "restore it from a backup, or remove the library's home and index again"
+                    f"shard {self.path(shard)} holds {have} rows, the catalog counts {want}: "
+                    "`rebus doctor --repair` embeds again what is lost, or restore a backup"
                 )
             if want == 0:
-                self._path(shard).unlink()
-            elif self._path(shard).stat().st_size != want * 2 * self.dim:
-                with self._path(shard).open("r+b") as file:
+                self.path(shard).unlink()
+            elif self.path(shard).stat().st_size != want * 2 * self.dim:
+                with self.path(shard).open("r+b") as file:
                     file.truncate(want * 2 * self.dim)
-                sync(self._path(shard))
+                sync(self.path(shard))
 
     def append(self, vectors: F32) -> tuple[I64, I64]:
         """Write rows (n, dim) as float16, synced; return their shards (n,) and rows (n,)."""
@@ -66,9 +83,9 @@ class EmbeddingStore:
             if used >= self.shard_rows:
                 shard, used = shard + 1, 0
             part = vectors[start : start + self.shard_rows - used]
-            with self._path(shard).open("ab") as file:
+            with self.path(shard).open("ab") as file:
                 file.write(np.ascontiguousarray(part, dtype="<f2").tobytes())
-            sync(self._path(shard))
+            sync(self.path(shard))
             where += [(shard, used + i) for i in range(len(part))]
             start += len(part)
         sync(self.folder)
@@ -91,15 +108,19 @@ class EmbeddingStore:
         """The shard's memory map, opened again when it has grown past what was mapped."""
         known = self._maps.get(shard)
         if known is None or len(known) <= row:
-            if self._rows(shard) <= row:
-                raise ArtifactError(f"shard {self._path(shard)} has no row {row}: it was cut short")
-            known = np.memmap(self._path(shard), "<f2", "r", shape=(self._rows(shard), self.dim))
+            there = self._rows(shard)
+            if there <= row:
+                raise ArtifactError(f"shard {self.path(shard)} has no row {row}: see `rebus doctor`")
+            try:
+                known = np.memmap(self.path(shard), "<f2", "r", shape=(there, self.dim))
+            except OSError as error:  # compaction may have taken it away this moment
+                raise ArtifactError(f"shard {self.path(shard)} cannot be read: {error.strerror}") from None
             self._maps[shard] = known
         return known
 
     def size(self) -> int:
         """Bytes on the disk."""
-        return sum(self._path(shard).stat().st_size for shard in self.shards())
+        return sum(self.path(shard).stat().st_size for shard in self.shards())
 
 
 class StoredRows:

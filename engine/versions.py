@@ -1,5 +1,6 @@
 """Index versions on the disk: where they lie, how one is loaded, and what it holds live."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,11 @@ from engine.artifacts import read_manifest
 from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item
 from engine.codecs import load_codec
 from engine.codecs.hashing import SignHash
+from engine.encoders import resolved_spec
 from engine.errors import ArtifactError
 from engine.index import FaissBackend, Filter, hamming_score, merge
-from engine.store import EmbeddingStore, StoredRows
+from engine.store import EmbeddingStore, StoredRows, store_folder
 from engine.types import F32, I64, Modality
-
-
-def store_folder(home: Path, fingerprint: str, generation: int = 0) -> Path:
-    """Where the embeddings of an encoder lie; compaction writes a next generation."""
-    name = fingerprint[:16]
-    return home / "embeddings" / (f"{name}-{generation}" if generation else name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +60,13 @@ class LiveIndex:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A loaded version: one encoder's fingerprint, one aligner, an index for each result modality."""
+    """A loaded version: one encoder's fingerprint, one aligner, an index for each result modality.
+
+    encoder_spec: as `load_encoder` takes it. generation: of the shards that its places point into.
+    """
 
     id: int
+    published_at: float
     encoder_id: int
     encoder_spec: str
     fingerprint: str
@@ -74,6 +74,7 @@ class Version:
     store: EmbeddingStore
     indexes: dict[Modality, LiveIndex]
     watermark: int
+    generation: int
 
     @classmethod
     def load(cls, catalog: Catalog, row: IndexVersion) -> "Version":
@@ -90,13 +91,15 @@ class Version:
         }
         return cls(
             row.id,
+            row.published_at,
             encoder.id,
-            encoder.spec,
+            resolved_spec(catalog.home, encoder.spec),
             encoder.fingerprint,
             Identity(encoder.dim),
             store,
             indexes,
             row.watermark,
+            row.generation,
         )
 
     def empty_index(self, rows: StoredRows, modality: Modality) -> LiveIndex:
@@ -114,18 +117,26 @@ def _load_index(folder: Path, name: str, facts: dict[str, Any], store: Embedding
     return LiveIndex(codec, base, delta)
 
 
-def embeddings_after(catalog: Catalog, encoder_id: int, watermark: int) -> list[sa.Row[Any]]:
-    """(embedding id, item id, modality, shard, row) of present items embedded after the watermark, ascending."""
+def embeddings_after(
+    catalog: Catalog, encoder_id: int, watermark: int, generation: int | None = None
+) -> list[sa.Row[Any]]:
+    """(embedding id, item id, modality, shard, row) of present items embedded after the watermark, ascending.
+
+    generation: nothing is returned unless it is the one in use: the places of another lie in other shards.
+    """
     query = sa.select(Embedding.id, Embedding.item_id, Item.modality, Embedding.shard, Embedding.row)
     query = query.join(Item, Item.id == Embedding.item_id).order_by(Embedding.id)
     query = query.where(Embedding.encoder_id == encoder_id, Embedding.id > watermark, Item.removed_at.is_(None))
+    if generation is not None:
+        query = query.join(EncoderRow, EncoderRow.id == Embedding.encoder_id)
+        query = query.where(EncoderRow.generation == generation)
     with catalog.session() as session:
         return list(session.execute(query))
 
 
-def rows_by_modality(store: EmbeddingStore, found: list[sa.Row[Any]]) -> dict[Modality, tuple[I64, StoredRows]]:
+def rows_by_modality(store: EmbeddingStore, found: Sequence[Any]) -> dict[Modality, tuple[I64, StoredRows]]:
     """Group rows of `embeddings_after` by modality, as item ids and lazy vectors."""
-    grouped: dict[Modality, list[sa.Row[Any]]] = {}
+    grouped: dict[Modality, list[Any]] = {}
     for row in found:
         grouped.setdefault(Modality(row.modality), []).append(row)
     return {

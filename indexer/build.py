@@ -1,7 +1,7 @@
 """Stored embeddings to a published version: project, quantize, index, write, publish."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from engine.catalog import Catalog, EncoderRow, IndexVersion, Item
 from engine.codecs.hashing import SignHash
 from engine.config import Config
 from engine.index import FaissBackend
-from engine.store import EmbeddingStore, StoredRows
+from engine.store import EmbeddingStore, StoredRows, store_folder
 from engine.types import F32, I64, Modality
-from engine.versions import embeddings_after, rows_by_modality, store_folder
+from engine.versions import embeddings_after, rows_by_modality
 from indexer.jobs import Tell
 
 GENERATIONS = 2  # versions kept: the one served, and the one before it
@@ -27,7 +27,26 @@ def build(catalog: Catalog, config: Config, encoder: EncoderRow, tell: Tell) -> 
     found = embeddings_after(catalog, encoder.id, 0)
     if not found:
         return None
-    store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, encoder.generation), encoder.dim)
+    row = write_version(catalog, config, encoder, encoder.generation, found, tell)
+    with catalog.session() as session:
+        session.add(row)
+    _prune(catalog)
+    return row
+
+
+def write_version(
+    catalog: Catalog,
+    config: Config,
+    encoder: EncoderRow,
+    generation: int,
+    found: Sequence[Any],
+    tell: Tell,
+) -> IndexVersion:
+    """Write a version's folder; its row is published when the caller adds it.
+
+    found: what `embeddings_after` gives, its places those of this generation of the encoder's shards.
+    """
+    store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, generation), encoder.dim)
     aligner, groups = Identity(encoder.dim), rows_by_modality(store, found)
     manifest: dict[str, Any] = {"encoder": encoder.fingerprint, "indexes": {}}
     with catalog.session() as session:
@@ -47,13 +66,8 @@ def build(catalog: Catalog, config: Config, encoder: EncoderRow, tell: Tell) -> 
             facts = {"kind": codec.kind, "file": f"{modality}.codec.safetensors"}
             manifest["indexes"][modality] = {"bits": config.codec.bits, "codec": facts}
     counts = {str(modality): len(ids) for modality, (ids, _) in groups.items()}
-    with catalog.session() as session:
-        row = IndexVersion(
-            id=number, encoder_id=encoder.id, folder=str(folder.relative_to(catalog.home)), counts=counts
-        )
-        row.watermark, row.generation = found[-1].id, encoder.generation
-        session.add(row)
-    _prune(catalog)
+    row = IndexVersion(id=number, encoder_id=encoder.id, folder=str(folder.relative_to(catalog.home)), counts=counts)
+    row.watermark, row.generation = found[-1].id, generation
     return row
 
 

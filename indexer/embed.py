@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, Root, chunks
 from engine.config import Config
 from engine.decoding import Decoded, DecoderPool, Wanted
-from engine.encoders import Encoder
+from engine.encoders import Encoder, portable_spec
 from engine.errors import DriveGone, MediaError
 from engine.media import modality_of
 from engine.types import Modality
@@ -44,7 +44,7 @@ def register_encoder(catalog: Catalog, encoder: Encoder, report: dict[str, objec
         if row is None:
             row = EncoderRow(fingerprint=encoder.fingerprint, dim=encoder.dims[Modality.TEXT], report=report or {})
             session.add(row)
-        row.spec = encoder.spec
+        row.spec = portable_spec(catalog.home, encoder.spec)
         return row
 
 

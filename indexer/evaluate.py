@@ -61,7 +61,7 @@ class _Pool:
     """Embeddings in the joint space of the held-out pictures and captions that are indexed."""
 
     def __init__(self, catalog: Catalog, version: Version, held_out: tuple[Captioned, ...]) -> None:
-        groups = rows_by_modality(version.store, embeddings_after(catalog, version.encoder_id, 0))
+        groups = rows_by_modality(version.store, embeddings_after(catalog, version.encoder_id, 0, version.generation))
         if Modality.IMAGE not in groups or Modality.TEXT not in groups:
             raise NotReady("the version holds no captioned pictures: run `rebus index` on a folder with captions")
         place = {m: {int(i): row for row, i in enumerate(ids)} for m, (ids, _) in groups.items()}

@@ -2,9 +2,11 @@
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
@@ -16,6 +18,7 @@ from engine.errors import DiskFull, LibraryBusy, RebusError
 Tell = Callable[[str, int, int], None]
 """Hears of progress: what is being done, how many are done, of how many (0 when not known yet)."""
 
+_NOTHING_LEFT = 1 << 20  # bytes of a disk below which a write that was cut short needs no other cause
 _WRITE_S = 1.0
 _SETTLED_S = 2.0  # of a stage, after which its rate means something
 
@@ -108,17 +111,23 @@ def refusals_explained(catalog: Catalog) -> Iterator[None]:
     """A full disk and a locked database as errors that say what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DiskFull(catalog.home) from error
-    except sa.exc.OperationalError as error:
-        said = str(error.orig)
-        if "is full" in said or "No space left" in said:
+    except RebusError:
+        raise
+    except Exception as error:
+        if _means_full(error, catalog.home):
             raise DiskFull(catalog.home) from error
-        if "locked" in said:
+        if isinstance(error, sa.exc.OperationalError) and "locked" in str(error.orig):
             raise LibraryBusy(
                 f"another program keeps the catalog at {catalog.home} locked. Nothing that was finished is lost: "
                 "end that program, and run the same command again"
             ) from error
         raise
+
+
+def _means_full(error: Exception, home: Path) -> bool:
+    """Whether the disk is full. The system, SQLite, safetensors and NumPy each say so in a way of their own."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if "No space left" in str(error) or "disk is full" in str(error):
+        return True
+    return isinstance(error, OSError) and error.errno is None and shutil.disk_usage(home).free < _NOTHING_LEFT

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Root
 from engine.config import Config
-from engine.encoders import Encoder, load_encoder
+from engine.encoders import Encoder, load_encoder, resolved_spec
 from engine.errors import InvalidInput
 from indexer.jobs import JobReport, Tell, writing
 from indexer.roots import looks_mounted, open_root
@@ -196,8 +196,10 @@ def chosen_encoder(catalog: Catalog, config: Config) -> str | None:
     version = catalog.current_version()
     with catalog.session() as session:
         if version is not None:
-            return session.get_one(EncoderRow, version.encoder_id).spec
-        return session.scalar(sa.select(EncoderRow.spec).order_by(EncoderRow.id.desc()).limit(1))
+            spec: str | None = session.get_one(EncoderRow, version.encoder_id).spec
+        else:
+            spec = session.scalar(sa.select(EncoderRow.spec).order_by(EncoderRow.id.desc()).limit(1))
+    return resolved_spec(catalog.home, spec) if spec else None
 
 
 def _publish(catalog: Catalog, config: Config, row: EncoderRow, job: JobReport) -> IndexVersion | None:

@@ -14,10 +14,9 @@ from engine.config import Config
 from engine.decoding import Decoded, DecodedFrame
 from engine.encoders import Encoder
 from engine.errors import MediaError
-from engine.store import EmbeddingStore
+from engine.store import EmbeddingStore, store_folder
 from engine.thumbnails import save_thumbnail, thumbnail_file
 from engine.types import F32, Modality
-from engine.versions import store_folder
 from indexer.captions import Owner, Words, save_facts, sync_words
 from indexer.failures import forget_failures, record_failure
 

@@ -66,8 +66,8 @@ def draw_folder(folder: Path, count: int = 40) -> Path:
 
 
 def config_at(home: Path, **sections: dict[str, Any]) -> Config:
-    """Default settings of a library at `home`, with some sections' fields changed."""
-    config = load_config(home, environ={})
+    """Default settings of a library at `home`, with one decoder process, and with some sections' fields changed."""
+    config = load_config(home, overrides={"media.workers": 1}, environ={})
     changes = {name: dataclasses.replace(getattr(config, name), **values) for name, values in sections.items()}
     return dataclasses.replace(config, **changes)
 

@@ -17,9 +17,8 @@ from engine.config import Config
 from engine.encoders import Encoder, load_encoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
 from engine.search import Searcher
-from engine.store import EmbeddingStore
+from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, Hit, Modality, Query, Results, Term
-from engine.versions import store_folder
 from indexer.embed import Embedder
 from indexer.jobs import writing
 from indexer.library import index_folders
@@ -121,7 +120,7 @@ def test_a_hit_says_what_the_catalog_knows(searcher: Searcher, library: Config) 
         assert hit.caption == f"a {color} {shape}"
     (hit, *_) = searcher.search(Query((Term(text="a red boat"),), Modality.TEXT, limit=1)).hits
     assert (hit.caption, hit.modality) == ("a red boat", Modality.TEXT)
-    assert hit.item != hit.id and searcher.catalog.item(hit.item).item.path == hit.path
+    assert hit.item not in (None, hit.id) and searcher.catalog.item(hit.item or 0).item.path == hit.path
 
 
 def test_every_stage_is_timed(searcher: Searcher) -> None:

@@ -14,7 +14,16 @@ import pytest
 
 from engine.catalog import Catalog, Embedding, EncoderRow, Failure, IndexVersion, Item, Job, Root
 from engine.config import Config
-from engine.status import LiveStatus, Remembered, failures, job_totals, running_job, status_lines, summarize
+from engine.status import (
+    LiveStatus,
+    Remembered,
+    disk_needed,
+    failures,
+    job_totals,
+    running_job,
+    status_lines,
+    summarize,
+)
 from tests.conftest import config_at
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +71,7 @@ def test_removed_items_are_not_counted_and_unembedded_ones_are_pending(catalog: 
     ("spec", "shown"),
     [
         ("/home/me/encoders/mine", "mine"),
+        ("encoders/mine", "mine"),
         ("open_clip:ViT-B-32/laion2b_s34b_b79k", "open_clip:ViT-B-32/laion2b_s34b_b79k"),
     ],
 )
@@ -229,3 +239,16 @@ def test_watching_shows_the_state_until_it_is_interrupted(library: Config) -> No
         _, err = process.communicate(timeout=20)
     os.close(terminal)
     assert process.returncode == 0 and b"Library" in shown and err == b""
+
+
+def test_what_embedding_needs_is_about_what_it_takes(library: Config) -> None:
+    catalog = Catalog(library)
+    version = catalog.current_version()
+    assert version is not None
+    need = disk_needed(catalog, 64, library.codec.bits)
+    embeddings = sum(path.stat().st_size for path in library.home.glob("embeddings/*/*"))
+    assert need.items == 120 and need.free > 0
+    assert embeddings < need.bytes < 3 * (embeddings + 120 * (library.codec.bits // 8 + 16))
+    assert disk_needed(catalog, 64, library.codec.bits, version.encoder_id).items == 0
+    with catalog.session() as session:
+        assert session.query(Embedding).count() == 120

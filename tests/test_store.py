@@ -92,7 +92,7 @@ def test_a_shard_shorter_than_the_catalog_counts_is_refused(tmp_path: Path, lost
     store = filled(tmp_path, 10)
     path = tmp_path / lost
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ArtifactError, match=f"{lost} holds .* rows, the catalog counts .*index again"):
+    with pytest.raises(ArtifactError, match=f"{lost} holds .* rows, the catalog counts .*doctor --repair"):
         store.recover(10)
     path.unlink()
     with pytest.raises(ArtifactError, match=f"{lost} holds 0 rows"):
@@ -163,3 +163,19 @@ def test_stored_rows_read_when_indexed_and_extend(tmp_path: Path) -> None:
     np.testing.assert_array_equal(both[np.array([9, 0, 5, 5])], expected[[9, 0, 5, 5]])
     np.testing.assert_array_equal(both[slice(2, 7)], expected[2:7])
     assert both[np.empty(0, np.int64)].shape == (0, DIM)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.integers(0, 14), lost=st.integers(0, 4), torn=st.integers(0, 4 * 2 * DIM))
+def test_whole_rows_end_where_a_shard_is_missing_or_short(rows: int, lost: int, torn: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = filled(Path(folder), rows)
+        assert store.whole_rows() == rows
+        path = store.path(lost)
+        if path.exists():
+            left = path.read_bytes()[:torn]
+            path.write_bytes(left)
+            held, full = len(left) // (2 * DIM), min(4, rows - 4 * lost)
+            assert store.whole_rows() == (rows if held == full else 4 * lost + held)
+            path.unlink()
+            assert store.whole_rows() == min(rows, 4 * lost)

@@ -1,6 +1,7 @@
 """Encoders: media to embeddings, and only that. `load_encoder` turns a name or a folder into one."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from PIL.Image import Image
@@ -42,3 +43,26 @@ def load_encoder(spec: str, device: str = "auto") -> Encoder:
     from engine.encoders.open_clip import OpenClipEncoder  # torch takes seconds to import: not before it is needed
 
     return OpenClipEncoder.load(spec, device)
+
+
+HOME_FOLDER = "encoders"  # of a library: what was trained in it, each in a folder named by its content
+
+
+def portable_spec(home: Path, spec: str) -> str:
+    """A spec as the catalog keeps it: a folder of the library's own is named from its home, which may move."""
+    folder = Path(spec)
+    own = folder.parent == home / HOME_FOLDER or folder.parent == (home / HOME_FOLDER).resolve()
+    return f"{HOME_FOLDER}/{folder.name}" if own else spec
+
+
+def resolved_spec(home: Path, spec: str) -> str:
+    """What `load_encoder` takes, from what the catalog keeps.
+
+    A home that moved since it was written by an absolute path has its encoders still, under the same names.
+    """
+    folder = Path(spec)
+    own = home / HOME_FOLDER / folder.name
+    if spec == f"{HOME_FOLDER}/{folder.name}":
+        return str(own)
+    moved = folder.is_absolute() and folder.parent.name == HOME_FOLDER and not folder.exists() and own.is_dir()
+    return str(own) if moved else spec

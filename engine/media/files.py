@@ -103,7 +103,9 @@ def read_file(path: Path, max_bytes: int) -> bytes:
     """The bytes of a regular file. Raises MediaError as `open_file`."""
     with open_file(path, max_bytes) as file:
         try:
-            return file.read(os.fstat(file.fileno()).st_size)  # as much is set aside before anything is read
+            size = file.seek(0, io.SEEK_END)
+            file.seek(0)
+            return file.read(size)  # as much is set aside before anything is read
         except OSError as error:
             raise MediaError("read", _os_reason(error), "check the disk the file is on") from None
 

@@ -1,5 +1,7 @@
 """Frames of a file, facts and keywords, near-duplicate groups, progress of jobs, generations of shards"""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,7 +15,7 @@ depends_on = None
 
 
 # SQLite's batch mode would copy a table and forget that its ids are never used again: columns are added in place.
-COLUMNS = {
+COLUMNS: dict[str, dict[str, tuple[Any, Any]]] = {
     "items": {
         "folder": (sa.String(), sa.text("''")),
         "position": (INTEGER, None),

@@ -1,0 +1,160 @@
+"""Examine what a library stands on: its settings, folders, disk, encoder, and the programs and packages here."""
+
+import platform
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from engine.artifacts import MANIFEST, read_manifest
+from engine.catalog import Catalog, EncoderRow, IndexVersion, Item, Root
+from engine.config import Config
+from engine.encoders import load_encoder, resolved_spec
+from engine.errors import ArtifactError, RebusError
+from engine.status import disk_needed
+from indexer.care.findings import Finding, note, ok, problem
+from indexer.care.leftovers import missing_thumbnails, orphan_thumbnails
+
+_LITTLE, _TOO_LITTLE = 2 * 2**30, 128 * 2**20  # free bytes
+_PACKAGES = ("rebus", "torch", "open_clip_torch", "faiss-gpu", "faiss-cpu", "numpy", "pillow")
+
+
+def examine_roots(catalog: Catalog) -> Iterator[Finding]:
+    """Whether each media folder is there and holds anything."""
+    query = sa.select(Root.path, sa.func.count(Item.id).label("files")).order_by(Root.id).group_by(Root.id, Root.path)
+    join = sa.and_(Item.root_id == Root.id, Item.parent_id.is_(None), Item.removed_at.is_(None))
+    with catalog.session() as session:
+        roots = session.execute(query.outerjoin(Item, join)).all()
+    for row in roots:
+        state = _state(Path(row.path))
+        if state == "":
+            yield ok(f"{row.path} is there: {row.files:,} files of it are indexed")
+        elif row.files:
+            repair = f"mount its drive; if it moved, `rebus relocate {row.path!r} NEW`"
+            yield problem(f"{row.path} {state}, and {row.files:,} files of it are indexed", repair)
+        else:
+            yield note(f"{row.path} {state}; nothing of it is indexed", "nothing need be done")
+    if not roots:
+        yield note("no folder is indexed yet", "index one with `rebus index FOLDER`")
+
+
+def _state(folder: Path) -> str:
+    """What is wrong with a media folder; "" when nothing is."""
+    try:
+        return "" if next(folder.iterdir(), None) is not None else "is empty"
+    except NotADirectoryError:
+        return "is no folder"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def examine_encoders(catalog: Catalog, config: Config, deep: bool) -> Iterator[Finding]:
+    """The weights of the encoders whose versions are kept. deep: load them and compare their fingerprints."""
+    query = sa.select(EncoderRow, sa.func.max(IndexVersion.id)).join(IndexVersion).group_by(EncoderRow.id)
+    with catalog.session() as session:
+        found = session.execute(query).all()
+    newest = max((last for _, last in found), default=0)
+    for encoder, last in found:
+        spec = resolved_spec(catalog.home, encoder.spec)
+        wrong = _weights(spec) or (_other(spec, encoder.fingerprint, config.encoder.device) if deep else "")
+        if not wrong:
+            yield ok(f"the encoder {spec} is there" + (", and is the one that embedded" if deep else ""))
+        elif last == newest:
+            repair = "bring its weights back, restore a backup, or choose another with `rebus index --encoder SPEC`"
+            yield problem(f"the encoder {spec} cannot be used, words cannot be searched: {wrong}", repair)
+        else:
+            yield note(f"the encoder {spec} of an older version cannot be used: {wrong}", "`rebus gc --encoders`")
+
+
+def _weights(spec: str) -> str:
+    """What is wrong with an encoder's files, "" when nothing is seen. A model named at a hub is not looked at."""
+    if spec.startswith("open_clip:"):
+        checkpoint = Path(spec.partition("/")[2])
+        return f"no checkpoint at {checkpoint}" if checkpoint.is_absolute() and not checkpoint.is_file() else ""
+    folder = Path(spec)
+    if not folder.is_dir():
+        return "its folder is not there"
+    try:
+        if (folder / MANIFEST).exists():
+            read_manifest(folder)
+    except ArtifactError as error:
+        return str(error)
+    return "" if any(folder.iterdir()) else "its folder is empty"
+
+
+def _other(spec: str, fingerprint: str, device: str) -> str:
+    try:
+        found = load_encoder(spec, device).fingerprint
+    except RebusError as error:
+        return str(error)
+    return "" if found == fingerprint else f"its fingerprint is {found}, not {fingerprint}: it was altered"
+
+
+def examine_thumbnails(catalog: Catalog) -> Iterator[Finding]:
+    """Thumbnails that nothing names, and pictures without one."""
+    orphans, missing = sum(1 for _ in orphan_thumbnails(catalog)), missing_thumbnails(catalog)
+    if orphans:
+        yield note(f"{orphans:,} thumbnails belong to nothing", "remove them with `rebus gc`")
+    yield ok(f"{missing:,} pictures have no thumbnail yet: one is made when it is asked for")
+
+
+def examine_disk(catalog: Catalog, config: Config) -> Iterator[Finding]:
+    """Room on the home's disk, beside what embedding what waits needs."""
+    encoder = _served_encoder(catalog)
+    need = disk_needed(catalog, encoder.dim if encoder else 512, config.codec.bits, encoder.id if encoder else None)
+    free = f"{need.free / 2**30:,.1f} GiB are free on the disk of {catalog.home}"
+    wanted = f"; what waits for an embedding needs about {need.bytes / 2**20:,.1f} MiB"
+    if need.free < max(_TOO_LITTLE, need.bytes):
+        yield problem(free + wanted, "make room, or move the library (`rebus backup`, `rebus restore`)")
+    elif need.free < _LITTLE:
+        yield note(free + wanted, "make room: `rebus gc` frees what the library can do without")
+    else:
+        yield ok(free + wanted)
+
+
+def _served_encoder(catalog: Catalog) -> EncoderRow | None:
+    version_row = catalog.current_version()
+    with catalog.session() as session:
+        return session.get(EncoderRow, version_row.encoder_id) if version_row else None
+
+
+def examine_machine(config: Config) -> Iterator[Finding]:
+    """Settings, packages, the device and the OCR engine. Nothing heavy is imported to ask."""
+    changed = [
+        f"{section}.{key} = " + ("(an address)" if key == "url" else repr(value))  # it may hold a password
+        for section, values in vars(config).items()
+        if section != "home"
+        for key, value in vars(values).items()
+        if value != getattr(type(values)(), key)
+    ]
+    yield ok(f"settings: {', '.join(changed) or 'the defaults'}")
+    model = config.encoder.model
+    if model and not model.startswith("open_clip:") and not Path(model).expanduser().is_dir():
+        yield problem(
+            f"encoder.model names the folder {model}, which is not there", "mend config.toml or REBUS_ENCODER_MODEL"
+        )
+    versions = {name: _version(name) for name in _PACKAGES}
+    packages = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
+    yield ok(f"Python {platform.python_version()}, {packages}, SQLite {sqlite3.sqlite_version}, {platform.platform()}")
+    gpu = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+    if config.encoder.device == "cuda" and not gpu:
+        yield problem("encoder.device is cuda, and no driver of a GPU is here", "set encoder.device to auto or cpu")
+    else:
+        yield ok(f"device {config.encoder.device}: " + ("a GPU's driver is here" if gpu else "no GPU, the processor"))
+    tesseract = shutil.which("tesseract")
+    if config.media.ocr and not tesseract:
+        yield problem("media.ocr is on, and the tesseract program is not here", "install it, or set media.ocr to false")
+    else:
+        yield ok(
+            f"words in pictures: {'read' if config.media.ocr else 'not read'}; tesseract {tesseract or 'is not here'}"
+        )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
