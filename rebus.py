@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import click
 from indexer.care.commands import COMMANDS as CARE
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
+    from engine.catalog import Catalog
     from engine.config import Config
     from engine.types import Results
     from indexer.library import IndexReport
@@ -140,7 +143,7 @@ def evaluate_(context: click.Context, json_: bool) -> None:
 
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("terms", nargs=-1, required=True, metavar="QUERY...")
-@click.option("--for", "wanted", type=click.Choice(["image", "text"]), default="image", help="What to find.")
+@click.option("--for", "wanted", type=click.Choice(["image", "text", "video"]), default="image", help="What to find.")
 @click.option("-t", "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many.")
 @click.option("--path", metavar="GLOB", help="Only below these paths, such as 'holiday/**'.")
 @click.option("--exact", is_flag=True, help="Compare with every vector, not only with what hash recall finds.")
@@ -165,16 +168,22 @@ def search(
         from engine.catalog import Catalog
         from engine.search import Searcher
         from engine.types import Modality, Query
+        from engine.words import place_in
 
         query = Query(parse_terms(terms, config), Modality(wanted), path, top, exact=exact)
         results = Searcher(config, Catalog(config)).search(query)
     if json_:
         _print_json(result_facts(results))
         return
+    if filepath_only:
+        click.echo("\n".join(dict.fromkeys(str(Path(hit.root) / hit.path) for hit in results.hits)))
+        return
     for hit in results.hits:
-        file = str(Path(hit.root) / hit.path)
-        words = "" if filepath_only or not hit.caption else f"  {hit.caption}"
-        click.echo(file if filepath_only else f"{hit.score:6.3f}  {file}{words}")
+        place = place_in(hit.path, hit.position, hit.modality) or ""
+        place = f" @ {place}" if place[:1].isdigit() else f" {place}".rstrip()
+        click.echo(
+            f"{hit.score:6.3f}  {Path(hit.root) / hit.path}{place}" + (f"  {hit.caption}" if hit.caption else "")
+        )
 
 
 @cli.command()
@@ -188,32 +197,29 @@ def serve(context: click.Context, host: str | None, port: int | None) -> None:
 
 @cli.command()
 @click.option("--failures", "list_failures", is_flag=True, help="List the files that could not be used, and why.")
+@click.option("--watch", is_flag=True, help="Show it live, until Ctrl-C.")
 @as_json
 @click.pass_context
-def status(context: click.Context, list_failures: bool, json_: bool) -> None:
-    """Say what the library holds."""
+def status(context: click.Context, list_failures: bool, watch: bool, json_: bool) -> None:
+    """Say what the library holds, and what is being done to it."""
     from engine.catalog import Catalog
-    from engine.status import failures, summarize
+    from engine.status import failures, status_lines, summarize
 
+    if watch and (list_failures or json_):
+        raise click.UsageError("--watch shows the state on a terminal: leave out --failures and --json")
     catalog = Catalog(settings(context))
-    if list_failures:
+    if watch:
+        _watch(catalog)
+    elif list_failures:
         rows = failures(catalog, limit=1_000_000)
         if json_:
             _print_json({"failures": rows})
         for row in [] if json_ else rows:
             click.echo(f"{Path(row['root']) / row['path']}: {row['reason']} ({row['stage']}; {row['hint']})")
-        return
-    facts = summarize(catalog)
-    if json_:
-        _print_json(facts)
-        return
-    items = ", ".join(f"{count:,} {modality}" for modality, count in sorted(facts["items"].items())) or "none"
-    version = facts["version"]
-    click.echo(f"Library   {facts['home']}  ({facts['disk_bytes'] / 2**20:,.1f} MiB)")
-    click.echo(f"Folders   {', '.join(facts['roots']) or 'none'}")
-    click.echo(f"Items     {items}; {facts['pending']:,} waiting for an embedding")
-    click.echo(f"Failures  {facts['failures']:,}" + ("  (rebus status --failures)" if facts["failures"] else ""))
-    click.echo(f"Version   {version['id']}, encoder {version['spec']}" if version else "Version   none published yet")
+    elif json_:
+        _print_json(summarize(catalog))
+    else:
+        click.echo("\n".join(status_lines(summarize(catalog))))
 
 
 @cli.command()
@@ -299,10 +305,25 @@ def result_facts(results: "Results") -> dict[str, Any]:
             "modality": hit.modality,
             "path": str(Path(hit.root) / hit.path),
             "caption": hit.caption,
+            "position": hit.position,
         }
         for hit in results.hits
     ]
     return {"hits": hits, "took_ms": results.took_ms, "index_version": results.index_version}
+
+
+def _watch(catalog: "Catalog") -> None:
+    """The state, anew every second until interrupted."""
+    from rich.live import Live
+    from rich.text import Text
+
+    from engine.status import LiveStatus, status_lines
+
+    state = LiveStatus(catalog)
+    with suppress(KeyboardInterrupt), Live(auto_refresh=False) as live:
+        while True:
+            live.update(Text("\n".join(status_lines(state.read()))), refresh=True)
+            time.sleep(1.0)
 
 
 def _index_facts(report: "IndexReport") -> dict[str, Any]:

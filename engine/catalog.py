@@ -20,6 +20,7 @@ from engine.types import Modality
 
 T = TypeVar("T")
 HEAD = "0002"  # the newest migration; a test holds it to migrations/versions
+_VISIBLE = (Modality.IMAGE, Modality.VIDEO)
 _CHUNK = 500  # ids in one IN clause, below every database's limit
 
 
@@ -287,15 +288,16 @@ class Catalog:
             .scalar_subquery()
         )
         statement = (
-            sa.select(_shown, Root.path, Caption)
+            sa.select(_shown, Root.path, Caption, _owner)
             .join(Root, Root.id == _shown.root_id)
             .outerjoin(Caption, Caption.id == sa.func.coalesce(_own_caption(), first_caption))
+            .outerjoin(_owner, _owner.id == Caption.owner_id)
         )
         found: dict[int, ItemView] = {}
         with self.session() as session:
             for chunk in chunks([i for i in ids if 0 < i < 2**63], _CHUNK):  # a larger one is no integer of a database
-                for item, root, caption in session.execute(statement.where(_shown.id.in_(chunk))):
-                    found[item.id] = ItemView(item, root, caption)
+                for item, root, caption, owner in session.execute(statement.where(_shown.id.in_(chunk))):
+                    found[item.id] = ItemView(item, root, caption, owner)
         return [found[int(i)] for i in ids if int(i) in found]
 
     def item(self, item_id: int) -> "ItemView":
@@ -316,7 +318,7 @@ class Catalog:
         """Ids of the present items of a modality whose path, relative to its root, matches a glob."""
         with self.session() as session:
             query = sa.select(Item.id).where(Item.modality == modality, Item.removed_at.is_(None))
-            return list(session.scalars(query.where(Item.path.like(_like(pattern), escape="\\"))))
+            return list(session.scalars(query.where(path_matches(pattern))))
 
     def current_version(self) -> IndexVersion | None:
         """The version to serve: the newest published one."""
@@ -324,7 +326,7 @@ class Catalog:
             return session.scalar(sa.select(IndexVersion).order_by(IndexVersion.id.desc()).limit(1))
 
 
-_shown = aliased(Item)
+_shown, _owner = aliased(Item), aliased(Item)
 
 
 def _own_caption() -> sa.ScalarSelect[Any]:
@@ -333,19 +335,31 @@ def _own_caption() -> sa.ScalarSelect[Any]:
 
 
 class ItemView:
-    """An item with what is shown of it: its root's path and its own or its first caption."""
+    """An item with what is shown of it: its root's path, its own or its first caption, and what that describes."""
 
-    def __init__(self, item: Item, root: str, caption: Caption | None) -> None:
+    def __init__(self, item: Item, root: str, caption: Caption | None, owner: Item | None = None) -> None:
         self.item, self.root = item, root
         self.caption = caption.text if caption else None
         self._owner_id = caption.owner_id if caption else None
+        self._owner = owner
 
     @property
     def picture_id(self) -> int | None:
-        """The item to show a picture of: the item itself, or what a caption describes. None: there is no picture."""
-        if self.item.modality in (Modality.IMAGE, Modality.VIDEO):
+        """The item to show: the item itself, or what a caption describes. None: sounds and words that stand alone."""
+        if self.item.modality in _VISIBLE:
             return self.item.id
         return None if self._owner_id == self.item.id else self._owner_id or self.item.parent_id
+
+    @property
+    def thumb(self) -> str | None:
+        """What a thumbnail's address needs so as to change with the picture; None when there is no thumbnail.
+
+        The first digits of the content hash of the picture to show, and its place in the file.
+        """
+        shown = self.item if self.item.modality in _VISIBLE else self._owner
+        if shown is None or shown.modality not in _VISIBLE or shown.content_hash is None:
+            return None
+        return f"{shown.content_hash[:8]}-{shown.position}" if shown.position else shown.content_hash[:8]
 
     @property
     def file(self) -> Path:
@@ -421,6 +435,11 @@ def _tune_sqlite(connection: Any, _: Any) -> None:
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def path_matches(pattern: str) -> sa.ColumnElement[bool]:
+    """The condition that an item's path, relative to its root, matches a glob."""
+    return Item.path.like(_like(pattern), escape="\\")
 
 
 def _like(pattern: str) -> str:

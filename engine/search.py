@@ -200,10 +200,6 @@ class Searcher:
             store = EmbeddingStore(folder, store.dim)
         return Modality(row.modality), store.read(np.array([row.shard]), np.array([row.row]))
 
-    def warm(self) -> None:
-        """Load the version, its encoder and its maps, so that the first query is as quick as the next."""
-        self.search(Query((Term(text="warm"),), limit=1))
-
 
 def _check(query: Query) -> None:
     if not query.terms:
@@ -228,7 +224,7 @@ def _hit(view: ItemView, score: float) -> Hit:
     item = view.item
     return Hit(
         item.id, round(score, 6), Modality(item.modality), view.root, item.path, view.caption, view.picture_id,
-        item.width, item.height, item.position,
+        item.width, item.height, item.position, thumb=view.thumb,
     )  # fmt: skip
 
 

@@ -4,19 +4,31 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
-F16 = NDArray[np.float16]
-F32 = NDArray[np.float32]
-I32 = NDArray[np.int32]
-I64 = NDArray[np.int64]
-U8 = NDArray[np.uint8]
-Bool = NDArray[np.bool_]
-Array = NDArray[Any]
+    F16 = NDArray[np.float16]
+    F32 = NDArray[np.float32]
+    I32 = NDArray[np.int32]
+    I64 = NDArray[np.int64]
+    U8 = NDArray[np.uint8]
+    Bool = NDArray[np.bool_]
+    Array = NDArray[Any]
+else:
+    _ELEMENTS = {
+        "F16": "float16", "F32": "float32", "I32": "int32", "I64": "int64", "U8": "uint8", "Bool": "bool_",
+    }  # fmt: skip
+
+    def __getattr__(name: str) -> Any:
+        """The array aliases. Start-up time: numpy is imported for those who ask for one, and not for `rebus status`."""
+        if name not in _ELEMENTS and name != "Array":
+            raise AttributeError(f"module {__name__} has no attribute {name}")
+        import numpy as np
+        from numpy.typing import NDArray
+
+        return NDArray[getattr(np, _ELEMENTS[name]) if name in _ELEMENTS else Any]
 
 
 class Modality(StrEnum):
@@ -62,9 +74,9 @@ class Hit:
     """One result. score: cosine in the joint space, in −1..1, higher is better.
 
     path: relative to `root`, its media folder; for a text hit, the path of the picture it describes.
-    item: the picture to show, which is `id` itself unless the hit is a caption; None for words without a picture.
+    item: the item to show, which is `id` itself unless the hit is a caption; None for words that stand alone.
     position: page or frame number of the file, or milliseconds into a film; None for a whole file.
-    alike: how many near-duplicates are folded under this hit.
+    alike: how many near-duplicates are folded under this hit. thumb: see ItemView.thumb.
     """
 
     id: int
@@ -78,6 +90,7 @@ class Hit:
     height: int | None = None
     position: int | None = None
     alike: int = 0
+    thumb: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,20 @@
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from engine.catalog import Catalog
 from engine.config import Config, load_config
 from tests.models import write_tiny_model
+
+if TYPE_CHECKING:  # only the web's tests need it
+    from flask.testing import FlaskClient
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for the programs that tests start: two workers share two cores
 torch.set_num_threads(1)
@@ -82,3 +87,40 @@ def library(tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path) -> C
     config = config_at(place / "home", encoder={"model": str(encoder_folder)})
     index_folders(config, [draw_folder(place / "media")], silent)
     return config
+
+
+@pytest.fixture(scope="module")
+def catalog(library: Config) -> Iterator[Catalog]:
+    """The catalog of the shared library."""
+    catalog = Catalog(library)
+    yield catalog
+    catalog.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def client(library: Config, catalog: Catalog) -> "FlaskClient":
+    """The web over the shared library."""
+    from engine.search import Searcher
+    from webui import create_app
+
+    return create_app(library, Searcher(library, catalog)).test_client()
+
+
+@pytest.fixture
+def changed(library: Config, tmp_path: Path) -> Config:
+    """A copy of the library to change."""
+    from tests.web_library import copy_library
+
+    return copy_library(library, tmp_path)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator["FlaskClient"]:
+    """The web over a library in which nothing has been indexed."""
+    from engine.search import Searcher
+    from webui import create_app
+
+    config = Config(home=tmp_path / "home")
+    catalog = Catalog(config, create=True)
+    yield create_app(config, Searcher(config, catalog)).test_client()
+    catalog.engine.dispose()

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from werkzeug.test import TestResponse
 
-from engine.catalog import Catalog
+from engine.catalog import Catalog, Failure, Job, Root
 from engine.config import Config
 from engine.search import Searcher
 from engine.types import Modality
@@ -24,34 +23,16 @@ from webui import create_app
 
 SEARCH = "/api/v1/search"
 HIT_KEYS = {
-    "id", "score", "modality", "path", "caption", "url", "thumbnail", "item", "width", "height",
+    "id", "score", "modality", "path", "caption", "url", "thumbnail", "item", "width", "height", "position",
+    "place",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def searcher(library: Config) -> Searcher:
-    return Searcher(library, Catalog(library))
-
-
-@pytest.fixture(scope="module")
-def client(library: Config, searcher: Searcher) -> FlaskClient:
-    return create_app(library, searcher).test_client()
-
-
-@pytest.fixture(scope="module")
-def picture(searcher: Searcher) -> tuple[int, Path]:
+def picture(catalog: Catalog) -> tuple[int, Path]:
     """An indexed picture: its id and file."""
-    [item, *_] = searcher.catalog.ids_under("boats/**", Modality.IMAGE)
-    return item, searcher.catalog.item(item).file
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Iterator[FlaskClient]:
-    """A library in which nothing has been indexed."""
-    config = Config(home=tmp_path / "home")
-    catalog = Catalog(config, create=True)
-    yield create_app(config, Searcher(config, catalog)).test_client()
-    catalog.engine.dispose()
+    [item, *_] = catalog.ids_under("boats/**", Modality.IMAGE)
+    return item, catalog.item(item).file
 
 
 def _check_problem(response: TestResponse, status: int) -> str:
@@ -90,7 +71,8 @@ def test_words_find_pictures(client: FlaskClient) -> None:
     for hit in answer["hits"]:
         assert set(hit) == HIT_KEYS
         assert hit["modality"] == "image" and hit["item"] == hit["id"]
-        assert hit["url"] == f"/media/{hit['id']}" and hit["thumbnail"] == f"/thumbs/{hit['id']}"
+        assert hit["url"] == f"/media/{hit['id']}" and hit["thumbnail"].startswith(f"/thumbs/{hit['id']}?v=")
+        assert hit["position"] is None and hit["place"] is None
         assert not hit["path"].startswith("/")
     scores = [hit["score"] for hit in answer["hits"]]
     assert scores == sorted(scores, reverse=True)
@@ -175,7 +157,7 @@ def test_a_body_that_is_not_json(client: FlaskClient, raw: bytes) -> None:
 @pytest.mark.parametrize(
     "query",
     ["", "q=", "q=a&limit=x", "q=a&limit=0", "q=a&colour=red", "q=a&q=b", "item=abc", "item=99999999999999999999",
-     "q=a&modality=audio", "q=a&exact=perhaps", "q=a&offset=-1"],
+     "q=a&modality=smell", "q=a&exact=perhaps", "q=a&offset=-1"],
 )  # fmt: skip
 def test_bad_addresses_are_explained(client: FlaskClient, query: str) -> None:
     assert _check_problem(client.get(f"{SEARCH}?{query}"), 400)
@@ -241,13 +223,41 @@ def test_an_item_with_its_captions(client: FlaskClient, picture: tuple[int, Path
     assert caption["lang"] == "en" and caption["source"] == "captions.jsonl" and "boat" in caption["text"]
     of_caption = client.get(f"/api/v1/items/{caption['id']}").get_json()
     assert of_caption["modality"] == "text" and of_caption["item"] == item
+    assert of_caption["thumbnail"] == body["thumbnail"] and client.get(body["thumbnail"]).status_code == 200
+
+
+def test_the_state_is_told_without_paths(changed: Config) -> None:
+    catalog = Catalog(changed)
+    with catalog.session() as session:
+        root = session.get_one(Root, 1)
+        session.add(Job(kind="index", pid=1, done=1240, total=7000, remaining_s=170.0, message=f"under {root.path}"))
+        session.add(Failure(root_id=1, path="a.jpg", stage="decode", reason=f"{root.path}/a.jpg is bad", hint="mend"))
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    facts = client.get("/api/v1/status").get_json()
+    assert set(facts) == {
+        "roots", "items", "files", "pending", "no_encoder", "failures", "failures_by_stage", "failure_reasons",
+        "version", "jobs", "disk_bytes",
+    }  # fmt: skip
+    assert facts["items"] == {"image": 40, "text": 80} and facts["files"] == 40 and facts["roots"] == ["media1"]
+    job = facts["jobs"][0]
+    assert job["alive"] and job["line"] == "indexing: 1,240 of 7,000, 3 min left" and job["message"] == "under media1"
+    assert facts["failure_reasons"] == [{"count": 1, "stage": "decode", "reason": "media1/a.jpg is bad"}]
+    assert "spec" not in facts["version"] and root.path not in json.dumps(facts)
+    catalog.engine.dispose()
+
+
+def test_sounds_are_asked_for_in_vain(client: FlaskClient) -> None:
+    for modality in ("audio", "video"):
+        answer = _ask(client, text="a red boat", modality=modality)
+        assert answer["hits"] == [] and answer["next"] is None
 
 
 def test_no_answer_holds_a_path_of_this_machine(
     client: FlaskClient, library: Config, picture: tuple[int, Path]
 ) -> None:
     item, file = picture
-    addresses = (f"{SEARCH}?q=a", f"/api/v1/items/{item}", f"/items/{item}", "/", "/?q=boat", "/status", "/readyz")
+    addresses = (f"{SEARCH}?q=a", f"/api/v1/items/{item}", f"/items/{item}", "/", "/?q=boat", "/status", "/readyz",
+                 "/api/v1/status", "/metrics")  # fmt: skip
     for address in addresses:
         text = client.get(address).text
         assert str(library.home) not in text and str(file.parent.parent) not in text, address

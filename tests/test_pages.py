@@ -2,7 +2,6 @@
 
 import io
 import re
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -15,39 +14,15 @@ from engine.catalog import Catalog, Failure, Job, Root
 from engine.config import Config
 from engine.search import Searcher
 from engine.types import Modality
-from tests.web_library import copy_library, fetch
+from tests.web_library import fetch
 from webui import create_app
 
 STATIC = Path(__file__).parent.parent / "webui" / "static"
 
 
 @pytest.fixture(scope="module")
-def catalog(library: Config) -> Catalog:
-    return Catalog(library)
-
-
-@pytest.fixture(scope="module")
-def client(library: Config, catalog: Catalog) -> FlaskClient:
-    return create_app(library, Searcher(library, catalog)).test_client()
-
-
-@pytest.fixture(scope="module")
 def boat(catalog: Catalog) -> int:
     return catalog.ids_under("boats/**", Modality.IMAGE)[0]
-
-
-@pytest.fixture
-def changed(library: Config, tmp_path: Path) -> Iterator[Config]:
-    """A copy of the library to change."""
-    yield copy_library(library, tmp_path)
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Iterator[FlaskClient]:
-    config = Config(home=tmp_path / "home")
-    catalog = Catalog(config, create=True)
-    yield create_app(config, Searcher(config, catalog)).test_client()
-    catalog.engine.dispose()
 
 
 def _items(html: str) -> list[int]:
@@ -96,7 +71,7 @@ def test_the_box_understands_filters(client: FlaskClient, catalog: Catalog, boat
 
 @pytest.mark.parametrize(
     "query",
-    ["q=path:", "q=like:abc", "like=abc", "like=-1", "q=type:sound", "for=smell", "offset=x", "offset=-1",
+    ["q=path:", "q=like:abc", "like=abc", "like=-1", "q=type:smell", "for=smell", "offset=x", "offset=-1",
      "q=a&offset=999999", "q=path:a&path=b", "q=" + "x" * 2001, "like=" + "9" * 30],
 )  # fmt: skip
 def test_what_cannot_be_asked_gets_a_message(client: FlaskClient, query: str) -> None:
@@ -170,14 +145,25 @@ def test_originals(client: FlaskClient, catalog: Catalog, boat: int) -> None:
 
 
 def test_thumbnails(client: FlaskClient, catalog: Catalog, boat: int) -> None:
-    response = client.get(f"/thumbs/{boat}")
+    content = catalog.item(boat).item.content_hash or ""
+    response = client.get(f"/thumbs/{boat}?v={content[:8]}")
     assert response.status_code == 200 and response.mimetype == "image/jpeg"
     assert max(Image.open(io.BytesIO(response.data)).size) <= 384
-    assert "max-age" in response.headers["Cache-Control"]
-    assert response.headers["ETag"] == f'"{catalog.item(boat).item.content_hash}"'
-    assert client.get(f"/thumbs/{boat}", headers={"If-None-Match": response.headers["ETag"]}).status_code == 304
+    assert "immutable" in response.headers["Cache-Control"] and "max-age=31536000" in response.headers["Cache-Control"]
+    tag = response.headers["ETag"]
+    assert content in tag and client.get(f"/thumbs/{boat}", headers={"If-None-Match": tag}).status_code == 304
+    for old in ("", "?v=00000000"):
+        assert client.get(f"/thumbs/{boat}{old}").headers["Cache-Control"] == "private, no-cache"
     [caption, *_] = catalog.captions_of(boat)
     assert client.get(f"/thumbs/{caption.id}").data == response.data
+
+
+def test_every_picture_on_the_pages_may_be_kept(client: FlaskClient, boat: int) -> None:
+    for address in ("/", "/?q=a+red+boat", "/?q=tree&for=text", f"/items/{boat}", f"/?like={boat}"):
+        pictures = re.findall(r'src="(/thumbs/[^"]+)"', client.get(address).text)
+        assert len(pictures) >= 12, address
+        for picture in pictures[:3]:
+            assert "immutable" in client.get(picture).headers["Cache-Control"], picture
 
 
 def test_the_library_page(changed: Config) -> None:

@@ -56,6 +56,8 @@ def test_plain_words_stay_as_they_are(words: list[str]) -> None:
         ("like:12 like:7 snow", BoxQuery("snow", like=(12, 7))),
         ("snow -like:7", BoxQuery("snow", unlike=(7,))),
         ("type:text boat", BoxQuery("boat", modality=Modality.TEXT)),
+        ("boat TYPE:Film", BoxQuery("boat", modality=Modality.VIDEO)),
+        ("type:sound", BoxQuery(modality=Modality.AUDIO)),
         ("at 12:30 http://a.example/", BoxQuery("at 12:30 http://a.example/")),
         ("", BoxQuery()),
     ],
@@ -66,7 +68,7 @@ def test_syntax(text: str, expected: BoxQuery) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["path:", "path: boats", "path:a path:b", "-path:a", "type:", "type:sound", "like:", "like:abc", "like:0", "like:٣",
+    ["path:", "path: boats", "path:a path:b", "-path:a", "type:", "type:smell", "like:", "like:abc", "like:0", "like:٣",
      "x" * (MAX_CHARACTERS + 1)],
 )  # fmt: skip
 def test_malformed_filters_are_refused(text: str) -> None:

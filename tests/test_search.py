@@ -274,7 +274,7 @@ def live(library: Config, tmp_path: Path) -> Iterator[Config]:
 def serving(live: Config, encoder: Encoder) -> Iterator[Searcher]:
     """A searcher that has begun to serve it."""
     searcher = Searcher(live, Catalog(live), encoder)
-    searcher.warm()
+    searcher.search(Query((Term(text="warm"),), limit=1))
     yield searcher
     searcher.catalog.engine.dispose()
 

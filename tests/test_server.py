@@ -1,17 +1,26 @@
 """The server process: it says where it listens, answers, stops on SIGTERM, and stays on this machine."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 
+from engine.catalog import Catalog
 from engine.config import Config
 from engine.errors import ConfigError
-from webui import serve
-from webui.server import is_loopback
+from engine.types import Modality
+from webui import create_app, serve
+from webui.server import is_loopback, listen
 
 PROGRAM = """
 import sys
@@ -35,6 +44,70 @@ def test_it_serves_and_stops_gracefully(library: Config) -> None:
         assert process.wait(timeout=20) == 0
 
 
+@contextmanager
+def running(config: Config, threads: int = 2) -> Iterator[tuple[str, int]]:
+    """The server as `rebus serve` makes it, run by a thread: its host and port."""
+    app = create_app(config)
+    server, address = listen(replace(config.serve, port=0, threads=threads), app)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+
+    def stop() -> None:
+        for channel in list(server.active_channels.values()):
+            channel.handle_close()
+        server.asyncore.close_all(server._map)
+
+    try:
+        yield "127.0.0.1", int(urlsplit(address).port or 0)
+    finally:
+        server.trigger.pull_trigger(stop)  # in the loop's own thread, which then ends
+        thread.join(20)
+        server.task_dispatcher.shutdown()
+        app.extensions["rebus"].catalog.engine.dispose()
+
+
+def test_slow_readers_of_large_files_hold_no_thread(changed: Config) -> None:
+    catalog = Catalog(changed)
+    view = catalog.item(catalog.ids_under("**", Modality.IMAGE)[0])
+    os.truncate(view.file, 10 * 2**30)  # sparse: it takes no disk
+    catalog.engine.dispose()
+    with running(changed) as place, ExitStack() as clients:
+        for part in ("", "Range: bytes=0-\r\n", "Range: bytes=5000000000-\r\n", "Range: bytes=0-8000000000\r\n"):
+            slow = clients.enter_context(socket.create_connection(place, timeout=20))
+            slow.sendall(f"GET /media/{view.item.id} HTTP/1.1\r\nHost: localhost\r\n{part}\r\n".encode())
+            assert slow.recv(12) == (b"HTTP/1.1 206" if part else b"HTTP/1.1 200")
+        with urllib.request.urlopen(f"http://localhost:{place[1]}/healthz", timeout=20) as response:
+            assert response.status == 200
+
+
+def test_a_part_of_a_file_is_just_that_part(changed: Config) -> None:
+    catalog = Catalog(changed)
+    view = catalog.item(catalog.ids_under("**", Modality.IMAGE)[0])
+    catalog.engine.dispose()
+    data = view.file.read_bytes()
+    with running(changed) as (host, port), closing(HTTPConnection(host, port, timeout=20)) as connection:
+        # All on one connection: a byte too many would show.
+        for asked, status, expected in (
+            ("bytes=0-9", 206, data[:10]), ("bytes=100-", 206, data[100:]), ("bytes=-7", 206, data[-7:]),
+            ("bytes=99999999-", 416, None), ("bytes=2-5", 206, data[2:6]), ("", 200, data),
+        ):  # fmt: skip
+            connection.request("GET", f"/media/{view.item.id}", headers={"Range": asked} if asked else {})
+            response = connection.getresponse()
+            body = response.read()
+            assert response.status == status and (expected is None or body == expected), asked
+
+
+@pytest.mark.parametrize("spare", [2**20 // 2, 40 * 2**20])
+def test_a_body_over_the_limit_is_answered(library: Config, spare: int) -> None:
+    small = replace(library, serve=replace(library.serve, max_upload_bytes=3 * 2**20))
+    length = 5 * 2**20 + spare
+    with running(small) as place, socket.create_connection(place, timeout=20) as client:
+        head = f"POST /api/v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n"
+        client.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode())
+        client.sendall(bytes(length))
+        assert client.recv(12) == b"HTTP/1.1 413"
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org"])
 def test_hosts_beyond_this_machine_are_refused(library: Config, host: str) -> None:
     with pytest.raises(ConfigError, match="no login"):
@@ -42,8 +115,6 @@ def test_hosts_beyond_this_machine_are_refused(library: Config, host: str) -> No
 
 
 def test_a_port_in_use_is_refused(library: Config) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = replace(library.serve, port=taken.getsockname()[1])
         with pytest.raises(ConfigError, match="cannot be used"):

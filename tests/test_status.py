@@ -1,7 +1,12 @@
 """What a library holds, in numbers."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +14,19 @@ import pytest
 
 from engine.catalog import Catalog, Embedding, EncoderRow, Failure, IndexVersion, Item, Job, Root
 from engine.config import Config
-from engine.status import disk_needed, failures, summarize
+from engine.status import (
+    LiveStatus,
+    Remembered,
+    disk_needed,
+    failures,
+    job_totals,
+    running_job,
+    status_lines,
+    summarize,
+)
 from tests.conftest import config_at
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -23,7 +39,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 def test_an_indexed_library_is_counted(library: Config) -> None:
     facts = summarize(Catalog(library))
     assert facts["items"] == {"image": 40, "text": 80}
-    assert (facts["pending"], facts["failures"]) == (0, 0)
+    assert (facts["pending"], facts["no_encoder"], facts["failures"], facts["files"]) == (0, 0, 0, 40)
     assert facts["home"] == str(library.home)
     assert facts["roots"] == [str(library.home.parent / "media")]
     assert facts["version"]["counts"] == facts["items"]
@@ -108,6 +124,121 @@ def test_counting_bytes_survives_files_that_come_and_go(catalog: Catalog) -> Non
     finally:
         ended.set()
         thread.join()
+
+
+def test_files_are_told_from_items_and_sounds_do_not_wait(catalog: Catalog) -> None:
+    with catalog.session() as session:
+        session.add(Root(path="/media"))
+        session.add(EncoderRow(fingerprint="f", spec="mine", dim=4))
+        session.flush()
+        session.add(IndexVersion(encoder_id=1, folder="versions/000001", watermark=0, counts={}))
+        kinds = [("image", None), ("video", None), ("audio", None), ("text", None), ("video", 2), ("text", 3)]
+        for number, (modality, parent) in enumerate(kinds):
+            path = f"{number}"
+            session.add(Item(root_id=1, modality=modality, parent_id=parent, path=path, size=1, mtime_ns=1))
+            session.flush()
+        session.add_all([Embedding(item_id=i, encoder_id=1, shard=0, row=i) for i in (1, 2)])
+    facts = summarize(catalog)
+    assert facts["items"] == {"image": 1, "video": 2, "audio": 1, "text": 2}
+    assert (facts["files"], facts["pending"], facts["no_encoder"]) == (4, 3, 1)
+    assert "3 waiting for an embedding; 1 recognised, no encoder yet" in "\n".join(status_lines(facts))
+
+
+def test_a_running_job_says_how_fast_and_how_long(catalog: Catalog) -> None:
+    assert running_job(catalog) is None
+    with catalog.session() as session:
+        session.add(Job(kind="train", pid=1, state="done", done=3, total=3))
+        session.add(
+            Job(
+                kind="index", pid=1, done=1240, total=7000, rate=32.04, remaining_s=179.8, message="embedding",
+                files=1236, failed=4, bytes=2_500_000,
+            )
+        )  # fmt: skip
+    facts = summarize(catalog)
+    assert [job["alive"] for job in facts["jobs"]] == [True, False] and facts["jobs"][1]["line"] is None
+    assert running_job(catalog) == facts["jobs"][0]
+    line = "indexing: 1,240 of 7,000, 3 min left"
+    assert facts["jobs"][0]["line"] == line
+    assert status_lines(facts)[-1] == (
+        f"Job       {line}, 32.0 a second (embedding); 1,236 files read, 4 failed, 2.5 MB"
+    )
+
+
+def test_a_job_that_fell_silent_is_not_alive(catalog: Catalog) -> None:
+    with catalog.session() as session:
+        session.add(Job(kind="index", pid=1, done=5, heartbeat_at=time.time() - 31))
+    [job] = summarize(catalog)["jobs"]
+    assert not job["alive"] and job["state"] == "running" and running_job(catalog) is None
+    assert "silent: it may have been killed" in status_lines(summarize(catalog))[-1]
+
+
+def test_failures_are_grouped_by_reason_whatever_its_numbers(catalog: Catalog) -> None:
+    reasons = ["1,234 bytes, over the limit of 10", "99 bytes, over the limit of 10", "truncated", "truncated", "bad"]
+    with catalog.session() as session:
+        session.add(Root(path="/media"))
+        session.flush()
+        for number, reason in enumerate(reasons):
+            stage = "read" if "limit" in reason else "decode"
+            session.add(Failure(root_id=1, path=f"{number}", stage=stage, reason=reason, hint="h"))
+    facts = summarize(catalog)
+    assert facts["failures_by_stage"] == {"read": 2, "decode": 3} and facts["failures"] == 5
+    assert sorted((row["count"], row["stage"], row["reason"]) for row in facts["failure_reasons"]) == [
+        (1, "decode", "bad"), (2, "decode", "truncated"), (2, "read", "… bytes, over the limit of …"),
+    ]  # fmt: skip
+    assert [row["count"] for row in facts["failure_reasons"]] == [2, 2, 1]
+
+
+def test_jobs_are_summed(catalog: Catalog) -> None:
+    assert job_totals(catalog) == ({}, {"files": 0, "failed": 0, "bytes": 0})
+    with catalog.session() as session:
+        for state in ("done", "done", "failed", "running"):
+            session.add(Job(kind="index", pid=1, state=state, files=10, failed=1, bytes=100))
+    ended, sums = job_totals(catalog)
+    assert ended == {("index", "done"): 2, ("index", "failed"): 1}
+    assert sums == {"files": 40, "failed": 4, "bytes": 400}
+
+
+def test_what_takes_long_to_read_is_remembered() -> None:
+    slow, quick = list[int](), list[int]()
+
+    def read_slowly() -> int:
+        time.sleep(0.05)  # so that twenty times as long is far from over
+        slow.append(1)
+        return len(slow)
+
+    remembered = Remembered(read_slowly)
+    threads = [threading.Thread(target=remembered) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert remembered() == 1
+
+    kept = Remembered(lambda: quick.append(1), seconds=60.0)
+    kept(), kept()
+    assert len(quick) == 1
+
+
+def test_jobs_are_new_each_time_whatever_is_remembered(catalog: Catalog) -> None:
+    state = LiveStatus(catalog)
+    assert state.read()["jobs"] == []
+    with catalog.session() as session:
+        session.add(Job(kind="index", pid=1))
+    assert len(state.read()["jobs"]) == 1
+
+
+def test_watching_shows_the_state_until_it_is_interrupted(library: Config) -> None:
+    terminal, theirs = os.openpty()  # on a pipe, a live display waits for its end
+    command = [sys.executable, "-m", "rebus", "--home", str(library.home), "status", "--watch"]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        os.close(theirs)
+        shown = b""
+        while b"Version" not in shown:
+            shown += os.read(terminal, 4096)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    os.close(terminal)
+    assert process.returncode == 0 and b"Library" in shown and err == b""
 
 
 def test_what_embedding_needs_is_about_what_it_takes(library: Config) -> None:

@@ -1,7 +1,6 @@
 """What a hostile page, file or caption must not reach: escaping, roots, headers, host names, traces."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,22 +15,6 @@ from engine.search import Searcher
 from engine.types import Modality
 from tests.web_library import HOSTILE, copy_library, fetch, make_hostile
 from webui import create_app
-
-
-@pytest.fixture(scope="module")
-def catalog(library: Config) -> Catalog:
-    return Catalog(library)
-
-
-@pytest.fixture(scope="module")
-def client(library: Config, catalog: Catalog) -> FlaskClient:
-    return create_app(library, Searcher(library, catalog)).test_client()
-
-
-@pytest.fixture
-def changed(library: Config, tmp_path: Path) -> Iterator[Config]:
-    """A copy of the library to change."""
-    yield copy_library(library, tmp_path)
 
 
 def test_hostile_captions_and_names_are_escaped(changed: Config) -> None:

@@ -14,6 +14,7 @@ from engine.config import Config
 from engine.search import Searcher
 from webui.api import api, probes
 from webui.files import files
+from webui.metrics import metrics
 from webui.pages import pages
 from webui.problems import register_errors
 from webui.server import is_loopback, serve
@@ -23,8 +24,8 @@ __all__ = ["create_app", "serve"]
 
 # Nothing inline and nothing from elsewhere. Pictures may also be data: and blob:, for one that was just dropped.
 _POLICY = "; ".join((
-    "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:", "connect-src 'self'",
-    "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+    "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:", "media-src 'self'",
+    "connect-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
 ))  # fmt: skip
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -48,7 +49,7 @@ def create_app(config: Config, searcher: Searcher | None = None) -> Flask:
     app.extensions["rebus"] = Services(config, searcher or Searcher(config, Catalog(config)))
     app.before_request(_host_check(config.serve.host))
     app.after_request(_secure)
-    for blueprint in (api, probes, files, pages):
+    for blueprint in (api, probes, files, metrics, pages):
         app.register_blueprint(blueprint)
     register_errors(app)
     return app

@@ -1,4 +1,6 @@
-"""/api/v1: search and items as JSON; and the two probes, /healthz and /readyz."""
+"""/api/v1: search, items and the library's state as JSON; and the two probes, /healthz and /readyz."""
+
+import json
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ValidationError
@@ -7,6 +9,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from engine.errors import InvalidInput, NotReady, RebusError
 from engine.types import Query
+from webui.library import public_status
 from webui.schemas import LARGEST_ID, ItemOut, SearchForm, SearchRequest, SearchResponse, explain
 from webui.services import log, services
 
@@ -39,7 +42,14 @@ def search_by_get() -> Response:
 def item(item_id: int) -> Response:
     """One item with its captions."""
     view, picture = services().item_and_picture(item_id)
-    return _json(ItemOut.of(view, picture, services().catalog.captions_of(picture.item.id)))
+    captions = services().catalog.captions_of(picture.item.id)
+    return _json(ItemOut.of(view, picture, services().file_of(picture), captions))
+
+
+@api.get("/status")
+def status() -> Response:
+    """What the library holds and what is being done to it, without paths of this machine."""
+    return Response(json.dumps(public_status()), mimetype="application/json")
 
 
 @probes.get("/healthz")

@@ -27,12 +27,12 @@ MIME_TYPES = {
 }  # fmt: skip
 # The other kinds of media can be saved, never shown: a PDF and a drawing may carry scripts, browsers know no raw files.
 _SAVED_AS = "application/octet-stream"
-_DAY_S = 86_400
+_YEAR_S = 31_536_000
 
 
 @files.get(f"/media/<int(max={LARGEST_ID}):item_id>")
 def media(item_id: int) -> Response:
-    """The original file of an item, or of the picture that a caption describes, to be shown, played or saved."""
+    """The original file of an item, or of what a caption describes, to be shown, played or saved; by Range, parts."""
     _, view = services().item_and_picture(item_id)
     if modality_of(view.file.name) is None:
         raise NotFound(f"item {item_id} is not of a kind that can be shown")
@@ -48,19 +48,35 @@ def media(item_id: int) -> Response:
         max_age=0,
     )
     response.headers["Cache-Control"] = "private, no-cache"
+    if response.status_code == 206 and path.is_file():
+        _hand_over(response, path)
     return response
 
 
 @files.get(f"/thumbs/<int(max={LARGEST_ID}):item_id>")
 def thumbnail(item_id: int) -> Response:
-    """The thumbnail of a picture, or of the picture that a caption describes."""
+    """The thumbnail of an item, or of what a caption describes. With the `v` that it has now, it may be kept."""
     _, view = services().item_and_picture(item_id)
+    if view.thumb is None:
+        raise NotFound(f"item {item_id} has no picture")
+    kept = request.args.get("v") == view.thumb
     response = Response(mimetype="image/jpeg")
-    if view.item.content_hash:
-        response.set_etag(view.item.content_hash)
-    response.headers["Cache-Control"] = f"private, max-age={_DAY_S}"
-    if request.if_none_match.contains(view.item.content_hash or ""):
+    response.headers["Cache-Control"] = f"private, max-age={_YEAR_S}, immutable" if kept else "private, no-cache"
+    tag = f"{view.item.content_hash}-{view.item.position or 0}"
+    response.set_etag(tag)
+    if request.if_none_match.contains(tag):
         response.status_code = 304
         return response
     response.set_data(ensure_thumbnail(view, services().config).read_bytes())
     return response
+
+
+def _hand_over(response: Response, path: Path) -> None:
+    """Let the server send a part of a file by itself, as it does whole ones: then no slow reader holds a thread."""
+    wrap = request.environ.get("wsgi.file_wrapper")
+    if wrap is None:
+        return
+    response.response.close()  # type: ignore[union-attr]  # werkzeug's own way to cut the part out
+    file = path.open("rb")
+    file.seek(response.content_range.start or 0)
+    response.response = wrap(file)  # it sends Content-Length bytes from where the file stands

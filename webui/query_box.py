@@ -1,6 +1,6 @@
 """What a person types into the query box, as terms and filters.
 
-Plain words are one text term. `-word` pushes away from a word. `path:holiday/**`, `type:text` and `like:123`
+Plain words are one text term. `-word` pushes away from a word. `path:holiday/**`, `type:video` and `like:123`
 filter or add an item. Double quotes hold a phrase together and make its words literal: `-"red car"`, `"-5 degrees"`.
 """
 
@@ -19,6 +19,10 @@ _TOKEN = re.compile(
     r'(?:"(?P<quoted>[^"]*)(?:"|$)|(?P<plain>\S*))',
     re.IGNORECASE,
 )
+_KINDS = {
+    "image": Modality.IMAGE, "picture": Modality.IMAGE, "text": Modality.TEXT, "words": Modality.TEXT,
+    "video": Modality.VIDEO, "film": Modality.VIDEO, "audio": Modality.AUDIO, "sound": Modality.AUDIO,
+}  # fmt: skip
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
@@ -94,10 +98,10 @@ def _glob(value: str) -> str:
 
 
 def _modality(value: str) -> Modality:
-    known = {"image": Modality.IMAGE, "picture": Modality.IMAGE, "text": Modality.TEXT, "words": Modality.TEXT}
-    if value.lower() not in known:
-        raise InvalidInput(f"type:{value} is unknown: use type:image or type:text")
-    return known[value.lower()]
+    try:
+        return _KINDS[value.lower()]
+    except KeyError:
+        raise InvalidInput(f"type:{value} is unknown: use type:image, type:text, type:video or type:audio") from None
 
 
 def _item_id(value: str) -> int:

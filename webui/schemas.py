@@ -12,6 +12,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from engine.catalog import Caption, ItemView
 from engine.errors import InvalidInput
 from engine.types import Hit, Modality, Query, Results, Term
+from engine.words import place_in
 
 MAX_LIMIT = 1000
 MAX_TERMS = 32
@@ -51,9 +52,12 @@ class TermIn(Shape):
 
 
 class Page(Shape):
-    """What every search may say about its hits. path: a glob over relative paths, such as holiday/**."""
+    """What every search may say about its hits. path: a glob over relative paths, such as holiday/**.
 
-    modality: Literal["image", "text"] = "image"
+    No encoder takes sounds yet: audio finds nothing.
+    """
+
+    modality: Literal["image", "text", "video", "audio"] = "image"
     path: Words | None = None
     limit: int | None = Field(default=None, ge=1, le=MAX_LIMIT)
     offset: int = Field(default=0, ge=0)
@@ -93,7 +97,11 @@ class SearchForm(Page):
 
 
 class HitOut(Shape):
-    """One result. url and thumbnail show `item`: the picture itself, or the one that a caption describes."""
+    """One result. url and thumbnail show `item`: the picture itself, or what a caption describes.
+
+    item: null for sounds and words that stand alone. thumbnail: null without a picture; its address changes with the
+    picture. position: page or frame number from 0, or milliseconds; place: the same in words, such as `1:23`.
+    """
 
     id: int
     score: float | None
@@ -105,28 +113,28 @@ class HitOut(Shape):
     item: int | None
     width: int | None
     height: int | None
+    position: int | None
+    place: str | None
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
         """From the engine's hit; its root, an absolute path, stays behind."""
-        return cls._of(hit.id, hit.score, hit.modality, hit.path, hit.caption, hit.item, hit.width, hit.height)
+        url, thumbnail = _addresses(hit.id, hit.item, hit.thumb)
+        return cls(
+            id=hit.id, score=hit.score, modality=hit.modality, path=hit.path, caption=hit.caption, url=url,
+            thumbnail=thumbnail, item=hit.item, width=hit.width, height=hit.height, position=hit.position,
+            place=place_in(hit.path, hit.position, hit.modality),
+        )  # fmt: skip
 
     @classmethod
     def of_view(cls, view: ItemView) -> Self:
         """From an item that was not searched for, and so has no score."""
-        item = view.item
-        modality = Modality(item.modality)
-        return cls._of(item.id, None, modality, item.path, view.caption, view.picture_id, item.width, item.height)
-
-    @classmethod
-    def _of(
-        cls, id_: int, score: float | None, modality: Modality, path: str, caption: str | None, item: int | None,
-        width: int | None, height: int | None,
-    ) -> Self:  # fmt: skip
+        item, modality = view.item, Modality(view.item.modality)
+        url, thumbnail = _addresses(item.id, view.picture_id, view.thumb)
         return cls(
-            id=id_, score=score, modality=modality, path=path, caption=caption,
-            url=f"/media/{item or id_}", thumbnail=f"/thumbs/{item}" if item else None, item=item,
-            width=width, height=height,
+            id=item.id, score=None, modality=modality, path=item.path, caption=view.caption, url=url,
+            thumbnail=thumbnail, item=view.picture_id, width=item.width, height=item.height, position=item.position,
+            place=place_in(item.path, item.position, modality),
         )  # fmt: skip
 
 
@@ -157,12 +165,14 @@ class CaptionOut(Shape):
 
 
 class ItemOut(Shape):
-    """An item. item: the picture to show, whose size, file and captions these are."""
+    """An item. item: what to show of it, whose width, height and captions these are. position, place: its own."""
 
     id: int
     modality: Modality
     path: str
     item: int
+    position: int | None
+    place: str | None
     width: int | None
     height: int | None
     bytes: int
@@ -170,21 +180,33 @@ class ItemOut(Shape):
     split: str | None
     captions: list[CaptionOut]
     url: str
-    thumbnail: str
+    thumbnail: str | None
 
     @classmethod
-    def of(cls, view: ItemView, picture: ItemView, captions: list[Caption]) -> Self:
+    def of(cls, view: ItemView, shown: ItemView, file: ItemView, captions: list[Caption]) -> Self:
         """From the catalog's rows; sources are shown by name, without their folders."""
-        file = picture.item
+        seen, whole, modality = shown.item, file.item, Modality(view.item.modality)
+        url, thumbnail = _addresses(view.item.id, seen.id, shown.thumb)
         return cls(
-            id=view.item.id, modality=Modality(view.item.modality), path=file.path, item=file.id, width=file.width,
-            height=file.height, bytes=file.size, modified=datetime.fromtimestamp(file.mtime_ns / 1e9, UTC),
-            split=file.split, url=f"/media/{file.id}", thumbnail=f"/thumbs/{file.id}",
+            id=view.item.id, modality=modality, path=seen.path, item=seen.id, position=view.item.position,
+            place=place_in(seen.path, view.item.position, modality), width=seen.width, height=seen.height,
+            bytes=whole.size, modified=datetime.fromtimestamp(whole.mtime_ns / 1e9, UTC), split=whole.split, url=url,
+            thumbnail=thumbnail,
             captions=[
                 CaptionOut(id=caption.id, text=caption.text, lang=caption.lang, source=_name(caption.source))
                 for caption in captions
             ],
         )  # fmt: skip
+
+
+def thumbnail_address(item: int, thumb: str) -> str:
+    """Where a thumbnail is; another address when the picture changes, so that browsers may keep it."""
+    return f"/thumbs/{item}?v={thumb}"
+
+
+def _addresses(id_: int, item: int | None, thumb: str | None) -> tuple[str, str | None]:
+    """Of the original and of the thumbnail of a hit; `item` is what is shown of it."""
+    return f"/media/{item or id_}", thumbnail_address(item, thumb) if item and thumb else None
 
 
 def explain(error: ValidationError) -> InvalidInput:

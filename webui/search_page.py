@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from flask import url_for
 from PIL.Image import Image
 
-from engine.catalog import Catalog, Item, ItemView
+from engine.catalog import Catalog, Item, ItemView, path_matches
 from engine.errors import InvalidInput, NotFound, NotReady
 from engine.media.pictures import thumbnail
 from engine.types import Modality, Query, Term
@@ -17,6 +17,7 @@ from webui.query_box import BoxQuery, parse
 from webui.schemas import LARGEST_ID, HitOut, SearchRequest, SearchResponse, TermIn
 from webui.services import services
 
+KINDS = (Modality.IMAGE, Modality.TEXT, Modality.VIDEO, Modality.AUDIO)
 WORDS_OF_A_PICTURE = 8
 _CHIP_PIXELS = 320
 _DEEPEST_BROWSE = 1_000_000
@@ -24,10 +25,14 @@ _DEEPEST_BROWSE = 1_000_000
 
 @dataclass(slots=True)
 class SearchPage:
-    """One state of the page. wanted: the JSON that asks the API for what follows; more: the address that does."""
+    """One state of the page. wanted: the JSON that asks the API for what follows; more: the address that does.
+
+    browsed: what is listed when nothing was asked for.
+    """
 
     box: str = ""
     modality: Modality = Modality.IMAGE
+    browsed: Modality = Modality.IMAGE
     path: str | None = None
     like: ItemView | None = None
     picture: str | None = None
@@ -41,6 +46,13 @@ class SearchPage:
     status: int = 200
     first_run: bool = False
     counts: dict[str, int] | None = None
+
+    @property
+    def kinds(self) -> list[Modality]:
+        """What the page offers to look for: films where there are any; sounds, which no words find, when asked for."""
+        films = bool(services().status.counts()["items"].get(Modality.VIDEO))
+        shown = {Modality.IMAGE, Modality.TEXT, self.modality} | ({Modality.VIDEO} if films else set())
+        return [modality for modality in KINDS if modality in shown]
 
     def address(self, **changes: str | int | None) -> str:
         """The address of this search, with some of its parts changed."""
@@ -88,16 +100,26 @@ def from_upload(data: bytes) -> SearchPage:
     return page
 
 
-def neighbours(item_id: int, limit: int) -> tuple[list[HitOut], list[HitOut]]:
-    """The captions and the other pictures nearest to a picture; none when it has not been embedded yet."""
-    term = (Term(item=item_id),)
+def neighbours(view: ItemView, limit: int) -> tuple[list[HitOut], list[HitOut]]:
+    """The captions and the other pictures (for a film, moments of others) nearest to an item.
+
+    None of either when it has not been embedded yet.
+    """
+    item, term = view.item, (Term(item=view.item.id),)
+    film = item.modality == Modality.VIDEO
+    kind = Modality.VIDEO if film else Modality.IMAGE
     try:
-        words = services().search(Query(term, Modality.TEXT, limit=WORDS_OF_A_PICTURE)).hits
-        similar = services().search(Query(term, limit=limit + 1)).hits
+        words = services().search(Query(term, Modality.TEXT, limit=WORDS_OF_A_PICTURE + 1)).hits
+        similar = services().search(Query(term, kind, limit=10 * limit if film else limit + 1)).hits
     except (NotFound, NotReady):
         return [], []
-    others = [hit for hit in similar if hit.id != item_id][:limit]
-    return [HitOut.of(hit) for hit in words], [HitOut.of(hit) for hit in others]
+    others = [hit for hit in similar if hit.id != item.id and not (film and (hit.root, hit.path) == _place(view))]
+    words = tuple(hit for hit in words if hit.id != item.id)[:WORDS_OF_A_PICTURE]
+    return [HitOut.of(hit) for hit in words], [HitOut.of(hit) for hit in others[:limit]]
+
+
+def _place(view: ItemView) -> tuple[str, str]:
+    return view.root, view.item.path
 
 
 def _fill(page: SearchPage, box: BoxQuery) -> None:
@@ -126,30 +148,31 @@ def _wanted(terms: tuple[Term, ...], modality: Modality, path: str | None, limit
 
 
 def _browse(page: SearchPage, path: str | None, limit: int) -> None:
-    """The newest pictures, for a page without terms."""
+    """The newest files, for a page without terms."""
     catalog = services().catalog
     if catalog.current_version() is None:
         services().freshness.ensure()
         _ = services().searcher.version  # raises NotReady, which says what to do
-    page.counts = _counts(catalog)
-    ids = _newest(catalog, path, page.offset, limit + 1)
+    page.counts = services().status.counts()["items"]
+    page.browsed = page.modality
+    ids = _newest(catalog, page.browsed, path, page.offset, limit + 1)
+    if page.modality is Modality.TEXT and not ids:  # a library of pictures alone: the choice waits for words
+        page.browsed = Modality.IMAGE
+        ids = _newest(catalog, page.browsed, path, page.offset, limit + 1)
     page.hits = [HitOut.of_view(view) for view in catalog.items(ids[:limit])]
     if len(ids) > limit:
         page.more = page.address(offset=page.offset + limit)
 
 
-def _newest(catalog: Catalog, path: str | None, offset: int, limit: int) -> list[int]:
+def _newest(catalog: Catalog, modality: Modality, path: str | None, offset: int, limit: int) -> list[int]:
+    """Files that have been read, the newest first; their further pages and moments are on their own pages."""
+    query = sa.select(Item.id).where(
+        Item.modality == modality, Item.parent_id.is_(None), Item.removed_at.is_(None), Item.content_hash.is_not(None)
+    )
     if path is not None:
-        return sorted(catalog.ids_under(path, Modality.IMAGE), reverse=True)[offset : offset + limit]
-    query = sa.select(Item.id).where(Item.modality == Modality.IMAGE, Item.removed_at.is_(None))
+        query = query.where(path_matches(path))
     with catalog.session() as session:
         return list(session.scalars(query.order_by(Item.id.desc()).limit(limit).offset(offset)))
-
-
-def _counts(catalog: Catalog) -> dict[str, int]:
-    query = sa.select(Item.modality, sa.func.count()).where(Item.removed_at.is_(None)).group_by(Item.modality)
-    with catalog.session() as session:
-        return {modality: count for modality, count in session.execute(query)}
 
 
 def _fail(page: SearchPage, error: Exception) -> None:
@@ -159,8 +182,8 @@ def _fail(page: SearchPage, error: Exception) -> None:
 
 
 def _modality(value: str) -> Modality:
-    if value not in ("image", "text"):
-        raise InvalidInput(f"for={value} is unknown: use image or text")
+    if value not in KINDS:
+        raise InvalidInput(f"for={value[:40]} is unknown: use {', '.join(KINDS)}")
     return Modality(value)
 
 

@@ -8,12 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
+from flask import Flask
 from waitress.server import create_server
 
-from engine.config import Config
+from engine.config import Config, ServeSettings
 from engine.errors import ConfigError
 from engine.search import Searcher
+from webui.channel import LingeringChannel
 
 _SPARE = 2**20  # above the application's own limit, so that it is the application that answers 413
 
@@ -41,20 +44,26 @@ def serve(
             f"serve.host = {settings.host!r} reaches beyond this machine. Rebus has no login yet; "
             "put it behind a proxy that has one, or bind to 127.0.0.1"
         )
+    server, address = listen(settings, create_app(config, searcher))
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a page of thumbnails always queues for a moment
+    try:
+        with _stopped_by_sigterm():
+            announce(address)
+            server.run()  # on SIGINT or SIGTERM it stops accepting, lets running requests end, and returns
+    finally:
+        server.close()
+
+
+def listen(settings: ServeSettings, app: Flask) -> tuple[Any, str]:
+    """A server of the application that is bound and not running yet, and its address."""
     # One name, one socket: with port 0, two would each get a port of their own.
     host = "127.0.0.1" if settings.host.lower() == "localhost" else settings.host.strip("[]")
-    app = create_app(config, searcher)
     server = create_server(
         app, sockets=[_bound(host, settings.port)], threads=settings.threads, ident=None,
         max_request_body_size=(app.config["MAX_CONTENT_LENGTH"] or 0) + _SPARE, clear_untrusted_proxy_headers=True,
     )  # fmt: skip
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a page of thumbnails always queues for a moment
-    try:
-        with _stopped_by_sigterm():
-            announce(_address(host, server.effective_port))
-            server.run()  # on SIGINT or SIGTERM it stops accepting, lets running requests end, and returns
-    finally:
-        server.close()
+    server.channel_class = LingeringChannel
+    return server, _address(host, server.effective_port)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -12,6 +12,7 @@ from engine.catalog import Catalog, ItemView
 from engine.config import Config
 from engine.media.pictures import decode_upload
 from engine.search import Searcher
+from engine.status import LiveStatus
 from engine.types import Query, Results
 
 REFRESH_S = 1.0
@@ -52,9 +53,11 @@ class Services:
     config: Config
     searcher: Searcher
     freshness: Freshness = field(init=False)
+    status: LiveStatus = field(init=False)
 
     def __post_init__(self) -> None:
         self.freshness = Freshness(self.searcher)
+        self.status = LiveStatus(self.catalog)
 
     @property
     def catalog(self) -> Catalog:
@@ -67,10 +70,14 @@ class Services:
         return self.searcher.search(query)
 
     def item_and_picture(self, item_id: int) -> tuple[ItemView, ItemView]:
-        """An item and the picture to show of it: itself, or the one that a caption describes. Raises NotFound."""
+        """An item and what to show of it: itself, or what a caption describes. Raises NotFound."""
         view = self.catalog.item(item_id)
         shown = view.picture_id
-        return view, view if shown is None or shown == view.item.id else self.catalog.item(shown)
+        return view, view if shown is None or shown == item_id else self.catalog.item(shown)
+
+    def file_of(self, view: ItemView) -> ItemView:
+        """The file that an item is a frame or a part of; the item itself when it is a file."""
+        return view if view.item.parent_id is None else self.catalog.item(view.item.parent_id)
 
     def decode(self, data: bytes) -> Image:
         """An uploaded picture, decoded no larger than its use needs. Raises InvalidInput, TooLarge or NotReady."""

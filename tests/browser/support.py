@@ -10,6 +10,7 @@ from waitress.server import create_server
 from engine.catalog import Catalog
 from engine.config import Config
 from engine.search import Searcher
+from engine.types import Query, Term
 from webui import create_app
 
 # A real DataTransfer with a real file, as a drop and a paste bring it.
@@ -29,7 +30,7 @@ def serving(config: Config) -> Iterator[str]:
     """The address of the application, served from a thread."""
     catalog = Catalog(config)
     searcher = Searcher(config, catalog)
-    searcher.warm()
+    searcher.search(Query((Term(text="warm"),), limit=1))
     server = create_server(create_app(config, searcher), host="127.0.0.1", port=0, threads=4)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

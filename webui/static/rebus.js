@@ -3,6 +3,7 @@ import { searchWithPicture, watchHistory } from "./search.js";
 import { onPicture } from "./picture.js";
 import { listenToKeys, linkNeighbours, rememberResults } from "./keys.js";
 import { followMore } from "./results.js";
+import { followWork } from "./status.js";
 
 document.documentElement.classList.add("js");
 
@@ -19,3 +20,4 @@ listenToKeys();
 linkNeighbours();
 rememberResults();
 followMore(document.querySelector("#more"));
+followWork();

@@ -10,6 +10,9 @@ export function make(name, attributes = {}, ...children) {
 
 const score = (hit) => (hit.score === null ? "" : hit.score.toFixed(3));
 const label = (hit) => hit.caption || hit.path;
+const file = (hit) => (hit.place ? `${hit.path} · ${hit.place}` : hit.path);
+const shown = (hit) => hit.item ?? hit.id;
+const address = (hit) => `/items/${shown(hit)}${hit.item === null && hit.modality === "text" ? `#w${hit.id}` : ""}`;
 
 // The nearest proportions that rebus.css has a class for; pages.py holds the same list.
 const SHAPES = [56, 67, 75, 87, 100, 117, 133, 150, 178, 200, 240];
@@ -20,19 +23,26 @@ function shape(hit) {
 }
 
 export function tile(hit) {
-  const picture = make("img", {
-    src: hit.thumbnail, width: hit.width || 300, height: hit.height || 300, alt: label(hit), loading: "lazy", decoding: "async",
-  });
-  const over = make("span", { class: "over", "aria-hidden": "true" }, make("b", {}, label(hit)), make("i", {}, score(hit)));
-  const link = { href: `/items/${hit.item}`, "data-item": hit.item, title: `${label(hit)} · ${score(hit)}` };
-  return make("li", { class: shape(hit) }, make("a", link, picture, over));
+  const parts = [];
+  if (hit.thumbnail) {
+    parts.push(make("img", {
+      src: hit.thumbnail, width: hit.width || 300, height: hit.height || 300, alt: hit.caption || file(hit), loading: "lazy", decoding: "async",
+    }));
+  }
+  if (hit.place) parts.push(make("span", { class: "place" }, hit.place));
+  parts.push(make("span", { class: "over", "aria-hidden": "true" }, make("b", {}, label(hit)), make("i", {}, score(hit))));
+  const link = { href: address(hit), "data-item": shown(hit), title: `${hit.caption || file(hit)} · ${score(hit)}` };
+  return make("li", { class: shape(hit) }, make("a", link, ...parts));
 }
 
 export function line(hit) {
-  const picture = make("img", { src: hit.thumbnail, width: 64, height: 64, alt: hit.path, loading: "lazy", decoding: "async" });
-  const small = make("a", { class: "small", href: `/items/${hit.item}`, "data-item": hit.item, title: hit.path }, picture);
+  const small = make("small", {}, file(hit));
+  const number = make("i", { title: "Cosine, higher is nearer" }, score(hit));
+  const opens = { href: address(hit), "data-item": shown(hit) };
+  if (!hit.thumbnail) return make("li", {}, make("p", {}, make("a", opens, label(hit)), small), number);
+  const picture = make("img", { src: hit.thumbnail, width: 64, height: 64, alt: file(hit), loading: "lazy", decoding: "async" });
   const words = make("a", { href: `/?q=${encodeURIComponent(quoted(label(hit)))}` }, label(hit));
-  return make("li", {}, small, make("p", {}, words, make("small", {}, hit.path)), make("i", { title: "Cosine, higher is nearer" }, score(hit)));
+  return make("li", {}, make("a", { ...opens, class: "small", title: file(hit) }, picture), make("p", {}, words, small), number);
 }
 
 /** A caption as the query box takes it literally; plain when nothing in it could mean more. */

@@ -5,12 +5,12 @@ import { announce, ask, followMore, line, make, tile } from "./results.js";
 const WORDS = 8;
 let latest = 0; // only the newest search may draw
 
-/** Show what a picture (data: address), with optional words beside it, finds. kind: image or text. */
+/** Show what a picture (data: address), with optional words beside it, finds. kind: image, text or video. */
 export async function searchWithPicture(state, { push = true } = {}) {
   const mine = ++latest;
   if (push) {
     try {
-      history.pushState(state, "", state.kind === "text" ? "/?for=text" : "/");
+      history.pushState(state, "", state.kind === "image" ? "/" : `/?for=${state.kind}`);
     } catch {
       history.pushState({ ...state, picture: null }, "", "/"); // too large for the history: back still works
     }
@@ -18,7 +18,7 @@ export async function searchWithPicture(state, { push = true } = {}) {
   document.body.classList.add("busy");
   try {
     const asked = [request(state, "text", state.kind === "text" ? 24 : WORDS)];
-    if (state.kind !== "text") asked.push(request(state, "image", 24));
+    if (state.kind !== "text") asked.push(request(state, state.kind, 24));
     const answers = await Promise.all(asked.map(ask));
     if (mine === latest) draw(state, ...answers);
   } catch (error) {
@@ -58,12 +58,12 @@ function draw(state, words, similar) {
     ? make("ol", { class: alone ? "lines feed" : "lines compact" }, ...words.hits.map(line))
     : make("p", { class: "none" }, "This library has no captions to describe it with.");
   const parts = [section("its-words", "Its words", lines)];
-  if (similar) parts.push(section("similar", "Similar pictures", make("ul", { class: "tiles feed" }, ...similar.hits.map(tile))));
-  const [next, modality] = alone ? [words.next, "text"] : [similar.next, "image"];
+  if (similar) parts.push(section("similar", state.kind === "video" ? "Similar moments" : "Similar pictures", make("ul", { class: "tiles feed" }, ...similar.hits.map(tile))));
+  const [next, modality] = alone ? [words.next, "text"] : [similar.next, state.kind];
   if (next !== null) parts.push(make("p", { class: "more" }, make("a", { id: "more", href: location.href, "data-offset": next }, "More")));
   show(state, ...parts);
   followMore(document.querySelector("#more"), (offset) => ask(request(state, modality, 24, offset)));
-  announce(`${words.hits.length} captions${similar ? ` and ${similar.hits.length} pictures` : ""} for your picture`);
+  announce(`${words.hits.length} captions${similar ? ` and ${similar.hits.length} ${state.kind === "video" ? "moments" : "pictures"}` : ""} for your picture`);
 }
 
 function section(id, title, content) {

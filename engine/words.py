@@ -1,0 +1,48 @@
+"""How times, sizes and places in a file are said, on the page as on the command line."""
+
+from pathlib import PurePath
+
+from engine.media import modality_of
+from engine.types import Modality
+
+PAGED = (".pdf", ".tif", ".tiff")
+
+
+def duration(seconds: float) -> str:
+    """A length of time: `40 s`, `3 min`, `2 h 5 min`."""
+    if seconds < 59.5:
+        return f"{max(seconds, 0):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def readable_bytes(count: int) -> str:
+    """A size, in powers of a thousand."""
+    size = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def clock(milliseconds: int) -> str:
+    """A moment of a film or a sound: `1:23`, `1:02:03`."""
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def place_in(path: str, position: int | None, modality: Modality) -> str | None:
+    """Where in its file an item is: `p. 4`, `frame 5` or `1:23`; None for the whole file.
+
+    position: as the item has it: page or frame number from 0, or milliseconds. Words are placed by their file's kind.
+    """
+    if position is None:
+        return None
+    suffix, kind = PurePath(path).suffix.lower(), modality_of(path) if modality is Modality.TEXT else modality
+    if kind in (Modality.VIDEO, Modality.AUDIO):
+        return clock(position)
+    if suffix in PAGED:
+        return f"p. {position + 1}" if position or suffix == ".pdf" else None
+    return f"frame {position + 1}" if position and kind is Modality.IMAGE else None

@@ -1,0 +1,117 @@
+"""What an item's page shows: a picture, a page, a film at its moment, a sound or a document's words."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import sqlalchemy as sa
+from flask import url_for
+
+from engine.catalog import Caption, Item, ItemView
+from engine.media import modality_of
+from engine.types import Modality
+from engine.words import PAGED, place_in
+from webui.files import MIME_TYPES
+from webui.schemas import HitOut, thumbnail_address
+from webui.search_page import neighbours
+from webui.services import services
+
+SIMILAR_STRIP = 12
+_FRAMES_SHOWN, _CAPTIONS_SHOWN, _PASSAGES_SHOWN = 120, 100, 500
+_OF_THE_FIRST_PAGE = ("pdf", "ocr")  # words that stand on the page which the file's item is
+_DRAWN_BY_BROWSERS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".avif")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    """One item as shown. file: the row of its file; frames: the others of it; passages: a document's words.
+
+    original: the address of the file, at the item's place; opens: whether a browser shows or plays it, or saves it.
+    picture: the address of what stands for it.
+    """
+
+    view: ItemView
+    file: Item
+    name: str
+    folder: str | None
+    place: str | None
+    frames_are: str
+    original: str | None
+    opens: bool
+    picture: str | None
+    captions: list[Caption]
+    passages: list[Caption]
+    frames: list[HitOut]
+    words: list[HitOut]
+    similar: list[HitOut]
+
+    @property
+    def item(self) -> Item:
+        """Its row."""
+        return self.view.item
+
+
+def item_page(item_id: int) -> ItemPage:
+    """The page of an item; of what it describes when it is a caption. Raises NotFound."""
+    _, view = services().item_and_picture(item_id)
+    item, path = view.item, PurePosixPath(view.item.path)
+    file_id = item.parent_id or item.id
+    original = _original(item, file_id)
+    whole = item.modality == Modality.IMAGE and path.suffix.lower() in _DRAWN_BY_BROWSERS and not item.position
+    thumbnail = thumbnail_address(item.id, view.thumb) if view.thumb else None
+    words, similar = neighbours(view, SIMILAR_STRIP)
+    return ItemPage(
+        view=view,
+        file=services().file_of(view).item,
+        name=path.name,
+        folder=None if path.parent == PurePosixPath() else path.parent.as_posix(),
+        place=place_in(item.path, item.position, Modality(item.modality)),
+        frames_are=_frames_are(item),
+        original=original,
+        opens=path.suffix.lower() in MIME_TYPES,
+        picture=original if whole else thumbnail,
+        captions=_captions(item, file_id),
+        passages=_passages(file_id) if item.modality == Modality.TEXT else [],
+        frames=_frames(item, file_id),
+        words=words,
+        similar=similar,
+    )
+
+
+def _original(item: Item, file_id: int) -> str | None:
+    if modality_of(item.path) is None:
+        return None
+    film = item.modality == Modality.VIDEO and item.position is not None
+    return url_for("files.media", item_id=file_id, _anchor=f"t={(item.position or 0) / 1000:g}" if film else None)
+
+
+def _frames_are(item: Item) -> str:
+    """What the frames of a file are called."""
+    if item.modality == Modality.VIDEO:
+        return "Moments"
+    return "Pages" if PurePosixPath(item.path).suffix.lower() in PAGED else "Frames"
+
+
+def _captions(item: Item, file_id: int) -> list[Caption]:
+    """What describes the item, and what describes its whole file. A document's own words are its passages."""
+    of_file = sa.and_(Caption.owner_id == file_id, Item.position.is_(None), Caption.source.not_in(_OF_THE_FIRST_PAGE))
+    query = sa.select(Caption).join(Item, Item.id == Caption.id).order_by(Caption.id).limit(_CAPTIONS_SHOWN)
+    query = query.where(Item.removed_at.is_(None), Caption.owner_id != Caption.id)
+    with services().catalog.session() as session:
+        return list(session.scalars(query.where(sa.or_(Caption.owner_id == item.id, of_file))))
+
+
+def _passages(file_id: int) -> list[Caption]:
+    query = sa.select(Caption).join(Item, Item.id == Caption.id).order_by(Item.id != file_id, Item.position, Item.id)
+    query = query.where(sa.or_(Item.id == file_id, Item.parent_id == file_id), Item.removed_at.is_(None))
+    with services().catalog.session() as session:
+        return list(session.scalars(query.where(Caption.owner_id == Caption.id).limit(_PASSAGES_SHOWN)))
+
+
+def _frames(item: Item, file_id: int) -> list[HitOut]:
+    """The other frames of the item's file, in their order."""
+    catalog = services().catalog
+    query = sa.select(Item.id).where(sa.or_(Item.id == file_id, Item.parent_id == file_id), Item.removed_at.is_(None))
+    query = query.where(Item.modality == item.modality, Item.modality != Modality.TEXT, Item.id != item.id)
+    with catalog.session() as session:
+        ids = list(session.scalars(query.order_by(Item.id != file_id, Item.position, Item.id).limit(_FRAMES_SHOWN)))
+    return [HitOut.of_view(view) for view in catalog.items(ids)]

@@ -1,0 +1,49 @@
+"""The library's state for people and programs: counts, version, failures and jobs, without paths of this machine."""
+
+from pathlib import Path
+from typing import Any
+
+from engine import status
+from webui.services import services
+
+
+def public_status() -> dict[str, Any]:
+    """What engine.status says, as JSON values. Folders are named without their parents."""
+    facts = services().status.read()
+    places = _places()
+    version = facts["version"] and {key: value for key, value in facts["version"].items() if key != "spec"}
+    return {
+        **{key: value for key, value in facts.items() if key != "home"},
+        "roots": [Path(root).name or root for root in facts["roots"]],
+        "version": version,
+        "jobs": [{**job, "message": _without(job["message"], places)} for job in facts["jobs"]],
+        "failure_reasons": [{**row, "reason": _without(row["reason"], places)} for row in facts["failure_reasons"]],
+    }
+
+
+def public_failures(limit: int, offset: int) -> list[dict[str, str]]:
+    """The files that could not be used: path, stage, reason and hint of each."""
+    rows = status.failures(services().catalog, limit, offset)
+    places = _places()
+    return [
+        {**row, "root": Path(row["root"]).name, "reason": _without(row["reason"], places),
+         "hint": _without(row["hint"], places)}
+        for row in rows
+    ]  # fmt: skip
+
+
+def working() -> dict[str, Any] | None:
+    """The job that runs now, for the line on the search page."""
+    return status.running_job(services().catalog)
+
+
+def _places() -> list[str]:
+    """What must not be shown, the longest first: one may lie in another."""
+    roots = services().status.counts()["roots"]
+    return sorted((str(services().catalog.home), *roots), key=len, reverse=True)
+
+
+def _without(text: str, places: list[str]) -> str:
+    for place in places:
+        text = text.replace(place, Path(place).name)
+    return text
