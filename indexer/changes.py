@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -27,23 +28,45 @@ def forget_content(session: Session, item_id: int) -> None:
     session.execute(sa.update(Item).where(frames).values(content_hash=None, phash=None))
 
 
-def bring_back(session: Session, item_id: int, root_id: int, file: FoundFile) -> list[int]:
-    """The file is there again under this path: its item returns with its id, embedding, frames and captions.
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """An item whose file is there again under a path. left: when it was marked removed, None when it was not."""
 
-    Its captions from sidecars are compared again, since its stamp is cleared. Returns the ids that came back.
+    id: int
+    left: float | None
+    file: FoundFile
+
+
+def bring_back(session: Session, root_id: int, moved: Sequence[Moved]) -> None:
+    """Items return with their ids, embeddings, frames and captions, at their new paths.
+
+    Their captions from sidecars are compared again, since their stamps are cleared.
     """
-    left = session.scalar(sa.select(Item.removed_at).where(Item.id == item_id))
-    place = {"root_id": root_id, "path": file.path, "folder": file.path.rpartition("/")[0]}
-    session.execute(sa.update(Item).where(Item.parent_id == item_id).values(**place))
-    values = {**place, "mtime_ns": file.mtime_ns, "removed_at": None, "stamp": ""}
-    session.execute(sa.update(Item).where(Item.id == item_id).values(**values))
-    if left is None:
-        return [item_id]
-    with_it = sa.select(Item.id).where(Item.parent_id == item_id, Item.removed_at == left)  # not what left before
-    back = [item_id, *session.scalars(with_it)]
-    session.execute(sa.update(Item).where(Item.id.in_(back)).values(removed_at=None))
-    renew_embeddings(session, back)
-    return back
+    items: sa.Table = Item.__table__  # type: ignore[assignment]
+    places = [
+        {
+            "item": one.id,
+            "new_path": one.file.path,
+            "new_folder": one.file.path.rpartition("/")[0],
+            "new_mtime": one.file.mtime_ns,
+        }
+        for one in moved
+    ]
+    place: dict[str, object] = {
+        "root_id": root_id,
+        "path": sa.bindparam("new_path"),
+        "folder": sa.bindparam("new_folder"),
+    }
+    own: dict[str, object] = {"mtime_ns": sa.bindparam("new_mtime"), "removed_at": None, "stamp": ""}
+    connection = session.connection()
+    connection.execute(sa.update(items).where(items.c.parent_id == sa.bindparam("item")).values(**place), places)
+    connection.execute(sa.update(items).where(items.c.id == sa.bindparam("item")).values(**place, **own), places)
+    left = {one.id: one.left for one in moved if one.left is not None}
+    if left:
+        rows = session.execute(sa.select(Item.id, Item.parent_id, Item.removed_at).where(Item.parent_id.in_(left)))
+        below = [row.id for row in rows if row.removed_at == left[row.parent_id]]  # not what had left before
+        session.execute(sa.update(Item).where(Item.id.in_(below)).values(removed_at=None))
+        renew_embeddings(session, [*left, *below])
 
 
 def renew_embeddings(session: Session, item_ids: Sequence[int]) -> None:

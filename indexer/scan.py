@@ -21,7 +21,7 @@ from engine.errors import InvalidInput, MediaError
 from engine.media import modality_of
 from engine.media.files import hash_file
 from indexer.captions import Described, sync_sidecars
-from indexer.changes import bring_back, forget_content, mark_removed
+from indexer.changes import Moved, bring_back, forget_content, mark_removed
 from indexer.failures import forget_failures, record_failure
 from indexer.found import Folder, FoundFile
 from indexer.roots import looks_mounted
@@ -183,21 +183,17 @@ class Scan:
 
     def _take_in(self, session: Session, work: Sequence[tuple[Folder, FoundFile, _Known | None]]) -> list[int | None]:
         """The items of new, changed and returned files; None where the content is what it was."""
+        back = self._bring_back(session, [file for _, file, row in work if row is None])
+        fresh = [_new_row(self.root.id, file) for _, file, row in work if row is None and file.path not in back]
+        insert = sa.insert(Item).returning(Item.id, sort_by_parameter_order=True)
+        made = iter(session.scalars(insert, fresh).all() if fresh else [])
+        self.report.added += len(fresh)
         ids: list[int | None] = []
-        fresh: list[dict[str, Any]] = []
         for _, file, row in work:
             if row is not None:
                 ids.append(self._change(session, row, file))
-                continue
-            back = self._returned(session, file)
-            ids.append(back)
-            if back is None:
-                fresh.append(_new_row(self.root.id, file))
-        if fresh:
-            insert = sa.insert(Item).returning(Item.id, sort_by_parameter_order=True)
-            made = iter(session.scalars(insert, fresh).all())
-            ids = [next(made) if row is None and i is None else i for i, (_, _, row) in zip(ids, work, strict=True)]
-            self.report.added += len(fresh)
+            else:
+                ids.append(back[file.path] if file.path in back else next(made))
         return ids
 
     def _change(self, session: Session, row: _Known, file: FoundFile) -> int | None:
@@ -213,25 +209,37 @@ class Scan:
         self.report.changed += 1
         return row.id
 
-    def _returned(self, session: Session, file: FoundFile) -> int | None:
-        """An item with the same content whose file is gone: it was renamed, moved, or came back. It keeps its id."""
+    def _bring_back(self, session: Session, files: Sequence[FoundFile]) -> dict[str, int]:
+        """New paths of known contents whose own file is gone: renamed, moved, or come back. They keep their ids."""
         if self._sizes is None:
             sizes = sa.select(Item.size).where(Item.parent_id.is_(None), Item.content_hash.is_not(None)).distinct()
             self._sizes = set(session.scalars(sizes))
-        content = self._hash(file.path) if file.size in self._sizes else None
-        if content is None:
-            return None
-        query = sa.select(Item.id, Item.path, Item.removed_at, Root.path.label("root"))
+        hashes = {file.path: self._hash(file.path) for file in files if file.size in self._sizes}
+        free = self._without_a_file(session, {content for content in hashes.values() if content})
+        moved = []
+        for file in files:
+            if candidates := free.get(hashes.get(file.path) or ""):
+                moved.append(Moved(*candidates.pop(0), file))
+        if moved:
+            bring_back(session, self.root.id, moved)
+        self._back.update(one.id for one in moved)
+        self.report.renamed += len(moved)
+        return {one.file.path: one.id for one in moved}
+
+    def _without_a_file(self, session: Session, contents: set[str]) -> dict[str, list[tuple[int, float | None]]]:
+        """Items of these contents, as (id, when it was removed), whose file is not where it was; removed ones first."""
+        query = sa.select(Item.id, Item.content_hash, Item.path, Item.removed_at, Root.path.label("root"))
         query = query.join(Root, Root.id == Item.root_id).outerjoin(Failure, Failure.item_id == Item.id)
-        query = query.where(Item.content_hash == content, Item.parent_id.is_(None), Failure.id.is_(None))
-        for found in session.execute(query.order_by(Item.removed_at.is_(None), Item.id.desc())):
-            old = Path(found.root)
-            if found.removed_at is not None or (looks_mounted(old) and not os.path.lexists(old / found.path)):
-                self._back.add(found.id)
-                bring_back(session, found.id, self.root.id, file)
-                self.report.renamed += 1
-                return int(found.id)
-        return None
+        query = query.where(Item.content_hash.in_(contents), Item.parent_id.is_(None), Failure.id.is_(None))
+        free: dict[str, list[tuple[int, float | None]]] = {}
+        mounted: dict[str, bool] = {}
+        for row in session.execute(query.order_by(Item.removed_at.is_(None), Item.id.desc())) if contents else ():
+            if row.removed_at is None:
+                there = mounted.setdefault(row.root, looks_mounted(Path(row.root)))
+                if not there or os.path.lexists(f"{row.root}/{row.path}"):
+                    continue
+            free.setdefault(row.content_hash, []).append((row.id, row.removed_at))
+        return free
 
     def _hash(self, path: str) -> str | None:
         try:
