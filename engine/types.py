@@ -15,6 +15,7 @@ F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
+U64 = NDArray[np.uint64]
 Bool = NDArray[np.bool_]
 Array = NDArray[Any]
 
