@@ -48,6 +48,7 @@ class Query:
 
     modality: what the hits are. path: a glob over paths relative to their root (`holiday/**`).
     limit, offset: the page of hits wanted. exact: scan every vector instead of the cascade.
+    fold: show one picture of each group of near-duplicates; groups of the items among the terms are shown whole.
     """
 
     terms: tuple[Term, ...]
@@ -56,6 +57,7 @@ class Query:
     limit: int = 24
     offset: int = 0
     exact: bool = False
+    fold: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Hit:
     path: relative to `root`, its media folder; for a text hit, the path of the picture it describes.
     item: the picture to show, which is `id` itself unless the hit is a caption; None for words without a picture.
     position: page or frame number of the file, or milliseconds into a film; None for a whole file.
-    alike: how many near-duplicates are folded under this hit.
+    alike: how many near-duplicates are folded under this hit: the others of its group, wherever they lie.
     """
 
     id: int
