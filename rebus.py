@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from indexer.care.commands import COMMANDS as CARE
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.config import Config
+    from engine.duplicates import Copy
     from engine.types import Results
     from indexer.library import IndexReport
 
@@ -144,6 +146,7 @@ def evaluate_(context: click.Context, json_: bool) -> None:
 @click.option("-t", "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many.")
 @click.option("--path", metavar="GLOB", help="Only below these paths, such as 'holiday/**'.")
 @click.option("--exact", is_flag=True, help="Compare with every vector, not only with what hash recall finds.")
+@click.option("--all-copies", is_flag=True, help="Show near-duplicates too, not one of each group.")
 @click.option("-f", "--filepath-only", is_flag=True, help="Print paths alone, one a line.")
 @as_json
 @click.pass_context
@@ -154,6 +157,7 @@ def search(
     top: int,
     path: str | None,
     exact: bool,
+    all_copies: bool,
     filepath_only: bool,
     json_: bool,
 ) -> None:
@@ -166,14 +170,15 @@ def search(
         from engine.search import Searcher
         from engine.types import Modality, Query
 
-        query = Query(parse_terms(terms, config), Modality(wanted), path, top, exact=exact)
+        query = Query(parse_terms(terms, config), Modality(wanted), path, top, exact=exact, fold=not all_copies)
         results = Searcher(config, Catalog(config)).search(query)
     if json_:
         _print_json(result_facts(results))
         return
     for hit in results.hits:
         file = str(Path(hit.root) / hit.path)
-        words = "" if filepath_only or not hit.caption else f"  {hit.caption}"
+        words = f"  {hit.caption}" if hit.caption else ""
+        words += f"  (+{hit.alike:,} alike)" if hit.alike else ""
         click.echo(file if filepath_only else f"{hit.score:6.3f}  {file}{words}")
 
 
@@ -214,6 +219,43 @@ def status(context: click.Context, list_failures: bool, json_: bool) -> None:
     click.echo(f"Items     {items}; {facts['pending']:,} waiting for an embedding")
     click.echo(f"Failures  {facts['failures']:,}" + ("  (rebus status --failures)" if facts["failures"] else ""))
     click.echo(f"Version   {version['id']}, encoder {version['spec']}" if version else "Version   none published yet")
+
+
+@cli.command()
+@click.option("--exact", is_flag=True, help="Only files with the same content.")
+@click.option("-t", "--top", type=click.IntRange(min=1), default=20, show_default=True, help="How many groups.")
+@click.option("--paths", is_flag=True, help="Print paths alone, the one to keep first; a blank line ends a group.")
+@as_json
+@click.pass_context
+def duplicates(context: click.Context, exact: bool, top: int, paths: bool, json_: bool) -> None:
+    """List files that are alike, the biggest saving first. Nothing is deleted."""
+    from engine.catalog import Catalog
+    from engine.duplicates import find_duplicates
+
+    found = find_duplicates(Catalog(settings(context)), exact=exact, top=top)
+    if json_:
+        _print_json({"groups": [dataclasses.asdict(alike) for alike in found.listed], "count": found.count,
+                     "saving": found.saving})  # fmt: skip
+        return
+    for alike in found.listed:
+        if not paths:
+            kind = "of the same content" if alike.exact else "alike"
+            click.echo(f"{len(alike.copies)} {kind}, {_size(alike.saving)} could be saved")
+        for number, copy in enumerate(alike.copies):
+            click.echo(copy.path if paths else f"  {'keep' if number == 0 else '    '}  {_told(copy, alike.oldest)}")
+        click.echo()
+    if not paths:
+        click.echo(f"{found.count:,} groups of files alike; {_size(found.saving)} could be saved in all.")
+
+
+def _told(copy: "Copy", oldest: int) -> str:
+    pixels = f"{copy.width} × {copy.height}" if copy.width else ""
+    day = time.strftime("%Y-%m-%d", time.gmtime(copy.modified)) + (", oldest" if copy.id == oldest else "")
+    return f"{_size(copy.bytes):>10}  {pixels:13}  {day:18}  {copy.path}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count / 1e3:,.1f} kB"
 
 
 @cli.command()
@@ -299,6 +341,7 @@ def result_facts(results: "Results") -> dict[str, Any]:
             "modality": hit.modality,
             "path": str(Path(hit.root) / hit.path),
             "caption": hit.caption,
+            "alike": hit.alike,
         }
         for hit in results.hits
     ]

@@ -1,6 +1,7 @@
 """Folding near-duplicates in results: of each group, the best-scoring picture is shown, and stands for the others."""
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import sqlalchemy as sa
 
@@ -22,10 +23,8 @@ class Fold:
 
     def take(self, ids: Sequence[int], scores: Sequence[float], wanted: int) -> None:
         """Go on with a deeper list, as far as it takes to show `wanted`. What is shown already keeps its place."""
-        fresh = [(i, score) for i, score in zip(ids, scores, strict=True) if i not in self._seen]
-        for part in chunks(fresh, min(_CHUNK, 2 * wanted)):
-            if len(self.ids) >= wanted:
-                return
+        fresh = ((i, score) for i, score in zip(ids, scores, strict=True) if i not in self._seen)
+        while len(self.ids) < wanted and (part := list(islice(fresh, min(_CHUNK, 2 * wanted)))):
             groups = groups_of(self._catalog, [i for i, _ in part]) if self._fold else {}
             for i, score in part:
                 self._show(i, score, groups.get(i))
@@ -43,19 +42,20 @@ class Fold:
         """How many others of its group are folded under each of these, where any are."""
         asked, found = set(ids), dict[int, int]()
         groups = [group for group, item in self._shown.items() if item in asked]
-        query = sa.select(Item.group_id, sa.func.count()).where(Item.removed_at.is_(None)).group_by(Item.group_id)
+        # No condition on removed_at: SQLite would take its index, and read every item that is there.
+        query = sa.select(Item.group_id, sa.func.count() - sa.func.count(Item.removed_at)).group_by(Item.group_id)
         for part in chunks(groups, _CHUNK):
-            with self._catalog.session() as session:
-                for group, size in session.execute(query.where(Item.group_id.in_(part))):
+            with self._catalog.engine.connect() as connection:
+                for group, size in connection.execute(query.where(Item.group_id.in_(part))):
                     found[self._shown[group]] = size - 1
         return found
 
 
 def groups_of(catalog: Catalog, ids: Sequence[int]) -> dict[int, int]:
     """The group of each of these items that has one."""
-    query = sa.select(Item.id, Item.group_id).where(Item.group_id.is_not(None))
+    query = sa.select(Item.id, Item.group_id)
     found: dict[int, int] = {}
-    with catalog.session() as session:
+    with catalog.engine.connect() as connection:  # in every search: half the time of a session
         for part in chunks(ids, _CHUNK):
-            found.update({i: group for i, group in session.execute(query.where(Item.id.in_(part))) if group})
+            found.update({i: group for i, group in connection.execute(query.where(Item.id.in_(part))) if group})
     return found

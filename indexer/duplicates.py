@@ -21,9 +21,8 @@ from sqlalchemy.orm import Session
 
 from engine.catalog import Catalog, Embedding, EncoderRow, Item
 from engine.config import Config, IndexSettings
-from engine.store import EmbeddingStore, StoredRows
+from engine.store import EmbeddingStore, StoredRows, store_folder
 from engine.types import I64, U64, Bool, Modality
-from engine.versions import store_folder
 from indexer.jobs import Tell
 from indexer.near_hashes import NearHashes
 
@@ -91,7 +90,8 @@ class _Pictures:
             return np.ones(len(self.ids), np.bool_)
         new = self.embedded > since
         touched = np.union1d(self.group[new], np.array(list(gone.values()), np.int64))
-        return new | (np.isin(self.group, touched) & (self.group != _NONE))
+        out: Bool = new | (np.isin(self.group, touched) & (self.group != _NONE))
+        return out
 
 
 def _any_new(session: Session, encoder_id: int, since: int) -> bool:

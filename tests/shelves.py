@@ -8,8 +8,7 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, Embedding, EncoderRow, Item, Root
 from engine.config import Config
-from engine.store import EmbeddingStore
-from engine.versions import store_folder
+from engine.store import EmbeddingStore, store_folder
 from indexer.duplicates import group_duplicates
 from tests.conftest import silent
 

@@ -51,18 +51,22 @@ class TermIn(Shape):
 
 
 class Page(Shape):
-    """What every search may say about its hits. path: a glob over relative paths, such as holiday/**."""
+    """What every search may say about its hits. path: a glob over relative paths, such as holiday/**.
+
+    fold: show one picture of each group of near-duplicates.
+    """
 
     modality: Literal["image", "text"] = "image"
     path: Words | None = None
     limit: int | None = Field(default=None, ge=1, le=MAX_LIMIT)
     offset: int = Field(default=0, ge=0)
     exact: bool = False
+    fold: bool = True
 
     def query(self, terms: tuple[Term, ...], default_limit: int) -> Query:
         """The engine's query for these terms."""
         limit = self.limit or default_limit
-        return Query(terms, Modality(self.modality), self.path or None, limit, self.offset, self.exact)
+        return Query(terms, Modality(self.modality), self.path or None, limit, self.offset, self.exact, self.fold)
 
 
 class SearchRequest(Page):
@@ -93,7 +97,10 @@ class SearchForm(Page):
 
 
 class HitOut(Shape):
-    """One result. url and thumbnail show `item`: the picture itself, or the one that a caption describes."""
+    """One result. url and thumbnail show `item`: the picture itself, or the one that a caption describes.
+
+    alike: how many near-duplicates are folded under it.
+    """
 
     id: int
     score: float | None
@@ -105,11 +112,14 @@ class HitOut(Shape):
     item: int | None
     width: int | None
     height: int | None
+    alike: int
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
         """From the engine's hit; its root, an absolute path, stays behind."""
-        return cls._of(hit.id, hit.score, hit.modality, hit.path, hit.caption, hit.item, hit.width, hit.height)
+        return cls._of(
+            hit.id, hit.score, hit.modality, hit.path, hit.caption, hit.item, hit.width, hit.height, hit.alike
+        )  # fmt: skip
 
     @classmethod
     def of_view(cls, view: ItemView) -> Self:
@@ -121,12 +131,12 @@ class HitOut(Shape):
     @classmethod
     def _of(
         cls, id_: int, score: float | None, modality: Modality, path: str, caption: str | None, item: int | None,
-        width: int | None, height: int | None,
+        width: int | None, height: int | None, alike: int = 0,
     ) -> Self:  # fmt: skip
         return cls(
             id=id_, score=score, modality=modality, path=path, caption=caption,
             url=f"/media/{item or id_}", thumbnail=f"/thumbs/{item}" if item else None, item=item,
-            width=width, height=height,
+            width=width, height=height, alike=alike,
         )  # fmt: skip
 
 

@@ -25,7 +25,14 @@ export function tile(hit) {
   });
   const over = make("span", { class: "over", "aria-hidden": "true" }, make("b", {}, label(hit)), make("i", {}, score(hit)));
   const link = { href: `/items/${hit.item}`, "data-item": hit.item, title: `${label(hit)} · ${score(hit)}` };
-  return make("li", { class: shape(hit) }, make("a", link, picture, over));
+  return make("li", { class: shape(hit) }, make("a", link, picture, over), ...alike(hit));
+}
+
+/** The way to the near-duplicates that are folded under a hit. */
+function alike(hit) {
+  if (!hit.alike) return [];
+  const unseen = make("span", { class: "unseen" }, `: ${label(hit)}`);
+  return [make("a", { class: "alike", href: `/?like=${hit.item}` }, `+${hit.alike.toLocaleString("en")} alike`, unseen)];
 }
 
 export function line(hit) {
