@@ -16,6 +16,7 @@ from indexer.care.commands import COMMANDS as CARE
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.catalog import Catalog
     from engine.config import Config
+    from engine.duplicates import Copy
     from engine.types import Results
     from indexer.library import IndexReport
 
@@ -147,6 +148,7 @@ def evaluate_(context: click.Context, json_: bool) -> None:
 @click.option("-t", "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many.")
 @click.option("--path", metavar="GLOB", help="Only below these paths, such as 'holiday/**'.")
 @click.option("--exact", is_flag=True, help="Compare with every vector, not only with what hash recall finds.")
+@click.option("--all-copies", is_flag=True, help="Show near-duplicates too, not one of each group.")
 @click.option("-f", "--filepath-only", is_flag=True, help="Print paths alone, one a line.")
 @as_json
 @click.pass_context
@@ -157,6 +159,7 @@ def search(
     top: int,
     path: str | None,
     exact: bool,
+    all_copies: bool,
     filepath_only: bool,
     json_: bool,
 ) -> None:
@@ -170,7 +173,7 @@ def search(
         from engine.types import Modality, Query
         from engine.words import place_in
 
-        query = Query(parse_terms(terms, config), Modality(wanted), path, top, exact=exact)
+        query = Query(parse_terms(terms, config), Modality(wanted), path, top, exact=exact, fold=not all_copies)
         results = Searcher(config, Catalog(config)).search(query)
     if json_:
         _print_json(result_facts(results))
@@ -181,9 +184,9 @@ def search(
     for hit in results.hits:
         place = place_in(hit.path, hit.position, hit.modality) or ""
         place = f" @ {place}" if place[:1].isdigit() else f" {place}".rstrip()
-        click.echo(
-            f"{hit.score:6.3f}  {Path(hit.root) / hit.path}{place}" + (f"  {hit.caption}" if hit.caption else "")
-        )
+        words = f"  {hit.caption}" if hit.caption else ""
+        words += f"  (+{hit.alike:,} alike)" if hit.alike else ""
+        click.echo(f"{hit.score:6.3f}  {Path(hit.root) / hit.path}{place}{words}")
 
 
 @cli.command()
@@ -220,6 +223,43 @@ def status(context: click.Context, list_failures: bool, watch: bool, json_: bool
         _print_json(summarize(catalog))
     else:
         click.echo("\n".join(status_lines(summarize(catalog))))
+
+
+@cli.command()
+@click.option("--exact", is_flag=True, help="Only files with the same content.")
+@click.option("-t", "--top", type=click.IntRange(min=1), default=20, show_default=True, help="How many groups.")
+@click.option("--paths", is_flag=True, help="Print paths alone, the one to keep first; a blank line ends a group.")
+@as_json
+@click.pass_context
+def duplicates(context: click.Context, exact: bool, top: int, paths: bool, json_: bool) -> None:
+    """List files that are alike, the biggest saving first. Nothing is deleted."""
+    from engine.catalog import Catalog
+    from engine.duplicates import find_duplicates
+
+    found = find_duplicates(Catalog(settings(context)), exact=exact, top=top)
+    if json_:
+        _print_json({"groups": [dataclasses.asdict(alike) for alike in found.listed], "count": found.count,
+                     "saving": found.saving})  # fmt: skip
+        return
+    for alike in found.listed:
+        if not paths:
+            kind = "of the same content" if alike.exact else "alike"
+            click.echo(f"{len(alike.copies)} {kind}, {_size(alike.saving)} could be saved")
+        for number, copy in enumerate(alike.copies):
+            click.echo(copy.path if paths else f"  {'keep' if number == 0 else '    '}  {_told(copy, alike.oldest)}")
+        click.echo()
+    if not paths:
+        click.echo(f"{found.count:,} groups of files alike; {_size(found.saving)} could be saved in all.")
+
+
+def _told(copy: "Copy", oldest: int) -> str:
+    pixels = f"{copy.width} × {copy.height}" if copy.width else ""
+    day = time.strftime("%Y-%m-%d", time.gmtime(copy.modified)) + (", oldest" if copy.id == oldest else "")
+    return f"{_size(copy.bytes):>10}  {pixels:13}  {day:18}  {copy.path}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count / 1e3:,.1f} kB"
 
 
 @cli.command()
@@ -306,6 +346,7 @@ def result_facts(results: "Results") -> dict[str, Any]:
             "path": str(Path(hit.root) / hit.path),
             "caption": hit.caption,
             "position": hit.position,
+            "alike": hit.alike,
         }
         for hit in results.hits
     ]

@@ -141,6 +141,7 @@ class EncoderRow(_Numbered, Base):
     """An encoder that embedded something here. rows: how many its shards hold; report: how it was trained.
 
     generation: which of its shard folders is in use; compaction writes the next one.
+    grouping: by what settings near-duplicates were grouped, up to which embedding; None when not by this encoder.
     """
 
     __tablename__ = "encoders"
@@ -150,6 +151,7 @@ class EncoderRow(_Numbered, Base):
     rows: Mapped[int] = mapped_column(default=0)
     generation: Mapped[int] = mapped_column(default=0, server_default="0")
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    grouping: Mapped[dict[str, Any] | None]
     created_at: Mapped[float] = mapped_column(default=time.time)
 
 

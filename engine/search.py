@@ -16,11 +16,14 @@ from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, I
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
+from engine.folding import Fold, groups_of
 from engine.index import Filter, bound_threads
 from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, I64, Hit, Modality, Query, Results, Term
 from engine.versions import Version, embeddings_after, rows_by_modality
 
+_FOLDED = (Modality.IMAGE, Modality.VIDEO)
+_DEEPEST = 1 << 20  # hits that folding looks through, at most
 _OVERLAP_S = 600.0  # removals are read again this far back: their transactions may commit late, and repeats are free
 
 
@@ -131,18 +134,40 @@ class Searcher:
         started = time.perf_counter()
         with _timed(took, "encode"):
             vector = self._vector(version, query.terms)
-        wanted = query.offset + query.limit + 1
-        ids, scores = self._find(version, vector, query, wanted, took)
+        ranked = self._ranked(version, vector, query, took)
+        page = slice(query.offset, query.offset + query.limit)
         with _timed(took, "catalog"):
-            page = slice(query.offset, query.offset + query.limit)
-            views = {view.item.id: view for view in self.catalog.items(ids[page].tolist())}
+            views = {view.item.id: view for view in self.catalog.items(ranked.ids[page])}
+            alike = ranked.alike(ranked.ids[page])
         took["total"] = (time.perf_counter() - started) * 1000
         hits = tuple(
-            _hit(views[i], score)
-            for i, score in zip(ids[page].tolist(), scores[page].tolist(), strict=True)
+            _hit(views[i], score, alike.get(i, 0))
+            for i, score in zip(ranked.ids[page], ranked.scores[page], strict=True)
             if i in views and views[i].item.removed_at is None
         )
-        return Results(hits, version.id, len(ids) >= wanted, {stage: round(ms, 3) for stage, ms in took.items()})
+        more = len(ranked.ids) > query.offset + query.limit
+        return Results(hits, version.id, more, {stage: round(ms, 3) for stage, ms in took.items()})
+
+    def _ranked(self, version: Version, vector: F32, query: Query, took: dict[str, float]) -> Fold:
+        """What is shown from the best on, to the end of the page and one more, when there is one.
+
+        Folding asks deeper until that is full. The depths are the same for every page of a query, and what a lesser
+        depth has ranked stays before what a greater one adds: pages follow on each other.
+        """
+        wanted, fold = query.offset + query.limit + 1, query.fold and query.modality in _FOLDED
+        depth = max(self.config.search.candidates, query.limit + 1) if fold else wanted
+        if query.exact:
+            depth = max(depth, wanted)  # the order is the same at any depth
+        items = [term.item for term in query.terms if term.item is not None and term.weight > 0]
+        open_groups = groups_of(self.catalog, items).values() if fold and items else ()
+        ranked = Fold(self.catalog, fold=fold, open_groups=open_groups)
+        while True:
+            ids, scores = self._find(version, vector, query, depth, took)
+            with _timed(took, "catalog"):
+                ranked.take(ids.tolist(), scores.tolist(), wanted)
+            if len(ranked.ids) >= wanted or len(ids) < depth or depth >= _DEEPEST:
+                return ranked
+            depth *= 2
 
     def _find(self, version: Version, vector: F32, query: Query, k: int, took: dict[str, float]) -> tuple[I64, F32]:
         """The cascade: hash recall, then exact refine; or the exact scan alone. Ids and scores, best first."""
@@ -220,11 +245,11 @@ def _check(query: Query) -> None:
         raise InvalidInput("limit must be at least 1, offset at least 0, and both together at most 10,000")
 
 
-def _hit(view: ItemView, score: float) -> Hit:
+def _hit(view: ItemView, score: float, alike: int) -> Hit:
     item = view.item
     return Hit(
         item.id, round(score, 6), Modality(item.modality), view.root, item.path, view.caption, view.picture_id,
-        item.width, item.height, item.position, thumb=view.thumb,
+        item.width, item.height, item.position, alike, view.thumb,
     )  # fmt: skip
 
 
@@ -232,4 +257,4 @@ def _hit(view: ItemView, score: float) -> Hit:
 def _timed(took: dict[str, float], stage: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    took[stage] = (time.perf_counter() - start) * 1000
+    took[stage] = took.get(stage, 0.0) + (time.perf_counter() - start) * 1000

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     I32 = NDArray[np.int32]
     I64 = NDArray[np.int64]
     U8 = NDArray[np.uint8]
+    U64 = NDArray[np.uint64]
     Bool = NDArray[np.bool_]
     Array = NDArray[Any]
 else:
     _ELEMENTS = {
-        "F16": "float16", "F32": "float32", "I32": "int32", "I64": "int64", "U8": "uint8", "Bool": "bool_",
+        "F16": "float16", "F32": "float32", "I32": "int32", "I64": "int64", "U8": "uint8",
+        "U64": "uint64", "Bool": "bool_",
     }  # fmt: skip
 
     def __getattr__(name: str) -> Any:
@@ -59,6 +61,7 @@ class Query:
 
     modality: what the hits are. path: a glob over paths relative to their root (`holiday/**`).
     limit, offset: the page of hits wanted. exact: scan every vector instead of the cascade.
+    fold: show one picture of each group of near-duplicates; groups of the items among the terms are shown whole.
     """
 
     terms: tuple[Term, ...]
@@ -67,6 +70,7 @@ class Query:
     limit: int = 24
     offset: int = 0
     exact: bool = False
+    fold: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ class Hit:
     path: relative to `root`, its media folder; for a text hit, the path of the picture it describes.
     item: the item to show, which is `id` itself unless the hit is a caption; None for words that stand alone.
     position: page or frame number of the file, or milliseconds into a film; None for a whole file.
-    alike: how many near-duplicates are folded under this hit. thumb: see ItemView.thumb.
+    alike: how many near-duplicates are folded under this hit: the others of its group, wherever they lie.
+    thumb: see ItemView.thumb.
     """
 
     id: int

@@ -223,7 +223,9 @@ def chosen_encoder(catalog: Catalog, config: Config) -> str | None:
 
 def _publish(catalog: Catalog, config: Config, row: EncoderRow, job: JobReport) -> IndexVersion | None:
     from indexer.build import build, is_current
+    from indexer.duplicates import group_duplicates
 
+    group_duplicates(catalog, config, row, job)
     if is_current(catalog, row):
         return catalog.current_version()
     return build(catalog, config, row, job)

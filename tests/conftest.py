@@ -80,11 +80,14 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory, encoder_folder: Path) -> Config:
-    """A library of 40 pictures and 80 captions, embedded and published. Read it; do not write to it."""
+    """A library of 40 pictures and 80 captions, embedded and published. Read it; do not write to it.
+
+    The tiny encoder finds all its pictures alike: no cosine below 1 counts as near.
+    """
     from indexer.library import index_folders
 
     place = tmp_path_factory.mktemp("library")
-    config = config_at(place / "home", encoder={"model": str(encoder_folder)})
+    config = config_at(place / "home", encoder={"model": str(encoder_folder)}, index={"near_cosine": 1.0})
     index_folders(config, [draw_folder(place / "media")], silent)
     return config
 

@@ -24,7 +24,7 @@ from webui import create_app
 SEARCH = "/api/v1/search"
 HIT_KEYS = {
     "id", "score", "modality", "path", "caption", "url", "thumbnail", "item", "width", "height", "position",
-    "place",
+    "place", "alike",
 }  # fmt: skip
 
 

@@ -33,7 +33,8 @@ def test_search_prints_the_documented_json(run: Any) -> None:
     code, out, _ = run("search", "a red boat", "--top", "5", "--json")
     facts = json.loads(out)
     assert code == 0 and set(facts) == {"hits", "took_ms", "index_version"} and len(facts["hits"]) == 5
-    assert all(set(hit) == {"id", "score", "modality", "path", "caption", "position"} for hit in facts["hits"])
+    keys = {"id", "score", "modality", "path", "caption", "position", "alike"}
+    assert all(set(hit) == keys for hit in facts["hits"])
     scores = [hit["score"] for hit in facts["hits"]]
     assert scores == sorted(scores, reverse=True) and Path(facts["hits"][0]["path"]).is_file()
 

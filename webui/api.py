@@ -34,7 +34,7 @@ def search_by_post() -> Response:
 
 @api.get("/search")
 def search_by_get() -> Response:
-    """Search with the address alone: q, item, modality, path, limit, offset, exact."""
+    """Search with the address alone: q, item, modality, path, limit, offset, exact, fold."""
     return _answer(_form_query(request.args, with_upload=False))
 
 

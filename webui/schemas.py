@@ -54,7 +54,7 @@ class TermIn(Shape):
 class Page(Shape):
     """What every search may say about its hits. path: a glob over relative paths, such as holiday/**.
 
-    No encoder takes sounds yet: audio finds nothing.
+    fold: show one picture of each group of near-duplicates. No encoder takes sounds yet: audio finds nothing.
     """
 
     modality: Literal["image", "text", "video", "audio"] = "image"
@@ -62,11 +62,12 @@ class Page(Shape):
     limit: int | None = Field(default=None, ge=1, le=MAX_LIMIT)
     offset: int = Field(default=0, ge=0)
     exact: bool = False
+    fold: bool = True
 
     def query(self, terms: tuple[Term, ...], default_limit: int) -> Query:
         """The engine's query for these terms."""
         limit = self.limit or default_limit
-        return Query(terms, Modality(self.modality), self.path or None, limit, self.offset, self.exact)
+        return Query(terms, Modality(self.modality), self.path or None, limit, self.offset, self.exact, self.fold)
 
 
 class SearchRequest(Page):
@@ -101,6 +102,7 @@ class HitOut(Shape):
 
     item: null for sounds and words that stand alone. thumbnail: null without a picture; its address changes with the
     picture. position: page or frame number from 0, or milliseconds; place: the same in words, such as `1:23`.
+    alike: how many near-duplicates are folded under it.
     """
 
     id: int
@@ -115,6 +117,7 @@ class HitOut(Shape):
     height: int | None
     position: int | None
     place: str | None
+    alike: int
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
@@ -123,7 +126,7 @@ class HitOut(Shape):
         return cls(
             id=hit.id, score=hit.score, modality=hit.modality, path=hit.path, caption=hit.caption, url=url,
             thumbnail=thumbnail, item=hit.item, width=hit.width, height=hit.height, position=hit.position,
-            place=place_in(hit.path, hit.position, hit.modality),
+            place=place_in(hit.path, hit.position, hit.modality), alike=hit.alike,
         )  # fmt: skip
 
     @classmethod
@@ -134,7 +137,7 @@ class HitOut(Shape):
         return cls(
             id=item.id, score=None, modality=modality, path=item.path, caption=view.caption, url=url,
             thumbnail=thumbnail, item=view.picture_id, width=item.width, height=item.height, position=item.position,
-            place=place_in(item.path, item.position, modality),
+            place=place_in(item.path, item.position, modality), alike=0,
         )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ COLUMNS: dict[str, dict[str, tuple[Any, Any]]] = {
         "phash": (sa.String(length=16), None),
         "group_id": (INTEGER, None),
     },
-    "encoders": {"generation": (INTEGER, "0")},
+    "encoders": {"generation": (INTEGER, "0"), "grouping": (sa.JSON(), None)},
     "versions": {"generation": (INTEGER, "0")},
     "jobs": {
         "rate": (sa.Float(), None),

@@ -32,7 +32,14 @@ export function tile(hit) {
   if (hit.place) parts.push(make("span", { class: "place" }, hit.place));
   parts.push(make("span", { class: "over", "aria-hidden": "true" }, make("b", {}, label(hit)), make("i", {}, score(hit))));
   const link = { href: address(hit), "data-item": shown(hit), title: `${hit.caption || file(hit)} · ${score(hit)}` };
-  return make("li", { class: shape(hit) }, make("a", link, ...parts));
+  return make("li", { class: shape(hit) }, make("a", link, ...parts), ...alike(hit));
+}
+
+/** The way to the near-duplicates that are folded under a hit. */
+function alike(hit) {
+  if (!hit.alike) return [];
+  const unseen = make("span", { class: "unseen" }, `: ${label(hit)}`);
+  return [make("a", { class: "alike", href: `/?like=${hit.item}` }, `+${hit.alike.toLocaleString("en")} alike`, unseen)];
 }
 
 export function line(hit) {
