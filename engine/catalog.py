@@ -16,7 +16,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_col
 
 from engine.config import Config
 from engine.errors import CatalogError, DiskFull, NotFound
-from engine.types import Modality
+from engine.filters import is_near, latitudes
+from engine.types import Modality, Where
 
 T = TypeVar("T")
 HEAD = "0002"  # the newest migration; a test holds it to migrations/versions
@@ -314,11 +315,23 @@ class Catalog:
             query = query.where(Caption.owner_id == item_id, Item.removed_at.is_(None)).order_by(Caption.id)
             return list(session.scalars(query))
 
-    def ids_under(self, pattern: str, modality: Modality) -> list[int]:
-        """Ids of the present items of a modality whose path, relative to its root, matches a glob."""
+    def facts_of(self, item_id: int) -> tuple[FactsRow | None, list[str]]:
+        """What an item's file says of itself, and its keywords in the order of the alphabet."""
         with self.session() as session:
-            query = sa.select(Item.id).where(Item.modality == modality, Item.removed_at.is_(None))
-            return list(session.scalars(query.where(path_matches(pattern))))
+            file = sa.select(_file(Item)).where(Item.id == item_id).scalar_subquery()
+            words = sa.select(Keyword.word).where(Keyword.item_id == file).order_by(Keyword.word)
+            return session.scalar(sa.select(FactsRow).where(FactsRow.item_id == file)), list(session.scalars(words))
+
+    def ids_matching(self, where: Where, modality: Modality) -> list[int]:
+        """Ids of the present items of a modality that a filter keeps."""
+        present = sa.func.coalesce(Item.removed_at, 0) == 0  # nearly all are: its index would be a detour
+        query = sa.select(Item.id).where(Item.modality == modality, present, *matches(where, modality))
+        with self.session() as session:
+            if where.near is None:
+                return list(session.scalars(query))
+            query = query.join(FactsRow, FactsRow.item_id == _file(Item))
+            places = session.execute(query.add_columns(FactsRow.latitude, FactsRow.longitude))
+            return [item for item, north, east in places if is_near(where.near, north, east)]
 
     def current_version(self) -> IndexVersion | None:
         """The version to serve: the newest published one."""
@@ -327,6 +340,44 @@ class Catalog:
 
 
 _shown, _owner = aliased(Item), aliased(Item)
+
+
+def _file(item: type[Item]) -> sa.ColumnElement[int]:
+    """The item of the file that an item is, or belongs to."""
+    return sa.func.coalesce(item.parent_id, item.id)
+
+
+def matches(where: Where, modality: Modality) -> Iterator[sa.ColumnElement[bool]]:
+    """The conditions on Item of a filter; of `near` only its latitudes: see `Catalog.ids_matching`."""
+    if where.path is not None:
+        yield Item.path.like(_like(where.path), escape="\\")
+    files: list[sa.Select[int]] = [sa.select(Keyword.item_id).where(Keyword.word == word) for word in where.keywords]
+    if facts := list(_facts(where)):
+        files.append(sa.select(FactsRow.item_id).where(*facts))
+    if where.source is not None:
+        of = aliased(Item)
+        named = sa.or_(*(Caption.source.like(_like(glob), escape="\\") for glob in (where.source, f"*/{where.source}")))
+        if modality is Modality.TEXT:
+            yield Item.id.in_(sa.select(Caption.id).where(named))
+        else:
+            files.append(sa.select(_file(of)).join(Caption, Caption.id == of.id).where(named, of.removed_at.is_(None)))
+    if files:
+        chosen = sa.select(sa.intersect(*files).cte("chosen"))
+        yield sa.or_(Item.id.in_(chosen), Item.parent_id.in_(chosen))  # coalesce of both could use no index
+
+
+def _facts(where: Where) -> Iterator[sa.ColumnElement[bool]]:
+    if where.taken_from is not None:
+        yield FactsRow.taken_at >= where.taken_from
+    if where.taken_to is not None:
+        yield FactsRow.taken_at < where.taken_to
+    for column, part in ((FactsRow.camera, where.camera), (FactsRow.place, where.place)):
+        if part is not None:  # the same few names again and again: each is looked at once
+            names = sa.select(column.label("name")).distinct().subquery()
+            holds = sa.func.lower(names.c.name).contains(part.lower(), autoescape=True)
+            yield column.in_(sa.select(names.c.name).where(holds))
+    if where.near is not None:
+        yield FactsRow.latitude.between(*latitudes(where.near)) & FactsRow.longitude.is_not(None)
 
 
 def _own_caption() -> sa.ScalarSelect[Any]:
@@ -435,11 +486,8 @@ def _tune_sqlite(connection: Any, _: Any) -> None:
     for pragma in pragmas:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def path_matches(pattern: str) -> sa.ColumnElement[bool]:
-    """The condition that an item's path, relative to its root, matches a glob."""
-    return Item.path.like(_like(pattern), escape="\\")
+    # SQLite's own knows no letters beyond ASCII
+    connection.create_function("lower", 1, lambda text: text and str(text).lower(), deterministic=True)
 
 
 def _like(pattern: str) -> str:
