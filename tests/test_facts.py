@@ -201,7 +201,8 @@ def test_utf8_where_ascii_is_due() -> None:
     ["OLYMPUS DIGITAL CAMERA", "OLYMPUS DIGITAL CAMERA         ", "SONY DSC", "KONICA MINOLTA DIGITAL CAMERA",
      "SAMSUNG DIGITAL CAMERA", "Created with GIMP", "Created with The GIMP", "DCIM\\100MEDIA\\DJI_0012.JPG",
      "DCF image", "Exif_JPEG_PICTURE", "IMG_2031.jpg", "DSC00017", "holiday 12.tif", "User comments",
-     "image description", "default", "<Digimax S500>", '{"camera": 3}', "2019-07-14", "---", " ", "File written by Adobe Photoshop® 4.0"],
+     "image description", "default", "<Digimax S500>",
+     '{"camera": 3}', "2019-07-14", "---", " ", "File written by Adobe Photoshop® 4.0"],
 )  # fmt: skip
 def test_what_a_camera_or_a_program_writes_is_no_description(words: str) -> None:
     assert of_exif({TAG.ImageDescription: words})[1] == ()

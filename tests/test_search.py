@@ -317,7 +317,7 @@ def test_added_pictures_and_captions_appear_after_a_refresh(serving: Searcher, l
     after = paths(serving)
     assert {path: score for path, score in after.items() if path != "boats/new.jpg"} == pytest.approx(before, abs=1e-5)
     assert "boats/new.jpg" in after
-    assert set(paths(serving, path="boats/new*")) == {"boats/new.jpg"}
+    assert set(paths(serving, where=Where("boats/new*"))) == {"boats/new.jpg"}
     words = serving.search(Query((Term(text="a brand new boat"),), Modality.TEXT, limit=1))
     assert words.hits[0].caption == "a brand new boat"
     assert words.index_version == version
