@@ -3,18 +3,28 @@
 import io
 import struct
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
+from engine.catalog import Catalog
+from engine.config import MediaSettings
+from engine.filters import Filters
+from engine.media import read_media
 from engine.media.contract import Facts, Passage
-from engine.media.facts import MOST_CHARACTERS, MOST_KEYWORDS, MOST_PASSAGES, facts_of
+from engine.media.facts import MOST_CHARACTERS, MOST_KEYWORDS, MOST_PASSAGES, facts_of, facts_of_raw
 from engine.media.spelling import comment_text, is_default, legacy_text, wide_text
 from engine.media.values import camera_name
+from engine.search import Searcher
+from engine.types import Modality, Query, Term
+from indexer.library import index_folders
+from tests.conftest import config_at, silent
+from tests.media_files import raw_file
 
 TAG, GPS = ExifTags.Base, ExifTags.GPS
 NOTHING = (Facts(), ())
@@ -349,6 +359,81 @@ def test_one_damaged_part_hides_no_other() -> None:
 def test_no_bytes_are_too_odd_to_be_text(data: bytes, big_endian: bool) -> None:
     assert isinstance(comment_text(data, big_endian=big_endian), str)
     assert isinstance(wide_text(data), str) and isinstance(legacy_text(data), str)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+@given(data=st.data())
+def test_damaged_exif_never_fails_the_picture(one_file: Path, form: str, data: st.DataObject) -> None:
+    whole = bytearray(exif({TAG.Model: "X100", TAG.Orientation: 6, TAG.XResolution: 72.0}, TAKEN, LISBON).tobytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        whole[data.draw(st.integers(6, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    one_file.write_bytes(picture(form, exif=bytes(whole[: data.draw(st.integers(7, len(whole)))])))
+    media = read_media(one_file, MediaSettings(), 16)
+    assert media.frames[0].image.size in ((24, 16), (16, 24))
+    check(media.facts, media.passages)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_picture_is_turned_as_pillow_would_turn_it(one_file: Path, turn: int) -> None:
+    image = Image.effect_noise((24, 16), 90).convert("RGB")
+    image.save(one_file, "PNG", exif=exif({TAG.Orientation: turn}))
+    (frame,) = read_media(one_file, MediaSettings(), 16).frames
+    with Image.open(one_file) as saved:
+        expected = ImageOps.exif_transpose(saved)
+    assert frame.image.tobytes() == expected.tobytes() and (frame.width, frame.height) == expected.size
+
+
+@pytest.fixture(scope="module")
+def one_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("one") / "one.jpg"
+
+
+# --- where they go ---
+
+
+def test_a_raw_file_says_what_its_tags_say(tmp_path: Path) -> None:
+    file = tmp_path / "a.dng"
+    file.write_bytes(raw_file())
+    facts = read_media(file, MediaSettings(), 16).facts
+    assert (facts.camera, facts.taken_at) == ("Rebus Tester", at(2021, 5, 4, 12, 34, 56))
+
+
+def test_the_tags_of_a_file_that_is_a_tiff_at_heart() -> None:
+    packet = XMP.format(attributes="", description="A boat at night").encode()
+    made = exif({TAG.Model: "X100", 700: packet, TAG.ImageDescription: "Fog"}, TAKEN, LISBON).tobytes()[6:]
+    facts, passages = facts_of_raw(io.BytesIO(made))
+    assert (facts.camera, facts.taken_at, facts.keywords) == ("X100", at(2019, 7, 14, 10, 30), ("harbour", "night"))
+    assert passages == (Passage("A boat at night", "xmp"), Passage("Fog", "exif"))
+
+
+@given(st.sampled_from([b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"FUJIFILM"]), st.binary(max_size=200))
+def test_no_raw_file_is_too_odd(header: bytes, data: bytes) -> None:
+    check(*facts_of_raw(io.BytesIO(header + data)))
+
+
+def test_what_files_say_is_indexed_and_found_again(tmp_path: Path, encoder_folder: Path) -> None:
+    folder = tmp_path / "media"
+    folder.mkdir()
+    packet = XMP.format(attributes='photoshop:City="Lisbon"', description="A boat at night").encode()
+    (folder / "a.jpg").write_bytes(picture(xmp=packet, exif=exif({TAG.Model: "X100"}, TAKEN, LISBON)))
+    (folder / "b.jpg").write_bytes(picture(exif=exif({TAG.XPKeywords: "HARBOUR".encode("utf-16-le")})))
+    (folder / "c.png").write_bytes(picture("PNG"))
+    config = config_at(tmp_path / "home", encoder={"model": str(encoder_folder)}, media={"workers": 1})
+    index_folders(config, [folder], silent)
+    searcher = Searcher(config, Catalog(config))
+    for filters, names in (
+        (Filters(keyword=("Harbour",)), {"a.jpg", "b.jpg"}),
+        (Filters(taken="2019-07", camera="x100", place="lisbon", near="38.7,-9.1,10", source="xmp"), {"a.jpg"}),
+        (Filters(source="*"), {"a.jpg"}),
+    ):
+        query = Query((Term(text="a boat"),), where=filters.where())
+        assert {hit.path for hit in searcher.search(query).hits} == names
+    (words,) = searcher.search(Query((Term(text="a boat"),), Modality.TEXT, Filters(camera="x100").where())).hits
+    assert (words.caption, words.path) == ("A boat at night", "a.jpg")
+    searcher.catalog.engine.dispose()
+
+
+# --- spelling ---
 
 
 @given(st.text(max_size=200))

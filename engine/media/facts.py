@@ -5,9 +5,10 @@ of makers are never read.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, IptcImagePlugin
 from PIL.ImageFile import ImageFile
@@ -28,16 +29,32 @@ _DAY_S = 86_400.0
 _MAIN = ExifTags.Base
 _SUBJECT, _TITLE, _COMMENT, _KEYWORDS = _MAIN.XPSubject, _MAIN.XPTitle, _MAIN.XPComment, _MAIN.XPKeywords
 _GPS = ExifTags.GPS
+_XMP = 700  # the tag of a TIFF
 
 Said = tuple[Facts, Sequence[str]]
 
 
 def facts_of(image: Image.Image) -> tuple[Facts, tuple[Passage, ...]]:
     """Facts, and titles and descriptions with their source (xmp, iptc or exif), of a picture as Pillow opened it."""
+    return _merged(
+        xmp=lambda: _xmp(image.info.get("xmp")), iptc=lambda: _iptc(image), exif=lambda: _exif(image.getexif())
+    )
+
+
+def facts_of_raw(file: BinaryIO) -> tuple[Facts, tuple[Passage, ...]]:
+    """The same of a camera's raw file, most of which are TIFFs at heart; nothing of others."""
+    tags = Image.Exif()
+    with suppress(Exception):  # what was read before the damage counts
+        file.seek(0)
+        tags.load_from_fp(file)
+    return _merged(xmp=lambda: _xmp(tags.get(_XMP)), exif=lambda: _exif(tags))
+
+
+def _merged(**sources: Callable[[], Said]) -> tuple[Facts, tuple[Passage, ...]]:
     facts, passages = Facts(), dict[str, Passage]()
-    for source, read in (("xmp", _xmp), ("iptc", _iptc), ("exif", _exif)):
+    for source, read in sources.items():
         try:
-            more, texts = read(image)
+            more, texts = read()
         except Exception:  # parsers raise nearly anything on damaged data; the picture itself may be whole
             continue
         facts = _joined(facts, _clean(more))
@@ -47,9 +64,10 @@ def facts_of(image: Image.Image) -> tuple[Facts, tuple[Passage, ...]]:
     return facts, tuple(passages.values())[:MOST_PASSAGES]
 
 
-def _xmp(image: Image.Image) -> Said:
-    packet = image.info.get("xmp") or b""
-    found = parse_xmp(packet.encode() if isinstance(packet, str) else packet)
+def _xmp(packet: Any) -> Said:
+    if not packet:
+        return Facts(), ()
+    found = parse_xmp(packet.encode() if isinstance(packet, str) else bytes(packet))
     return found.facts, [words.text for words in found.words]
 
 
@@ -75,8 +93,7 @@ def _iptc(image: Image.Image) -> Said:
     return facts, (name, headline, caption)
 
 
-def _exif(image: Image.Image) -> Said:
-    exif = image.getexif()
+def _exif(exif: Image.Exif) -> Said:
     main = _read(exif, (_MAIN.Make, _MAIN.Model, _MAIN.ImageDescription, _TITLE, _COMMENT, _KEYWORDS, _SUBJECT))
     detail_tags = (_MAIN.DateTimeOriginal, _MAIN.OffsetTimeOriginal, _MAIN.DateTimeDigitized)
     detail = _read(_directory(exif, ExifTags.IFD.Exif), (*detail_tags, _MAIN.OffsetTimeDigitized, _MAIN.UserComment))
