@@ -158,6 +158,7 @@ def evaluate_(context: click.Context, json_: bool) -> None:
 @click.pass_context
 def search(
     context: click.Context,
+    /,
     terms: tuple[str, ...],
     wanted: str,
     top: int,

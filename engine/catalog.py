@@ -351,7 +351,9 @@ def matches(where: Where, modality: Modality) -> Iterator[sa.ColumnElement[bool]
     """The conditions on Item of a filter; of `near` only its latitudes: see `Catalog.ids_matching`."""
     if where.path is not None:
         yield Item.path.like(_like(where.path), escape="\\")
-    files: list[sa.Select[int]] = [sa.select(Keyword.item_id).where(Keyword.word == word) for word in where.keywords]
+    files: list[sa.Select[tuple[int]]] = [
+        sa.select(Keyword.item_id).where(Keyword.word == word) for word in where.keywords
+    ]
     if facts := list(_facts(where)):
         files.append(sa.select(FactsRow.item_id).where(*facts))
     if where.source is not None:

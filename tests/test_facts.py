@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tests.media_files import raw_file
 
 TAG, GPS = ExifTags.Base, ExifTags.GPS
 NOTHING = (Facts(), ())
+Tags = Mapping[Any, Any]
 
 XMP = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dc="http://purl.org/dc/elements/1.1/"
@@ -41,7 +43,7 @@ def at(*parts: int) -> float:
     return datetime(*parts, tzinfo=UTC).timestamp()  # type: ignore[arg-type,misc]
 
 
-def exif(main: dict[int, Any] | None = None, detail: dict[int, Any] | None = None, gps: Any = None) -> Image.Exif:
+def exif(main: Tags | None = None, detail: Tags | None = None, gps: Tags | None = None) -> Image.Exif:
     made = Image.Exif()
     made.update(main or {})
     made.get_ifd(ExifTags.IFD.Exif).update(detail or {})
@@ -60,7 +62,7 @@ def read(data: bytes) -> tuple[Facts, tuple[Passage, ...]]:
         return facts_of(image)
 
 
-def of_exif(main: dict[int, Any] | None = None, detail: dict[int, Any] | None = None, gps: Any = None) -> Any:
+def of_exif(main: Tags | None = None, detail: Tags | None = None, gps: Tags | None = None) -> Any:
     return read(picture(exif=exif(main, detail, gps)))
 
 
@@ -82,8 +84,8 @@ def texts(passages: tuple[Passage, ...]) -> list[str]:
 
 # --- EXIF ---
 
-TAKEN = {TAG.DateTimeOriginal: "2019:07:14 10:30:00"}
-LISBON = {
+TAKEN: dict[int, Any] = {TAG.DateTimeOriginal: "2019:07:14 10:30:00"}
+LISBON: dict[int, Any] = {
     GPS.GPSLatitudeRef: "N",
     GPS.GPSLatitude: (38.0, 43.0, 12.0),
     GPS.GPSLongitudeRef: "W",
