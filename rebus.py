@@ -185,7 +185,8 @@ def search(
         _print_json(result_facts(results))
         return
     if filepath_only:
-        click.echo("\n".join(dict.fromkeys(str(Path(hit.root) / hit.path) for hit in results.hits)))
+        for file in dict.fromkeys(str(Path(hit.root) / hit.path) for hit in results.hits):
+            click.echo(file)
         return
     for hit in results.hits:
         place = place_in(hit.path, hit.position, hit.modality) or ""
