@@ -15,8 +15,9 @@ from filelock import FileLock
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, sessionmaker
 
 from engine.config import Config
-from engine.errors import CatalogError, DiskFull, NotFound
-from engine.filters import is_near, latitudes
+from engine.database import explained, make_home, shown_url, tune_sqlite
+from engine.errors import CatalogError, NotFound
+from engine.filters import is_near, latitudes, like_pattern
 from engine.types import Modality, Where
 
 T = TypeVar("T")
@@ -242,11 +243,11 @@ class Catalog:
         if not config.catalog.url and not create and not (config.home / "catalog.db").is_file():
             raise CatalogError(f"no library at {config.home}: make one with `rebus index FOLDER`")
         if create:
-            _make_home(config.home)
-        with _explained(self.url):
+            make_home(config.home)
+        with explained(self.url):
             self.engine = sa.create_engine(self.url)
             if self.engine.dialect.name == "sqlite":
-                sa.event.listen(self.engine, "connect", _tune_sqlite)
+                sa.event.listen(self.engine, "connect", tune_sqlite)
             try:
                 self._ensure_schema()
             except BaseException:
@@ -262,12 +263,12 @@ class Catalog:
             return
         if (revision or "") > HEAD:
             raise CatalogError(
-                f"the catalog {_shown_url(self.url)} has schema {revision}, newer than this release's {HEAD}: "
+                f"the catalog {shown_url(self.url)} has schema {revision}, newer than this release's {HEAD}: "
                 "upgrade Rebus"
             )
         if self.engine.dialect.name != "sqlite":
             raise CatalogError(
-                f"the catalog {_shown_url(self.url)} has schema {revision}, this release needs {HEAD}: "
+                f"the catalog {shown_url(self.url)} has schema {revision}, this release needs {HEAD}: "
                 "run `rebus migrate`"
             )
         with FileLock(self.home / "migrate.lock"):  # two processes may open a new library at once
@@ -350,7 +351,7 @@ def _file(item: type[Item]) -> sa.ColumnElement[int]:
 def matches(where: Where, modality: Modality) -> Iterator[sa.ColumnElement[bool]]:
     """The conditions on Item of a filter; of `near` only its latitudes: see `Catalog.ids_matching`."""
     if where.path is not None:
-        yield Item.path.like(_like(where.path), escape="\\")
+        yield Item.path.like(like_pattern(where.path), escape="\\")
     files: list[sa.Select[tuple[int]]] = [
         sa.select(Keyword.item_id).where(Keyword.word == word) for word in where.keywords
     ]
@@ -358,7 +359,9 @@ def matches(where: Where, modality: Modality) -> Iterator[sa.ColumnElement[bool]
         files.append(sa.select(FactsRow.item_id).where(*facts))
     if where.source is not None:
         of = aliased(Item)
-        named = sa.or_(*(Caption.source.like(_like(glob), escape="\\") for glob in (where.source, f"*/{where.source}")))
+        named = sa.or_(
+            *(Caption.source.like(like_pattern(glob), escape="\\") for glob in (where.source, f"*/{where.source}"))
+        )
         if modality is Modality.TEXT:
             yield Item.id.in_(sa.select(Caption.id).where(named))
         else:
@@ -443,58 +446,7 @@ def migrate(url: str) -> None:
     settings.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
     settings.attributes.update(url=url, metadata=Base.metadata)
     try:
-        with _explained(url):
+        with explained(url):
             command.upgrade(settings, "head")
     except CommandError as error:
-        raise CatalogError(f"the catalog {_shown_url(url)} is of another release: {error}. Upgrade Rebus") from error
-
-
-@contextmanager
-def _explained(url: str) -> Iterator[None]:
-    """What a database, its driver or its address refuses, as CatalogError."""
-    try:
-        yield
-    except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
-        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        if "disk is full" in cause:
-            raise DiskFull(_shown_url(url)) from error
-        raise CatalogError(f"the catalog {_shown_url(url)} cannot be opened: {cause}") from error
-
-
-def _shown_url(url: str) -> str:
-    """A database's address, without its password."""
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except (sa.exc.ArgumentError, ValueError):  # it may hold a password where none is looked for
-        return "that catalog.url names"
-
-
-def _make_home(home: Path) -> None:
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise CatalogError(f"the library's home {home} cannot be made: {error.strerror}") from None
-
-
-def _tune_sqlite(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    pragmas = (
-        "journal_mode=WAL",
-        "foreign_keys=ON",
-        "synchronous=FULL",
-        "busy_timeout=15000",
-        "case_sensitive_like=ON",
-    )
-    for pragma in pragmas:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-    # SQLite's own knows no letters beyond ASCII
-    connection.create_function("lower", 1, lambda text: text and str(text).lower(), deterministic=True)
-
-
-def _like(pattern: str) -> str:
-    """A glob as a LIKE pattern: `*` and `**` match any run of characters, `?` one."""
-    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    while "**" in escaped:
-        escaped = escaped.replace("**", "*")
-    return escaped.replace("*", "%").replace("?", "_")
+        raise CatalogError(f"the catalog {shown_url(url)} is of another release: {error}. Upgrade Rebus") from error

@@ -75,6 +75,14 @@ def keyword_form(word: str) -> str:
     return " ".join(unicodedata.normalize("NFC", word).lower().split())
 
 
+def like_pattern(pattern: str) -> str:
+    """A glob as a LIKE pattern: `*` and `**` match any run of characters, `?` one."""
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    while "**" in escaped:
+        escaped = escaped.replace("**", "*")
+    return escaped.replace("*", "%").replace("?", "_")
+
+
 def check_text(words: Iterable[str]) -> None:
     """Raise InvalidInput for what no database takes as text."""
     for text in words:

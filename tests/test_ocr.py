@@ -150,5 +150,6 @@ def test_closing_decoders_ends_the_program_too(program: Path, tmp_path: Path) ->
         while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip()):
             assert time.monotonic() < until and not future.done()
     pid = int((tmp_path / "pid").read_text())
-    state = Path(f"/proc/{pid}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+    state, until = Path(f"/proc/{pid}/stat"), time.monotonic() + 20
+    while state.exists() and state.read_text().rpartition(")")[2].split()[0] not in ("Z", "X"):
+        assert time.monotonic() < until, "it lives on"
