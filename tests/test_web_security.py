@@ -149,7 +149,7 @@ def test_what_may_carry_a_script_is_saved_and_never_shown(
     changed: Config, ending: str, mimetype: str, saved: bool
 ) -> None:
     catalog = Catalog(changed)
-    item = catalog.ids_under("**", Modality.IMAGE)[0]
+    item = catalog.ids_matching(Where(), Modality.IMAGE)[0]
     file = catalog.item(item).file
     file.rename(file.with_suffix(ending))
     with catalog.session() as session:
