@@ -147,6 +147,12 @@ def evaluate_(context: click.Context, json_: bool) -> None:
 @click.option("--for", "wanted", type=click.Choice(["image", "text", "video"]), default="image", help="What to find.")
 @click.option("-t", "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many.")
 @click.option("--path", metavar="GLOB", help="Only below these paths, such as 'holiday/**'.")
+@click.option("--taken", metavar="DATES", help="Only from this year, month, day or range: 2023-06..2023-08.")
+@click.option("--camera", metavar="NAME", help="Only by a camera whose name holds this.")
+@click.option("--keyword", metavar="WORD", multiple=True, help="Only with this keyword; again for one more.")
+@click.option("--place", metavar="NAME", help="Only from a place whose name holds this.")
+@click.option("--near", metavar="LAT,LON,KM", help="Only from within this distance.")
+@click.option("--source", metavar="GLOB", help="Only words read from this, or what has some: exif, ocr, '*.txt'.")
 @click.option("--exact", is_flag=True, help="Compare with every vector, not only with what hash recall finds.")
 @click.option("--all-copies", is_flag=True, help="Show near-duplicates too, not one of each group.")
 @click.option("-f", "--filepath-only", is_flag=True, help="Print paths alone, one a line.")
@@ -154,14 +160,15 @@ def evaluate_(context: click.Context, json_: bool) -> None:
 @click.pass_context
 def search(
     context: click.Context,
+    /,
     terms: tuple[str, ...],
     wanted: str,
     top: int,
-    path: str | None,
     exact: bool,
     all_copies: bool,
     filepath_only: bool,
     json_: bool,
+    **filters: Any,
 ) -> None:
     """Search with words, pictures, or both: rebus search "2:golden retriever" + ./pool.jpg - fruit"""
     from rich.console import Console
@@ -169,17 +176,20 @@ def search(
     config = settings(context)
     with Console(stderr=True).status("loading the encoder"):  # shown on a terminal alone; the import is most of it
         from engine.catalog import Catalog
+        from engine.filters import Filters
         from engine.search import Searcher
         from engine.types import Modality, Query
         from engine.words import place_in
 
-        query = Query(parse_terms(terms, config), Modality(wanted), path, top, exact=exact, fold=not all_copies)
+        where = Filters(**filters).where()
+        query = Query(parse_terms(terms, config), Modality(wanted), where, top, exact=exact, fold=not all_copies)
         results = Searcher(config, Catalog(config)).search(query)
     if json_:
         _print_json(result_facts(results))
         return
     if filepath_only:
-        click.echo("\n".join(dict.fromkeys(str(Path(hit.root) / hit.path) for hit in results.hits)))
+        for file in dict.fromkeys(str(Path(hit.root) / hit.path) for hit in results.hits):
+            click.echo(file)
         return
     for hit in results.hits:
         place = place_in(hit.path, hit.position, hit.modality) or ""

@@ -15,8 +15,10 @@ from filelock import FileLock
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, sessionmaker
 
 from engine.config import Config
-from engine.errors import CatalogError, DiskFull, NotFound
-from engine.types import Modality
+from engine.database import explained, make_home, shown_url, tune_sqlite
+from engine.errors import CatalogError, NotFound
+from engine.filters import is_near, latitudes, like_pattern
+from engine.types import Modality, Where
 
 T = TypeVar("T")
 HEAD = "0002"  # the newest migration; a test holds it to migrations/versions
@@ -243,11 +245,11 @@ class Catalog:
         if not config.catalog.url and not create and not (config.home / "catalog.db").is_file():
             raise CatalogError(f"no library at {config.home}: make one with `rebus index FOLDER`")
         if create:
-            _make_home(config.home)
-        with _explained(self.url):
+            make_home(config.home)
+        with explained(self.url):
             self.engine = sa.create_engine(self.url)
             if self.engine.dialect.name == "sqlite":
-                sa.event.listen(self.engine, "connect", _tune_sqlite)
+                sa.event.listen(self.engine, "connect", tune_sqlite)
             try:
                 self._ensure_schema()
             except BaseException:
@@ -263,12 +265,12 @@ class Catalog:
             return
         if (revision or "") > HEAD:
             raise CatalogError(
-                f"the catalog {_shown_url(self.url)} has schema {revision}, newer than this release's {HEAD}: "
+                f"the catalog {shown_url(self.url)} has schema {revision}, newer than this release's {HEAD}: "
                 "upgrade Rebus"
             )
         if self.engine.dialect.name != "sqlite":
             raise CatalogError(
-                f"the catalog {_shown_url(self.url)} has schema {revision}, this release needs {HEAD}: "
+                f"the catalog {shown_url(self.url)} has schema {revision}, this release needs {HEAD}: "
                 "run `rebus migrate`"
             )
         with FileLock(self.home / "migrate.lock"):  # two processes may open a new library at once
@@ -316,11 +318,23 @@ class Catalog:
             query = query.where(Caption.owner_id == item_id, Item.removed_at.is_(None)).order_by(Caption.id)
             return list(session.scalars(query))
 
-    def ids_under(self, pattern: str, modality: Modality) -> list[int]:
-        """Ids of the present items of a modality whose path, relative to its root, matches a glob."""
+    def facts_of(self, item_id: int) -> tuple[FactsRow | None, list[str]]:
+        """What an item's file says of itself, and its keywords in the order of the alphabet."""
         with self.session() as session:
-            query = sa.select(Item.id).where(Item.modality == modality, Item.removed_at.is_(None))
-            return list(session.scalars(query.where(path_matches(pattern))))
+            file = sa.select(_file(Item)).where(Item.id == item_id).scalar_subquery()
+            words = sa.select(Keyword.word).where(Keyword.item_id == file).order_by(Keyword.word)
+            return session.scalar(sa.select(FactsRow).where(FactsRow.item_id == file)), list(session.scalars(words))
+
+    def ids_matching(self, where: Where, modality: Modality) -> list[int]:
+        """Ids of the present items of a modality that a filter keeps."""
+        present = sa.func.coalesce(Item.removed_at, 0) == 0  # nearly all are: its index would be a detour
+        query = sa.select(Item.id).where(Item.modality == modality, present, *matches(where, modality))
+        with self.session() as session:
+            if where.near is None:
+                return list(session.scalars(query))
+            query = query.join(FactsRow, FactsRow.item_id == _file(Item))
+            places = session.execute(query.add_columns(FactsRow.latitude, FactsRow.longitude))
+            return [item for item, north, east in places if is_near(where.near, north, east)]
 
     def current_version(self) -> IndexVersion | None:
         """The version to serve: the newest published one."""
@@ -329,6 +343,48 @@ class Catalog:
 
 
 _shown, _owner = aliased(Item), aliased(Item)
+
+
+def _file(item: type[Item]) -> sa.ColumnElement[int]:
+    """The item of the file that an item is, or belongs to."""
+    return sa.func.coalesce(item.parent_id, item.id)
+
+
+def matches(where: Where, modality: Modality) -> Iterator[sa.ColumnElement[bool]]:
+    """The conditions on Item of a filter; of `near` only its latitudes: see `Catalog.ids_matching`."""
+    if where.path is not None:
+        yield Item.path.like(like_pattern(where.path), escape="\\")
+    files: list[sa.Select[tuple[int]]] = [
+        sa.select(Keyword.item_id).where(Keyword.word == word) for word in where.keywords
+    ]
+    if facts := list(_facts(where)):
+        files.append(sa.select(FactsRow.item_id).where(*facts))
+    if where.source is not None:
+        of = aliased(Item)
+        named = sa.or_(
+            *(Caption.source.like(like_pattern(glob), escape="\\") for glob in (where.source, f"*/{where.source}"))
+        )
+        if modality is Modality.TEXT:
+            yield Item.id.in_(sa.select(Caption.id).where(named))
+        else:
+            files.append(sa.select(_file(of)).join(Caption, Caption.id == of.id).where(named, of.removed_at.is_(None)))
+    if files:
+        chosen = sa.select(sa.intersect(*files).cte("chosen"))
+        yield sa.or_(Item.id.in_(chosen), Item.parent_id.in_(chosen))  # coalesce of both could use no index
+
+
+def _facts(where: Where) -> Iterator[sa.ColumnElement[bool]]:
+    if where.taken_from is not None:
+        yield FactsRow.taken_at >= where.taken_from
+    if where.taken_to is not None:
+        yield FactsRow.taken_at < where.taken_to
+    for column, part in ((FactsRow.camera, where.camera), (FactsRow.place, where.place)):
+        if part is not None:  # the same few names again and again: each is looked at once
+            names = sa.select(column.label("name")).distinct().subquery()
+            holds = sa.func.lower(names.c.name).contains(part.lower(), autoescape=True)
+            yield column.in_(sa.select(names.c.name).where(holds))
+    if where.near is not None:
+        yield FactsRow.latitude.between(*latitudes(where.near)) & FactsRow.longitude.is_not(None)
 
 
 def _own_caption() -> sa.ScalarSelect[Any]:
@@ -392,61 +448,7 @@ def migrate(url: str) -> None:
     settings.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
     settings.attributes.update(url=url, metadata=Base.metadata)
     try:
-        with _explained(url):
+        with explained(url):
             command.upgrade(settings, "head")
     except CommandError as error:
-        raise CatalogError(f"the catalog {_shown_url(url)} is of another release: {error}. Upgrade Rebus") from error
-
-
-@contextmanager
-def _explained(url: str) -> Iterator[None]:
-    """What a database, its driver or its address refuses, as CatalogError."""
-    try:
-        yield
-    except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
-        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        if "disk is full" in cause:
-            raise DiskFull(_shown_url(url)) from error
-        raise CatalogError(f"the catalog {_shown_url(url)} cannot be opened: {cause}") from error
-
-
-def _shown_url(url: str) -> str:
-    """A database's address, without its password."""
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except (sa.exc.ArgumentError, ValueError):  # it may hold a password where none is looked for
-        return "that catalog.url names"
-
-
-def _make_home(home: Path) -> None:
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise CatalogError(f"the library's home {home} cannot be made: {error.strerror}") from None
-
-
-def _tune_sqlite(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    pragmas = (
-        "journal_mode=WAL",
-        "foreign_keys=ON",
-        "synchronous=FULL",
-        "busy_timeout=15000",
-        "case_sensitive_like=ON",
-    )
-    for pragma in pragmas:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def path_matches(pattern: str) -> sa.ColumnElement[bool]:
-    """The condition that an item's path, relative to its root, matches a glob."""
-    return Item.path.like(_like(pattern), escape="\\")
-
-
-def _like(pattern: str) -> str:
-    """A glob as a LIKE pattern: `*` and `**` match any run of characters, `?` one."""
-    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    while "**" in escaped:
-        escaped = escaped.replace("**", "*")
-    return escaped.replace("*", "%").replace("?", "_")
+        raise CatalogError(f"the catalog {shown_url(url)} is of another release: {error}. Upgrade Rebus") from error

@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import queue
+import signal
 import struct
 import subprocess
 import sys
@@ -218,7 +219,9 @@ class _Decoder:
 
     def _kill(self) -> None:
         if self._process is not None:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
+                if hasattr(os, "killpg") and self._process.poll() is None:
+                    os.killpg(self._process.pid, signal.SIGKILL)  # a program that it runs, such as tesseract, too
                 self._process.kill()
 
     def end(self) -> None:
@@ -311,9 +314,12 @@ def main() -> None:
 
 
 def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[str, Any], bytes]:
+    from engine.media.ocr import enough_pixels, words_in
     from engine.media.pictures import thumbnail
 
-    media = read_media(path, settings, wanted.at_least)
+    started = time.monotonic()
+    media = read_media(path, settings, enough_pixels(settings, wanted.at_least))
+    media = dataclasses.replace(media, passages=(*media.passages, *words_in(media, settings, started)))
     frames, parts = [], []
     for frame in media.frames:
         pixels = wanted.input.fit(frame.image)

@@ -16,10 +16,11 @@ from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, I
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
+from engine.filters import check_text
 from engine.folding import Fold, groups_of
 from engine.index import Filter, bound_threads
 from engine.store import EmbeddingStore, store_folder
-from engine.types import F32, I64, Hit, Modality, Query, Results, Term
+from engine.types import F32, I64, Hit, Modality, Query, Results, Term, Where
 from engine.versions import Version, embeddings_after, rows_by_modality
 
 _FOLDED = (Modality.IMAGE, Modality.VIDEO)
@@ -187,9 +188,9 @@ class Searcher:
         return ids[0][found], scores[0][found]
 
     def _filter(self, query: Query) -> Filter | None:
-        if query.path is None:
+        if query.where == Where():
             return None
-        return Filter(np.array(self.catalog.ids_under(query.path, query.modality), np.int64))
+        return Filter(np.array(self.catalog.ids_matching(query.where, query.modality), np.int64))
 
     def _vector(self, version: Version, terms: tuple[Term, ...]) -> F32:
         """The query (1, d): the weighted sum of its terms' unit vectors in the joint space, of unit length."""
@@ -238,9 +239,9 @@ def _check(query: Query) -> None:
             raise NotFound(f"no item {term.item} in this library")
         if not np.isfinite(term.weight) or abs(term.weight) > 1000:
             raise InvalidInput(f"weight {term.weight} is not possible: use a number between -1000 and 1000")
-    for words in (query.path, *(term.text for term in query.terms)):
-        if words is not None and any("\ud800" <= character <= "\udfff" for character in words):
-            raise InvalidInput(f"{words!r} is not valid text: it holds half of a character")
+    where = query.where
+    said = (where.path, where.camera, where.place, where.source, *where.keywords, *(term.text for term in query.terms))
+    check_text(words for words in said if words is not None)
     if query.limit < 1 or query.offset < 0 or query.offset + query.limit > 10_000:
         raise InvalidInput("limit must be at least 1, offset at least 0, and both together at most 10,000")
 

@@ -56,17 +56,37 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
+class Where:
+    """Which items may be hits. What a file says of itself holds for its frames and captions too.
+
+    path: a glob over paths relative to their root (`holiday/**`). taken_from, taken_to: seconds since the epoch, the
+    second one excluded. camera, place: a part of the name, in any case. keywords: all of them, as
+    `filters.keyword_form` writes them. near: latitude and longitude in degrees, and kilometres around that point.
+    source: a glob over what words were read from (`exif`, `ocr`, `*.jsonl`): the words themselves, or what has some.
+    """
+
+    path: str | None = None
+    taken_from: float | None = None
+    taken_to: float | None = None
+    camera: str | None = None
+    keywords: tuple[str, ...] = ()
+    place: str | None = None
+    near: tuple[float, float, float] | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """What to search for.
 
-    modality: what the hits are. path: a glob over paths relative to their root (`holiday/**`).
-    limit, offset: the page of hits wanted. exact: scan every vector instead of the cascade.
+    modality: what the hits are. where: which of them are looked at. limit, offset: the page of hits wanted.
+    exact: scan every vector instead of the cascade.
     fold: show one picture of each group of near-duplicates; groups of the items among the terms are shown whole.
     """
 
     terms: tuple[Term, ...]
     modality: Modality = Modality.IMAGE
-    path: str | None = None
+    where: Where = Where()
     limit: int = 24
     offset: int = 0
     exact: bool = False

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.catalog import Caption, FactsRow, Item, Keyword
+from engine.filters import keyword_form
 from engine.media import Facts
 from engine.types import Modality
 from indexer.changes import renew_embeddings
@@ -117,7 +118,7 @@ def save_facts(session: Session, item_id: int, facts: Facts, keywords: Sequence[
         for name, value in values.items():
             if over or getattr(row, name) is None:
                 setattr(row, name, value)
-    words = dict.fromkeys(word for word in (*facts.keywords, *keywords) if word)
+    words = dict.fromkeys(word for word in map(keyword_form, (*facts.keywords, *keywords)) if word)
     if words:
         known = set(session.scalars(sa.select(Keyword.word).where(Keyword.item_id == item_id)))
         session.add_all(Keyword(item_id=item_id, word=word) for word in words if word not in known)

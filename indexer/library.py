@@ -14,6 +14,7 @@ from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Root
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder, resolved_spec
 from engine.errors import InvalidInput
+from engine.media.ocr import check_ocr
 from engine.status import disk_needed
 from indexer.jobs import JobReport, Tell, writing
 from indexer.roots import looks_mounted, open_root
@@ -59,6 +60,7 @@ def index_folders(
     the folders alone, not below. encoder: the one to use, when it is loaded already. note: hears what is known early.
     Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes, DiskFull, DriveGone.
     """
+    check_ocr(config.media)
     catalog = Catalog(config, create=True)
     with writing(catalog, "index", tell) as job:
         report = IndexReport()

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from engine.catalog import Catalog, Failure, Job, Root
 from engine.config import Config
 from engine.search import Searcher
-from engine.types import Modality
+from engine.types import Modality, Where
 from tests.web_library import copy_library
 from webui import create_app
 
@@ -31,7 +31,7 @@ HIT_KEYS = {
 @pytest.fixture(scope="module")
 def picture(catalog: Catalog) -> tuple[int, Path]:
     """An indexed picture: its id and file."""
-    [item, *_] = catalog.ids_under("boats/**", Modality.IMAGE)
+    [item, *_] = catalog.ids_matching(Where("boats/**"), Modality.IMAGE)
     return item, catalog.item(item).file
 
 
@@ -293,7 +293,7 @@ def test_an_encoder_that_is_gone_is_reported_without_its_path(library: Config, t
         session.connection().exec_driver_sql("UPDATE encoders SET spec = '/nowhere/at/all'")
     client = create_app(config, Searcher(config, catalog)).test_client()
     assert "/nowhere" not in _check_problem(client.post(SEARCH, json={"text": "a"}), 503)
-    [item, *_] = catalog.ids_under("**", Modality.IMAGE)
+    [item, *_] = catalog.ids_matching(Where(), Modality.IMAGE)
     assert client.post(SEARCH, json={"terms": [{"item": item}]}).status_code == 200
     catalog.engine.dispose()
 

@@ -38,7 +38,7 @@ from engine.catalog import (
 )
 from engine.config import Config
 from engine.errors import CatalogError, NotFound
-from engine.types import Modality
+from engine.types import Modality, Where
 from tests.conftest import config_at
 from tests.databases import postgres
 
@@ -289,9 +289,9 @@ def test_a_glob_finds_present_paths_of_its_modality(catalog: Catalog) -> None:
         "trips": set(),
         "": set(),
     }
-    found = {pattern: set(catalog.ids_under(pattern, Modality.IMAGE)) for pattern in expected}
+    found = {pattern: set(catalog.ids_matching(Where(pattern), Modality.IMAGE)) for pattern in expected}
     assert found == {pattern: {ids[path] for path in matched} for pattern, matched in expected.items()}
-    assert len(catalog.ids_under("trips/**", Modality.TEXT)) == 1
+    assert len(catalog.ids_matching(Where("trips/**"), Modality.TEXT)) == 1
 
 
 @pytest.fixture(scope="module")
@@ -322,7 +322,7 @@ def test_globs_equal_a_regular_expression(sqlite: Catalog, drawn: tuple[set[str]
     ids = dict(zip(sorted(paths), add_items(sqlite, 1, *sorted(paths)), strict=True))
     pattern = re.compile("".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in glob), re.DOTALL)
     try:
-        found = sqlite.ids_under(glob, Modality.IMAGE)
+        found = sqlite.ids_matching(Where(glob), Modality.IMAGE)
         assert sorted(found) == sorted(ids[path] for path in paths if pattern.fullmatch(path))
     finally:
         with sqlite.session() as session:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from engine.catalog import Catalog, Item
 from engine.config import Config
 from engine.search import Searcher
-from engine.types import Hit, Modality, Query, Term
+from engine.types import Hit, Modality, Query, Term, Where
 from indexer.build import build
 from tests.conftest import config_at, silent
 from tests.shelves import Shelf
@@ -92,7 +92,7 @@ def test_a_removed_copy_is_not_counted(shelved: tuple[Shelf, Searcher]) -> None:
 def test_a_filter_folds_what_it_lets_through(shelved: tuple[Shelf, Searcher]) -> None:
     shelf, searcher = shelved
     shelf.change([4, 5], path="below/x.jpg", parent_id=1)
-    hits = searcher.search(Query((Term(item=1),), path="below/*")).hits
+    hits = searcher.search(Query((Term(item=1),), where=Where(path="below/*"))).hits
     assert sorted(hit.id for hit in hits) == [4, 5]
 
 

@@ -43,7 +43,7 @@ def media(tmp_path: Path) -> Path:
 
 def found(config: Config) -> set[str]:
     catalog = Catalog(config)
-    hits = Searcher(config, catalog).search(Query((Term(text="a red boat"),), limit=100)).hits
+    hits = Searcher(config, catalog).search(Query((Term(text="a red boat"),), limit=100, fold=False)).hits
     catalog.engine.dispose()
     return {hit.path for hit in hits}
 

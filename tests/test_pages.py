@@ -13,7 +13,7 @@ from PIL import Image
 from engine.catalog import Catalog, Failure, Job, Root
 from engine.config import Config
 from engine.search import Searcher
-from engine.types import Modality
+from engine.types import Modality, Where
 from tests.web_library import fetch
 from webui import create_app
 
@@ -22,7 +22,7 @@ STATIC = Path(__file__).parent.parent / "webui" / "static"
 
 @pytest.fixture(scope="module")
 def boat(catalog: Catalog) -> int:
-    return catalog.ids_under("boats/**", Modality.IMAGE)[0]
+    return catalog.ids_matching(Where("boats/**"), Modality.IMAGE)[0]
 
 
 def _items(html: str) -> list[int]:
@@ -32,7 +32,7 @@ def _items(html: str) -> list[int]:
 
 def test_the_start_shows_the_newest_pictures(client: FlaskClient, catalog: Catalog) -> None:
     response = client.get("/")
-    newest = sorted(catalog.ids_under("**", Modality.IMAGE), reverse=True)
+    newest = sorted(catalog.ids_matching(Where(), Modality.IMAGE), reverse=True)
     assert _items(response.text) == newest[:24]
     assert "40 pictures, 80 captions" in response.text
     assert _items(client.get("/?offset=24").text) == newest[24:]
@@ -119,7 +119,7 @@ def test_an_item_page(client: FlaskClient, catalog: Catalog, boat: int) -> None:
 
 def test_a_caption_link_searches_for_exactly_its_words(changed: Config) -> None:
     catalog = Catalog(changed)
-    [item, *_] = catalog.ids_under("**", Modality.IMAGE)
+    [item, *_] = catalog.ids_matching(Where(), Modality.IMAGE)
     with catalog.session() as session:
         [caption, *_] = catalog.captions_of(item)
         session.merge(caption).text = 'a -5 degree "day" path:x'

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvalidInput
+from engine.filters import Filters
 from engine.types import Modality, Term
 from webui.query_box import MAX_CHARACTERS, NEGATIVE_WEIGHT, BoxQuery, parse, quoted
 
@@ -48,11 +49,11 @@ def test_plain_words_stay_as_they_are(words: list[str]) -> None:
         ('"-5 degrees"', BoxQuery("-5 degrees")),
         ('"path:x"', BoxQuery("path:x")),
         ('"open phrase', BoxQuery("open phrase")),
-        ("boat path:holiday/**", BoxQuery("boat", path="holiday/**")),
-        ("path:holiday", BoxQuery(path="*holiday*")),
-        ("path:holiday/", BoxQuery(path="holiday/**")),
-        ('path:"my holiday/**" boat', BoxQuery("boat", path="my holiday/**")),
-        ("PATH:a?.png", BoxQuery(path="a?.png")),
+        ("boat path:holiday/**", BoxQuery("boat", filters=Filters(path="holiday/**"))),
+        ("path:holiday", BoxQuery(filters=Filters(path="*holiday*"))),
+        ("path:holiday/", BoxQuery(filters=Filters(path="holiday/**"))),
+        ('path:"my holiday/**" boat', BoxQuery("boat", filters=Filters(path="my holiday/**"))),
+        ("PATH:a?.png", BoxQuery(filters=Filters(path="a?.png"))),
         ("like:12 like:7 snow", BoxQuery("snow", like=(12, 7))),
         ("snow -like:7", BoxQuery("snow", unlike=(7,))),
         ("type:text boat", BoxQuery("boat", modality=Modality.TEXT)),

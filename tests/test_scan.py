@@ -54,7 +54,9 @@ def failures_of(config: Config, media: Path) -> dict[str, str]:
 
 
 def found(config: Config, **query: Any) -> set[str]:
-    results = Searcher(config, Catalog(config)).search(Query((Term(text="a red boat"),), limit=100, **query))
+    results = Searcher(config, Catalog(config)).search(
+        Query((Term(text="a red boat"),), limit=100, fold=False, **query)
+    )
     return {hit.path for hit in results.hits}
 
 

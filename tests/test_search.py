@@ -18,7 +18,7 @@ from engine.encoders import Encoder, load_encoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
 from engine.search import Searcher
 from engine.store import EmbeddingStore, store_folder
-from engine.types import F32, Hit, Modality, Query, Results, Term
+from engine.types import F32, Hit, Modality, Query, Results, Term, Where
 from indexer.embed import Embedder
 from indexer.jobs import writing
 from indexer.library import index_folders
@@ -54,7 +54,7 @@ def stored(library: Config, encoder: Encoder) -> dict[int, F32]:
 @pytest.fixture(scope="module")
 def pictures(searcher: Searcher) -> list[int]:
     """Ids of all the pictures, ascending."""
-    return sorted(searcher.catalog.ids_under("*", Modality.IMAGE))
+    return sorted(searcher.catalog.ids_matching(Where(), Modality.IMAGE))
 
 
 def ids(results: Results) -> list[int]:
@@ -87,7 +87,7 @@ def assert_same(some: Iterable[Hit], others: Iterable[Hit]) -> None:
 def test_hits_are_the_nearest_by_cosine(
     searcher: Searcher, encoder: Encoder, stored: dict[int, F32], modality: Modality, exact: bool
 ) -> None:
-    everything = searcher.catalog.ids_under("*", modality)
+    everything = searcher.catalog.ids_matching(Where(), modality)
     assert len(everything) == (PICTURES if modality == Modality.IMAGE else CAPTIONS)
     results = searcher.search(Query((BOAT,), modality, limit=100, exact=exact))
     assert sorted(ids(results)) == sorted(everything)
@@ -97,7 +97,7 @@ def test_hits_are_the_nearest_by_cosine(
 def test_a_cascade_deep_enough_equals_the_exact_scan(searcher: Searcher) -> None:
     for modality in (Modality.IMAGE, Modality.TEXT):
         for path in (None, "boats/*"):
-            query = Query((BOAT, replace(TREE, weight=0.3)), modality, path, limit=100)
+            query = Query((BOAT, replace(TREE, weight=0.3)), modality, Where(path), limit=100)
             assert_same(searcher.search(query).hits, searcher.search(replace(query, exact=True)).hits)
 
 
@@ -146,8 +146,8 @@ def test_a_modality_that_is_not_indexed_has_no_hits(searcher: Searcher) -> None:
 @pytest.mark.parametrize("exact", [False, True])
 def test_a_path_filters_before_anything_is_ranked(searcher: Searcher, path: str, count: int, exact: bool) -> None:
     everything = searcher.search(Query((BOAT,), limit=100, exact=exact))
-    results = searcher.search(Query((BOAT,), path=path, limit=100, exact=exact))
-    matching = set(searcher.catalog.ids_under(path, Modality.IMAGE))
+    results = searcher.search(Query((BOAT,), where=Where(path), limit=100, exact=exact))
+    matching = set(searcher.catalog.ids_matching(Where(path), Modality.IMAGE))
     assert len(results.hits) == len(matching) == count
     assert_same(results.hits, (hit for hit in everything.hits if hit.id in matching))
 
@@ -156,7 +156,7 @@ def test_a_filter_reaches_what_a_shallow_first_stage_would_not(library: Config, 
     config = replace(library, search=replace(library.search, candidates=1))
     shallow = Searcher(config, Catalog(library), encoder)
     last = shallow.search(Query((BOAT,), limit=100, exact=True)).hits[-1]
-    assert ids(shallow.search(Query((BOAT,), path=last.path, limit=1))) == [last.id]
+    assert ids(shallow.search(Query((BOAT,), where=Where(last.path), limit=1))) == [last.id]
 
 
 # --- terms ---
@@ -168,7 +168,7 @@ def test_terms_add_up_with_their_weights(searcher: Searcher, encoder: Encoder, s
     terms = (BOAT, replace(TREE, weight=-0.7), Term(image=picture, weight=2.0), Term(item=item, weight=0.5))
     boat, tree = encoder.encode_text([BOAT.text or "", TREE.text or ""])
     vector = boat - 0.7 * tree + 2.0 * encoder.encode_images([picture])[0] + 0.5 * stored[item]
-    everything = searcher.catalog.ids_under("*", Modality.IMAGE)
+    everything = searcher.catalog.ids_matching(Where(), Modality.IMAGE)
     assert_ranked(searcher.search(Query(terms, limit=100)), vector, stored, everything)
 
 
@@ -189,8 +189,8 @@ def test_an_item_finds_itself(searcher: Searcher, pictures: list[int]) -> None:
 
 
 def test_a_caption_can_be_a_term(searcher: Searcher, stored: dict[int, F32]) -> None:
-    caption = searcher.catalog.ids_under("*", Modality.TEXT)[3]
-    everything = searcher.catalog.ids_under("*", Modality.IMAGE)
+    caption = searcher.catalog.ids_matching(Where(), Modality.TEXT)[3]
+    everything = searcher.catalog.ids_matching(Where(), Modality.IMAGE)
     assert_ranked(searcher.search(Query((Term(item=caption),), limit=100)), stored[caption], stored, everything)
 
 
@@ -237,7 +237,7 @@ IMPOSSIBLE: dict[str, tuple[Query, str]] = {
     "negative offset": (Query((BOAT,), offset=-1), "offset"),
     "too deep": (Query((BOAT,), limit=1, offset=10_000), "10,000"),
     "words that are no text": (Query((Term(text="boat \ud800"),)), "not valid text"),
-    "a path that is no text": (Query((BOAT,), path="\udcff/*"), "not valid text"),
+    "a path that is no text": (Query((BOAT,), where=Where("\udcff/*")), "not valid text"),
 }
 
 
@@ -317,7 +317,7 @@ def test_added_pictures_and_captions_appear_after_a_refresh(serving: Searcher, l
     after = paths(serving)
     assert {path: score for path, score in after.items() if path != "boats/new.jpg"} == pytest.approx(before, abs=1e-5)
     assert "boats/new.jpg" in after
-    assert set(paths(serving, path="boats/new*")) == {"boats/new.jpg"}
+    assert set(paths(serving, where=Where("boats/new*"))) == {"boats/new.jpg"}
     words = serving.search(Query((Term(text="a brand new boat"),), Modality.TEXT, limit=1))
     assert words.hits[0].caption == "a brand new boat"
     assert words.index_version == version
@@ -328,7 +328,7 @@ def test_removed_pictures_are_gone_after_a_refresh_and_their_captions_too(
 ) -> None:
     before = paths(serving)
     gone = next(iter(before))
-    item = serving.catalog.ids_under(gone, Modality.IMAGE)[0]
+    item = serving.catalog.ids_matching(Where(gone), Modality.IMAGE)[0]
     (media(live) / gone).unlink()
     update(live, encoder)
     # A hit whose file is known to be gone is left out even before the index hears of it.
@@ -355,7 +355,7 @@ def test_a_picture_that_was_added_and_removed_again_leaves_no_row(
 def test_an_edited_picture_is_found_by_its_new_content(serving: Searcher, live: Config, encoder: Encoder) -> None:
     before = paths(serving)
     path = next(iter(before))
-    item = serving.catalog.ids_under(path, Modality.IMAGE)[0]
+    item = serving.catalog.ids_matching(Where(path), Modality.IMAGE)[0]
     draw(media(live) / path, "green", "tree", 11, (70, 90))
     update(live, encoder)
     assert serving.refresh() and not serving.refresh()
@@ -485,7 +485,7 @@ def test_an_encoder_that_is_gone_is_named_and_items_still_find(live: Config, mov
     searcher = Searcher(live, Catalog(live))
     with pytest.raises(EncoderUnavailable, match=str(moved)):
         searcher.search(Query((BOAT,)))
-    item = searcher.catalog.ids_under("*", Modality.IMAGE)[0]
+    item = searcher.catalog.ids_matching(Where(), Modality.IMAGE)[0]
     assert len(searcher.search(Query((Term(item=item),))).hits) == 24
 
 

@@ -18,7 +18,7 @@ import pytest
 from engine.catalog import Catalog
 from engine.config import Config
 from engine.errors import ConfigError
-from engine.types import Modality
+from engine.types import Modality, Where
 from webui import create_app, serve
 from webui.server import is_loopback, listen
 
@@ -68,7 +68,7 @@ def running(config: Config, threads: int = 2) -> Iterator[tuple[str, int]]:
 
 def test_slow_readers_of_large_files_hold_no_thread(changed: Config) -> None:
     catalog = Catalog(changed)
-    view = catalog.item(catalog.ids_under("**", Modality.IMAGE)[0])
+    view = catalog.item(catalog.ids_matching(Where(), Modality.IMAGE)[0])
     os.truncate(view.file, 10 * 2**30)  # sparse: it takes no disk
     catalog.engine.dispose()
     with running(changed) as place, ExitStack() as clients:
@@ -82,7 +82,7 @@ def test_slow_readers_of_large_files_hold_no_thread(changed: Config) -> None:
 
 def test_a_part_of_a_file_is_just_that_part(changed: Config) -> None:
     catalog = Catalog(changed)
-    view = catalog.item(catalog.ids_under("**", Modality.IMAGE)[0])
+    view = catalog.item(catalog.ids_matching(Where(), Modality.IMAGE)[0])
     catalog.engine.dispose()
     data = view.file.read_bytes()
     with running(changed) as (host, port), closing(HTTPConnection(host, port, timeout=20)) as connection:

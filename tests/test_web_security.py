@@ -12,7 +12,7 @@ from PIL import Image
 from engine.catalog import Catalog, Item, Root
 from engine.config import Config
 from engine.search import Searcher
-from engine.types import Modality
+from engine.types import Modality, Where
 from tests.web_library import HOSTILE, copy_library, fetch, make_hostile
 from webui import create_app
 
@@ -42,7 +42,7 @@ def test_nothing_outside_a_root_is_served(changed: Config, tmp_path: Path) -> No
     secret = tmp_path / "secret.jpg"
     Image.new("RGB", (9, 9)).save(secret)
     catalog = Catalog(changed)
-    first, second, third, *_ = catalog.ids_under("**", Modality.IMAGE)
+    first, second, third, *_ = catalog.ids_matching(Where(), Modality.IMAGE)
     outside = (tmp_path / "media1").resolve()
     link = outside / "boats" / "link.jpg"
     link.symlink_to(secret)
@@ -61,7 +61,7 @@ def test_nothing_outside_a_root_is_served(changed: Config, tmp_path: Path) -> No
 
 def test_only_kinds_of_pictures_are_named_to_a_browser(changed: Config) -> None:
     catalog = Catalog(changed)
-    item = catalog.ids_under("**", Modality.IMAGE)[0]
+    item = catalog.ids_matching(Where(), Modality.IMAGE)[0]
     file = catalog.item(item).file
     file.rename(file.with_suffix(".html"))
     with catalog.session() as session:
@@ -149,7 +149,7 @@ def test_what_may_carry_a_script_is_saved_and_never_shown(
     changed: Config, ending: str, mimetype: str, saved: bool
 ) -> None:
     catalog = Catalog(changed)
-    item = catalog.ids_under("**", Modality.IMAGE)[0]
+    item = catalog.ids_matching(Where(), Modality.IMAGE)[0]
     file = catalog.item(item).file
     file.rename(file.with_suffix(ending))
     with catalog.session() as session:

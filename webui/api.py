@@ -10,11 +10,13 @@ from werkzeug.exceptions import UnsupportedMediaType
 from engine.errors import InvalidInput, NotReady, RebusError
 from engine.types import Query
 from webui.library import public_status
-from webui.schemas import LARGEST_ID, ItemOut, SearchForm, SearchRequest, SearchResponse, explain
+from webui.schemas import LARGEST_ID, FactsOut, ItemOut, SearchForm, SearchRequest, SearchResponse, explain
 from webui.services import log, services
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
 probes = Blueprint("probes", __name__)
+
+_REPEATED = ("item", "keyword")
 
 
 @api.post("/search")
@@ -34,16 +36,17 @@ def search_by_post() -> Response:
 
 @api.get("/search")
 def search_by_get() -> Response:
-    """Search with the address alone: q, item, modality, path, limit, offset, exact, fold."""
+    """Search with the address alone: q, item, modality, filters such as path and taken, limit, offset, exact, fold."""
     return _answer(_form_query(request.args, with_upload=False))
 
 
 @api.get(f"/items/<int(max={LARGEST_ID}):item_id>")
 def item(item_id: int) -> Response:
-    """One item with its captions."""
+    """One item with its captions and facts."""
     view, picture = services().item_and_picture(item_id)
-    captions = services().catalog.captions_of(picture.item.id)
-    return _json(ItemOut.of(view, picture, services().file_of(picture), captions))
+    catalog, shown = services().catalog, picture.item.id
+    facts = FactsOut.of(*catalog.facts_of(shown))
+    return _json(ItemOut.of(view, picture, services().file_of(picture), catalog.captions_of(shown), facts))
 
 
 @api.get("/status")
@@ -74,9 +77,9 @@ def readyz() -> dict[str, str | int]:
 def _form_query(fields: "MultiDict[str, str]", *, with_upload: bool) -> Query:
     values: dict[str, str | list[str]] = {}
     for key, given in fields.lists():
-        if key != "item" and len(given) > 1:
+        if key not in _REPEATED and len(given) > 1:
             raise InvalidInput(f"{key} is given {len(given)} times: keep one")
-        values[key] = given if key == "item" else given[0]
+        values[key] = given if key in _REPEATED else given[0]
     try:
         form = SearchForm.model_validate(values)
     except ValidationError as error:

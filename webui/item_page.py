@@ -11,7 +11,7 @@ from engine.media import modality_of
 from engine.types import Modality
 from engine.words import PAGED, place_in
 from webui.files import MIME_TYPES
-from webui.schemas import HitOut, thumbnail_address
+from webui.schemas import FactsOut, HitOut, thumbnail_address
 from webui.search_page import neighbours
 from webui.services import services
 
@@ -24,6 +24,7 @@ _DRAWN_BY_BROWSERS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp"
 @dataclass(frozen=True, slots=True)
 class ItemPage:
     """One item as shown. file: the row of its file; frames: the others of it; passages: a document's words.
+    known: what the file says of itself.
 
     original: the address of the file, at the item's place; opens: whether a browser shows or plays it, or saves it.
     picture: the address of what stands for it.
@@ -41,6 +42,7 @@ class ItemPage:
     captions: list[Caption]
     passages: list[Caption]
     frames: list[HitOut]
+    known: FactsOut
     words: list[HitOut]
     similar: list[HitOut]
 
@@ -72,6 +74,7 @@ def item_page(item_id: int) -> ItemPage:
         captions=_captions(item, file_id),
         passages=_passages(file_id) if item.modality == Modality.TEXT else [],
         frames=_frames(item, file_id),
+        known=FactsOut.of(*services().catalog.facts_of(file_id)),
         words=words,
         similar=similar,
     )

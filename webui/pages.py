@@ -10,7 +10,7 @@ from engine.status import job_state
 from engine.words import duration, readable_bytes
 from webui.item_page import item_page
 from webui.library import public_failures, public_status, working
-from webui.query_box import quoted
+from webui.query_box import filter_for, quoted
 from webui.schemas import LARGEST_ID
 from webui.search_page import SearchPage, from_address, from_upload
 
@@ -56,7 +56,7 @@ def status() -> str:
 
 @pages.app_context_processor
 def _in_every_template() -> dict[str, Any]:
-    return {"quoted": quoted, "working": working, "job_state": job_state, "kinds": _KINDS}
+    return {"quoted": quoted, "filter_for": filter_for, "working": working, "job_state": job_state, "kinds": _KINDS}
 
 
 @pages.app_template_filter("moment")

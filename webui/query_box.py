@@ -1,21 +1,34 @@
 """What a person types into the query box, as terms and filters.
 
-Plain words are one text term. `-word` pushes away from a word. `path:holiday/**`, `type:video` and `like:123`
-filter or add an item. Double quotes hold a phrase together and make its words literal: `-"red car"`, `"-5 degrees"`.
+Plain words are one text term. `-word` pushes away from a word, `like:123` adds an item, `type:video` looks for films.
+`path:holiday/**`, `taken:2023-06..2023-08`, `camera:leica`, `keyword:harbour`, `place:lisbon`, `near:38.72,-9.14,5`
+and `source:ocr` filter. Double quotes hold a phrase together and make its words literal: `-"red car"`, `"-5 degrees"`,
+`camera:"Leica M6"`.
 """
 
 import re
 from dataclasses import dataclass
 
 from engine.errors import InvalidInput
+from engine.filters import Filters
 from engine.types import Modality, Term
 
 MAX_CHARACTERS = 2000
 # A negative term at full weight overwhelms the words it qualifies: texts of one encoder lie close together.
 NEGATIVE_WEIGHT = -0.5
 
+_FILTERS = {
+    "path": "holiday/**",
+    "taken": "2023-06",
+    "camera": "leica",
+    "keyword": "harbour",
+    "place": "lisbon",
+    "near": "38.72,-9.14,5",
+    "source": "ocr",
+}
+_EXAMPLES = {**_FILTERS, "type": "text"}
 _TOKEN = re.compile(
-    r"\s*(?P<minus>-(?=[^\s-]))?(?:(?P<key>path|like|type):)?"
+    r"\s*(?P<minus>-(?=[^\s-]))?(?:(?P<key>like|" + "|".join(_EXAMPLES) + r"):)?"
     r'(?:"(?P<quoted>[^"]*)(?:"|$)|(?P<plain>\S*))',
     re.IGNORECASE,
 )
@@ -28,13 +41,13 @@ _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class BoxQuery:
-    """The parsed box. path: a glob over relative paths. like, unlike: item ids. modality: what `type:` asks for."""
+    """The parsed box. like, unlike: item ids. filters: as they were written. modality: what `type:` asks for."""
 
     words: str = ""
     without: tuple[str, ...] = ()
     like: tuple[int, ...] = ()
     unlike: tuple[int, ...] = ()
-    path: str | None = None
+    filters: Filters = Filters()
     modality: Modality | None = None
 
     @property
@@ -54,19 +67,19 @@ def parse(text: str) -> BoxQuery:
     words: list[str] = []
     without: list[str] = []
     items: dict[bool, list[int]] = {True: [], False: []}
-    filters: dict[str, str] = {}
+    filters: dict[str, list[str]] = {}
     for match in _TOKEN.finditer(text):
         key = (match["key"] or "").lower()
         value = " ".join((match["quoted"] if match["quoted"] is not None else match["plain"]).split())
         if key == "like":
             items[not match["minus"]].append(_item_id(value))
         elif key:
-            _set_filter(filters, key, value, negated=bool(match["minus"]))
+            _add_filter(filters, key, value, negated=bool(match["minus"]))
         elif value:
             (without if match["minus"] else words).append(value)
-    path = _glob(filters["path"]) if "path" in filters else None
-    modality = _modality(filters["type"]) if "type" in filters else None
-    return BoxQuery(" ".join(words), tuple(without), tuple(items[True]), tuple(items[False]), path, modality)
+    modality = _modality(filters.pop("type")[0]) if "type" in filters else None
+    asked = _filters(filters)
+    return BoxQuery(" ".join(words), tuple(without), tuple(items[True]), tuple(items[False]), asked, modality)
 
 
 def quoted(text: str) -> str:
@@ -79,15 +92,30 @@ def quoted(text: str) -> str:
     return plain if literal else f'"{plain}"'
 
 
-def _set_filter(filters: dict[str, str], key: str, value: str, *, negated: bool) -> None:
+def filter_for(key: str, value: str) -> str:
+    """A filter so that the box takes its value whole, whatever it holds."""
+    return f'{key}:"{" ".join(value.replace(chr(34), " ").split())}"'
+
+
+def _add_filter(filters: dict[str, list[str]], key: str, value: str, *, negated: bool) -> None:
     if negated:
         raise InvalidInput(f"-{key}: cannot be negated: leave out the minus, or quote it to search for the words")
     if not value:
-        example = {"path": "path:holiday/**", "type": "type:text"}[key]
-        raise InvalidInput(f"{key}: needs a value right after the colon, such as {example}")
-    if key in filters:
+        raise InvalidInput(f"{key}: needs a value right after the colon, such as {key}:{_EXAMPLES[key]}")
+    if key in filters and key != "keyword":
         raise InvalidInput(f"{key}: is given twice: keep one")
-    filters[key] = value
+    filters.setdefault(key, []).append(value)
+
+
+def _filters(values: dict[str, list[str]]) -> Filters:
+    """Raises InvalidInput for those that cannot be meant."""
+    keywords = tuple(values.pop("keyword", ()))
+    single = {key: found[0] for key, found in values.items()}
+    if "path" in single:
+        single["path"] = _glob(single["path"])
+    asked = Filters(keyword=keywords, **single)
+    asked.where()
+    return asked
 
 
 def _glob(value: str) -> str:

@@ -3,14 +3,15 @@
 import base64
 import binascii
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Annotated, Literal, Self
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
 
 from PIL.Image import Image
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from engine.catalog import Caption, ItemView
+from engine.catalog import Caption, FactsRow, ItemView
 from engine.errors import InvalidInput
+from engine.filters import Filters
 from engine.types import Hit, Modality, Query, Results, Term
 from engine.words import place_in
 
@@ -19,10 +20,15 @@ MAX_TERMS = 32
 MAX_PICTURES = 4
 DEEPEST = 10_000  # the engine's bound of offset + limit
 LARGEST_ID = 2**63 - 1  # what a catalog's integer column holds
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # fromtimestamp knows no earlier times on some systems
 
 ItemId = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 Words = Annotated[str, Field(max_length=2000)]
 Decoder = Callable[[bytes], Image]
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 class Shape(BaseModel):
@@ -52,22 +58,33 @@ class TermIn(Shape):
 
 
 class Page(Shape):
-    """What every search may say about its hits. path: a glob over relative paths, such as holiday/**.
+    """What every search may say about its hits.
+
+    path: a glob over relative paths, such as holiday/**. taken: a year, month, day or range, such as 2023-06..2023-08.
+    camera, place: a part of the name. keyword: one, or several that all hold. near: latitude,longitude,km. source: what
+    words were read from, such as exif, ocr or *.jsonl.
 
     fold: show one picture of each group of near-duplicates. No encoder takes sounds yet: audio finds nothing.
     """
 
     modality: Literal["image", "text", "video", "audio"] = "image"
     path: Words | None = None
+    taken: Words | None = None
+    camera: Words | None = None
+    keyword: Annotated[list[Words], BeforeValidator(_listed)] = []
+    place: Words | None = None
+    near: Words | None = None
+    source: Words | None = None
     limit: int | None = Field(default=None, ge=1, le=MAX_LIMIT)
     offset: int = Field(default=0, ge=0)
     exact: bool = False
     fold: bool = True
 
     def query(self, terms: tuple[Term, ...], default_limit: int) -> Query:
-        """The engine's query for these terms."""
+        """The engine's query for these terms. Raises InvalidInput for filters that cannot be read."""
         limit = self.limit or default_limit
-        return Query(terms, Modality(self.modality), self.path or None, limit, self.offset, self.exact, self.fold)
+        filters = Filters(self.path, self.taken, self.camera, tuple(self.keyword), self.place, self.near, self.source)
+        return Query(terms, Modality(self.modality), filters.where(), limit, self.offset, self.exact, self.fold)
 
 
 class SearchRequest(Page):
@@ -167,8 +184,56 @@ class CaptionOut(Shape):
     source: str
 
 
+class FactsOut(Shape):
+    """What a file says of itself.
+
+    taken: by the camera's clock where no zone is known, else in UTC. latitude, longitude: to about a kilometre.
+    duration_ms: of a film or a sound. pages: pages or frames, kept or not.
+    """
+
+    taken: datetime | None = None
+    camera: str | None = None
+    place: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    title: str | None = None
+    keywords: list[str] = []
+    duration_ms: int | None = None
+    pages: int | None = None
+
+    @classmethod
+    def of(cls, row: FactsRow | None, keywords: list[str]) -> Self:
+        """From the catalog's rows."""
+        if row is None:
+            return cls(keywords=keywords)
+        return cls(
+            taken=_moment(row.taken_at), camera=row.camera, place=row.place,
+            latitude=_rounded(row.latitude), longitude=_rounded(row.longitude), title=row.title, keywords=keywords,
+            duration_ms=row.duration_ms, pages=row.pages,
+        )  # fmt: skip
+
+    @property
+    def said(self) -> bool:
+        """Whether it says anything."""
+        return self != FactsOut()
+
+    @property
+    def day(self) -> str | None:
+        """The day it was taken, as the filter takes it."""
+        return self.taken.date().isoformat() if self.taken else None
+
+    @property
+    def around(self) -> str | None:
+        """Where it was taken, as the filter takes it."""
+        somewhere = self.latitude is not None and self.longitude is not None
+        return f"{self.latitude:.2f},{self.longitude:.2f}" if somewhere else None
+
+
 class ItemOut(Shape):
-    """An item. item: what to show of it, whose width, height and captions these are. position, place: its own."""
+    """An item. item: what to show of it, whose width, height and captions these are. position, place: its own.
+
+    facts: what its file says of itself.
+    """
 
     id: int
     modality: Modality
@@ -182,11 +247,12 @@ class ItemOut(Shape):
     modified: datetime
     split: str | None
     captions: list[CaptionOut]
+    facts: FactsOut
     url: str
     thumbnail: str | None
 
     @classmethod
-    def of(cls, view: ItemView, shown: ItemView, file: ItemView, captions: list[Caption]) -> Self:
+    def of(cls, view: ItemView, shown: ItemView, file: ItemView, captions: list[Caption], facts: FactsOut) -> Self:
         """From the catalog's rows; sources are shown by name, without their folders."""
         seen, whole, modality = shown.item, file.item, Modality(view.item.modality)
         url, thumbnail = _addresses(view.item.id, seen.id, shown.thumb)
@@ -199,6 +265,7 @@ class ItemOut(Shape):
                 CaptionOut(id=caption.id, text=caption.text, lang=caption.lang, source=_name(caption.source))
                 for caption in captions
             ],
+            facts=facts,
         )  # fmt: skip
 
 
@@ -231,6 +298,17 @@ def _from_base64(text: str) -> bytes:
         return base64.b64decode(payload, validate=True)
     except (binascii.Error, ValueError):
         raise InvalidInput("image: not base64: encode the bytes of the file") from None
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    try:
+        return None if seconds is None else EPOCH + timedelta(seconds=seconds)
+    except OverflowError:  # beyond the year 9999
+        return None
+
+
+def _rounded(degrees: float | None) -> float | None:
+    return None if degrees is None else round(degrees, 2)
 
 
 def _name(source: str) -> str:

@@ -2,18 +2,19 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import sqlalchemy as sa
 from flask import url_for
 from PIL.Image import Image
 
-from engine.catalog import Catalog, Item, ItemView, path_matches
+from engine.catalog import Catalog, Item, ItemView, matches
 from engine.errors import InvalidInput, NotFound, NotReady
+from engine.filters import Filters
 from engine.media.pictures import thumbnail
-from engine.types import Modality, Query, Term
+from engine.types import Modality, Query, Term, Where
 from webui.problems import explain_error
-from webui.query_box import BoxQuery, parse
+from webui.query_box import parse
 from webui.schemas import LARGEST_ID, HitOut, SearchRequest, SearchResponse, TermIn
 from webui.services import services
 
@@ -34,6 +35,7 @@ class SearchPage:
     modality: Modality = Modality.IMAGE
     browsed: Modality = Modality.IMAGE
     path: str | None = None
+    filtered: bool = False
     like: ItemView | None = None
     picture: str | None = None
     words: list[HitOut] = field(default_factory=list)
@@ -75,9 +77,11 @@ def from_address(arguments: Mapping[str, str]) -> SearchPage:
         page.offset = _number(arguments, "offset", 0, _DEEPEST_BROWSE) or 0
         like = _number(arguments, "like", 1, LARGEST_ID)
         page.like = services().catalog.item(like) if like is not None else None
-        if box.path and page.path:
+        if box.filters.path and page.path:
             raise InvalidInput("the box and the address both hold a path: keep one of them")
-        _fill(page, box)
+        filters = replace(box.filters, path=box.filters.path or page.path)
+        page.filtered = filters != Filters()
+        _fill(page, box.terms, filters)
     except (InvalidInput, NotFound, NotReady) as error:
         _fail(page, error)
     return page
@@ -122,18 +126,18 @@ def _place(view: ItemView) -> tuple[str, str]:
     return view.root, view.item.path
 
 
-def _fill(page: SearchPage, box: BoxQuery) -> None:
-    terms = (*((Term(item=page.like.item.id),) if page.like else ()), *box.terms)
-    limit, path = services().config.search.limit, box.path or page.path
+def _fill(page: SearchPage, words: tuple[Term, ...], filters: Filters) -> None:
+    terms = (*((Term(item=page.like.item.id),) if page.like else ()), *words)
+    limit = services().config.search.limit
     if not terms:
-        _browse(page, path, limit)
+        _browse(page, filters.where(), limit)
         return
-    _ask(page, Query(terms, page.modality, path, limit, page.offset))
+    _ask(page, Query(terms, page.modality, filters.where(), limit, page.offset))
     if page.like:
         page.hits = [hit for hit in page.hits if hit.id != page.like.item.id]
     if page.answer and page.answer.next is not None:
         page.more = page.address(offset=page.answer.next)
-        page.wanted = _wanted(terms, page.modality, path, limit)
+        page.wanted = _wanted(terms, page.modality, filters, limit)
 
 
 def _ask(page: SearchPage, query: Query) -> None:
@@ -141,13 +145,15 @@ def _ask(page: SearchPage, query: Query) -> None:
     page.hits = page.answer.hits
 
 
-def _wanted(terms: tuple[Term, ...], modality: Modality, path: str | None, limit: int) -> str:
+def _wanted(terms: tuple[Term, ...], modality: Modality, filters: Filters, limit: int) -> str:
     shapes = [TermIn(text=term.text, item=term.item, weight=term.weight) for term in terms]
-    request = SearchRequest(terms=shapes, modality=modality.value, path=path, limit=limit)
+    request = SearchRequest.model_validate(
+        {"terms": shapes, "modality": modality.value, "limit": limit, **asdict(filters)}
+    )
     return request.model_dump_json(exclude_none=True, exclude_defaults=True)
 
 
-def _browse(page: SearchPage, path: str | None, limit: int) -> None:
+def _browse(page: SearchPage, where: Where, limit: int) -> None:
     """The newest files, for a page without terms."""
     catalog = services().catalog
     if catalog.current_version() is None:
@@ -155,24 +161,27 @@ def _browse(page: SearchPage, path: str | None, limit: int) -> None:
         _ = services().searcher.version  # raises NotReady, which says what to do
     page.counts = services().status.counts()["items"]
     page.browsed = page.modality
-    ids = _newest(catalog, page.browsed, path, page.offset, limit + 1)
+    ids = _newest(catalog, page.browsed, where, page.offset, limit + 1)
     if page.modality is Modality.TEXT and not ids:  # a library of pictures alone: the choice waits for words
         page.browsed = Modality.IMAGE
-        ids = _newest(catalog, page.browsed, path, page.offset, limit + 1)
+        ids = _newest(catalog, page.browsed, where, page.offset, limit + 1)
     page.hits = [HitOut.of_view(view) for view in catalog.items(ids[:limit])]
     if len(ids) > limit:
         page.more = page.address(offset=page.offset + limit)
 
 
-def _newest(catalog: Catalog, modality: Modality, path: str | None, offset: int, limit: int) -> list[int]:
+def _newest(catalog: Catalog, modality: Modality, where: Where, offset: int, limit: int) -> list[int]:
     """Files that have been read, the newest first; their further pages and moments are on their own pages."""
     query = sa.select(Item.id).where(
         Item.modality == modality, Item.parent_id.is_(None), Item.removed_at.is_(None), Item.content_hash.is_not(None)
     )
-    if path is not None:
-        query = query.where(path_matches(path))
+    query = query.where(*matches(where, modality)).order_by(Item.id.desc())
+    if where.near is not None:
+        near = set(catalog.ids_matching(where, modality))
+        with catalog.session() as session:
+            return [item for item in session.scalars(query) if item in near][offset : offset + limit]
     with catalog.session() as session:
-        return list(session.scalars(query.order_by(Item.id.desc()).limit(limit).offset(offset)))
+        return list(session.scalars(query.limit(limit).offset(offset)))
 
 
 def _fail(page: SearchPage, error: Exception) -> None:

@@ -6,12 +6,12 @@ at one after another, up to a number and a time, and evenly spaced ones of those
 
 from collections.abc import Iterator
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from engine.config import MediaSettings
 from engine.media.contract import Frame
 from engine.media.limits import deadline, evenly, passed
-from engine.media.pixels import check_pixels, reduced, rgb
+from engine.media.pixels import check_pixels, reduced, rgb, upright
 
 ANIMATED = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 _LOOKED_AT = 2000  # frames
@@ -75,5 +75,5 @@ def _steps(image: Image.Image, settings: MediaSettings) -> Iterator[int]:
 
 def _frame(image: Image.Image, number: int, settings: MediaSettings, at_least: int) -> Frame:
     check_pixels(image.size, settings.max_pixels)
-    whole = rgb(ImageOps.exif_transpose(image))
+    whole = rgb(upright(image))
     return Frame(reduced(whole, at_least), *whole.size, position=number)

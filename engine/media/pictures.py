@@ -1,17 +1,19 @@
 """Pictures that Pillow reads, with limits: pixels are counted from the header before anything is decoded."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from engine.config import MediaSettings
 from engine.errors import InvalidInput, MediaError, TooLarge
 from engine.media.animations import further_frames
-from engine.media.contract import Facts, Frame, Media
+from engine.media.contract import Frame, Media
+from engine.media.facts import facts_of
 from engine.media.files import read_file
 from engine.media.limits import damaged
-from engine.media.pixels import check_pixels, reduced, rgb
+from engine.media.pixels import check_pixels, orientation, reduced, rgb, upright
 from engine.types import Modality
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF")
@@ -25,11 +27,13 @@ def read_picture(path: Path, settings: MediaSettings, at_least: int) -> Media:
     data = read_file(path, settings.max_bytes)
     try:
         image = _open(data, settings.max_pixels)
+        facts, passages = facts_of(image)
         first = _first_frame(image, at_least)
         further, count = further_frames(image, settings, at_least)
         if further:
             first = Frame(reduced(first.image, at_least), first.width, first.height)
-        return Media(Modality.IMAGE, (first, *further), facts=Facts(pages=count if count > 1 else None))
+        facts = replace(facts, pages=count if count > 1 else None)
+        return Media(Modality.IMAGE, (first, *further), passages, facts)
     except Exception as error:  # decoders raise nearly anything on damaged data; none of it may stop a run
         raise damaged(error) from None
 
@@ -79,9 +83,9 @@ def _first_frame(image: Image.Image, at_least: int) -> Frame:
     """RGB pixels, upright, and the upright size before any reduction."""
     width, height = image.size
     # Pillow counts a TIFF's pixels upright as soon as it opens it, those of other formats as they lie.
-    sideways = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    sideways = image.format != "TIFF" and orientation(image) >= 5
     image.draft("RGB", (at_least, at_least))
-    pixels = rgb(ImageOps.exif_transpose(image))
+    pixels = rgb(upright(image))
     return Frame(pixels, height, width) if sideways else Frame(pixels, width, height)
 
 

@@ -1,5 +1,6 @@
 """Raw files of cameras, by the preview that the camera put into them; developed at half size where there is none."""
 
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from PIL import Image
 
 from engine.config import MediaSettings
 from engine.errors import MediaError
-from engine.media.contract import Facts, Frame, Media
+from engine.media.contract import Frame, Media
+from engine.media.facts import facts_of_raw
 from engine.media.files import open_file, read_file
 from engine.media.limits import damaged
 from engine.media.pictures import decode_picture, read_picture
@@ -29,7 +31,10 @@ def read_raw(path: Path, settings: MediaSettings, at_least: int) -> Media:
             if image is None or min(image.size) < at_least // 2:  # some cameras keep a stamp of 160 pixels only
                 image = _developed(raw, image)
             upright = size if (size[0] >= size[1]) == (image.width >= image.height) else size[::-1]
-            return Media(Modality.IMAGE, (Frame(image, *upright),), facts=_facts(raw))
+            facts, passages = facts_of_raw(file)
+            if facts.taken_at is None:
+                facts = replace(facts, taken_at=_taken_at(raw))
+            return Media(Modality.IMAGE, (Frame(image, *upright),), passages, facts)
     except rawpy.LibRawFileUnsupportedError:
         return _another_kind(path, settings, at_least)
     except rawpy.LibRawError as error:
@@ -70,10 +75,10 @@ def _another_kind(path: Path, settings: MediaSettings, at_least: int) -> Media:
         raise refusal from None
 
 
-def _facts(raw: rawpy.RawPy) -> Facts:
+def _taken_at(raw: rawpy.RawPy) -> float | None:
     taken = raw.other.timestamp  # by the camera's clock, without a zone
     known = taken is not None and taken.year > 1970
-    return Facts(taken_at=taken.replace(tzinfo=UTC).timestamp() if known else None)
+    return taken.replace(tzinfo=UTC).timestamp() if known else None
 
 
 def _said(error: Exception) -> str:

@@ -11,6 +11,9 @@ _DATE = re.compile(
     r"(?:[T ]+(\d{1,2}):(\d{2})(?::(\d{2}(?:[.,]\d{1,9})?))?\s*(Z|UTC|[+-]\d{2}:?\d{2})?)?)?)?",
     re.ASCII | re.IGNORECASE,
 )
+_COMPANY = re.compile(
+    r"[\s,]+(?:corporation|corp|company|co|ltd|inc|gmbh|ag|imaging|optical|electronics|camera)\.?$", re.I
+)
 _ANGLE = re.compile(
     r"([+-]?\d{1,3}(?:\.\d+)?)(?:(?:[,\s°]|deg)+(\d{1,2}(?:\.\d+)?))?(?:[,\s'′]+(\d{1,2}(?:\.\d+)?))?[\"″\s]*([NSEW])?",
     re.ASCII | re.IGNORECASE,
@@ -63,10 +66,12 @@ def within(angle: object, most: float) -> float | None:
 
 
 def camera_name(make: str | None, model: str | None) -> str | None:
-    """Maker and model, the maker once: most models repeat it."""
+    """Maker and model, the maker once, as most models repeat it, and not as a company."""
     make, model = one_line(make or ""), one_line(model or "")
-    if model.lower().startswith(make.split(" ")[0].lower()):
+    if model and model.lower().split(" ")[0] in make.lower().split(" "):
         make = ""
+    while (shorter := _COMPANY.sub("", make)) != make:
+        make = shorter
     return f"{make} {model}".strip() or None
 
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from engine.catalog import Catalog
 from engine.config import Config
-from engine.types import Modality
+from engine.types import Modality, Where
 from tests.browser.support import serving, watched
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -27,7 +27,7 @@ def site(library: Config) -> Iterator[str]:
 def boat(library: Config) -> tuple[int, str]:
     """An indexed picture: its id and its bytes as base64."""
     catalog = Catalog(library)
-    item = catalog.ids_under("boats/**", Modality.IMAGE)[0]
+    item = catalog.ids_matching(Where("boats/**"), Modality.IMAGE)[0]
     data = base64.b64encode(catalog.item(item).file.read_bytes()).decode()
     catalog.engine.dispose()
     return item, data

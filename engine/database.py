@@ -1,0 +1,55 @@
+"""The database under a catalog: its connections, its address as it may be shown, and its refusals in words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine.errors import CatalogError, DiskFull
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """What a database, its driver or its address refuses, as CatalogError."""
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        if "disk is full" in cause:
+            raise DiskFull(shown_url(url)) from error
+        raise CatalogError(f"the catalog {shown_url(url)} cannot be opened: {cause}") from error
+
+
+def shown_url(url: str) -> str:
+    """A database's address, without its password."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except (sa.exc.ArgumentError, ValueError):  # it may hold a password where none is looked for
+        return "that catalog.url names"
+
+
+def make_home(home: Path) -> None:
+    """The folder of a library, for its owner alone. Raises CatalogError."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise CatalogError(f"the library's home {home} cannot be made: {error.strerror}") from None
+
+
+def tune_sqlite(connection: Any, _: Any) -> None:
+    """What every connection to SQLite is told first; for SQLAlchemy's connect event."""
+    cursor = connection.cursor()
+    pragmas = (
+        "journal_mode=WAL",
+        "foreign_keys=ON",
+        "synchronous=FULL",
+        "busy_timeout=15000",
+        "case_sensitive_like=ON",
+    )
+    for pragma in pragmas:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+    # SQLite's own knows no letters beyond ASCII
+    connection.create_function("lower", 1, lambda text: text and str(text).lower(), deterministic=True)
