@@ -13,6 +13,10 @@ from PIL import Image, ImageDraw
 
 from engine.catalog import Catalog
 from engine.config import Config, load_config
+from engine.encoders import Encoder
+from indexer.jobs import writing
+from indexer.roots import open_root
+from indexer.scan import Scan
 from tests.models import write_tiny_model
 
 if TYPE_CHECKING:  # only the web's tests need it
@@ -63,6 +67,19 @@ def draw_folder(folder: Path, count: int = 40) -> Path:
         lines.append(json.dumps({"image": path.relative_to(folder).as_posix(), "split": split, "en": captions}))
     (folder / "captions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
+
+
+def index_unpublished(config: Config, encoder: Encoder, folder: Path) -> None:
+    """Index a folder as far as a run goes before it publishes."""
+    from indexer.embed import Embedder
+
+    catalog = Catalog(config)
+    scan = Scan(catalog, config, *open_root(catalog, folder))
+    with writing(catalog, "index", silent) as job, Embedder(catalog, config, encoder, job) as embedder:
+        for compared in scan.run():
+            for _ in embedder.embed(compared.touched):
+                pass
+    catalog.engine.dispose()
 
 
 def config_at(home: Path, **sections: dict[str, Any]) -> Config:

@@ -19,12 +19,8 @@ from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFo
 from engine.search import Searcher
 from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, Hit, Modality, Query, Results, Term, Where
-from indexer.embed import Embedder
-from indexer.jobs import writing
 from indexer.library import index_folders
-from indexer.roots import open_root
-from indexer.scan import Scan
-from tests.conftest import config_at, draw, silent
+from tests.conftest import config_at, draw, index_unpublished, silent
 from tests.models import write_tiny_model
 from tests.web_library import copy_library
 
@@ -285,13 +281,7 @@ def media(config: Config) -> Path:
 
 def update(config: Config, encoder: Encoder) -> None:
     """Another process indexes what changed, but publishes no version."""
-    catalog = Catalog(config)
-    scan = Scan(catalog, config, *open_root(catalog, media(config)))
-    with writing(catalog, "index", silent) as job, Embedder(catalog, config, encoder, job) as embedder:
-        for compared in scan.run():
-            for _ in embedder.embed(compared.touched):
-                pass
-    catalog.engine.dispose()
+    index_unpublished(config, encoder, media(config))
 
 
 def paths(searcher: Searcher, **changes: object) -> dict[str, float]:

@@ -32,9 +32,19 @@ def serving(config: Config) -> Iterator[str]:
     searcher = Searcher(config, catalog)
     searcher.search(Query((Term(text="warm"),), limit=1))
     server = create_server(create_app(config, searcher), host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
+    over = threading.Event()
+
+    def run() -> None:
+        try:
+            server.run()
+        except OSError:  # its sockets were closed under it
+            if not over.is_set():
+                raise
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
+    over.set()
     server.close()
     thread.join(10)
     catalog.engine.dispose()
