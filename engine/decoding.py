@@ -15,13 +15,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from PIL import Image
 
 from engine.config import MediaSettings
 from engine.errors import MediaError
@@ -34,6 +35,7 @@ _LENGTHS = struct.Struct("<II")  # bytes of the JSON header and of the payload
 _LARGEST_HEADER = 64 * 2**20
 _WATCH_S = 0.05
 _LIBRARIES = 512 * 2**20  # bytes of addresses that Python and the decoders' own code take
+_PHASH_SIDE = 32  # imagehash's own
 _SLOW_DISK = 50 * 2**20  # bytes a second
 _START_S = 60.0  # a decoder's imports, on a busy machine, are not the file's time
 
@@ -77,14 +79,17 @@ class Wanted:
 
 
 class DecoderPool:
-    """Decoder processes, each fed by a thread. `submit` returns a future of Decoded or MediaError, never raising it."""
+    """Decoder processes, each fed by a thread. `submit` returns a future of Decoded or MediaError, never raising it.
 
-    def __init__(self, settings: MediaSettings, wanted: Wanted, *, spare: int = 0) -> None:
-        """spare: processes beyond the setting, for when the caller's own work leaves cores idle."""
-        self.settings, self.wanted = settings, wanted
-        self._queue: queue.SimpleQueue[tuple[Path, Future[Decoded | MediaError]] | None] = queue.SimpleQueue()
-        count = (settings.workers or os.cpu_count() or 1) + spare
-        self._decoders = [_Decoder(settings, wanted) for _ in range(count)]
+    wanted: what is made of each file; it may be set until the first one is submitted. keep: called with each decoded
+    file, in the feeding thread, before its future is done; what it raises, the future raises.
+    """
+
+    def __init__(self, settings: MediaSettings, wanted: Wanted | None = None) -> None:
+        self.wanted = wanted
+        self.keep: Callable[[Decoded], None] = lambda decoded: None
+        self._queue: queue.SimpleQueue[tuple[Path | None, Future[Decoded | MediaError]] | None] = queue.SimpleQueue()
+        self._decoders = [_Decoder(settings) for _ in range(settings.workers or os.cpu_count() or 1)]
         self._threads = [
             threading.Thread(target=self._feed, args=(decoder,), name="decode", daemon=True)
             for decoder in self._decoders
@@ -99,6 +104,11 @@ class DecoderPool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def start(self) -> None:
+        """Start the processes now, beside the caller's own work, and not with the first file."""
+        for _ in self._decoders:
+            self._queue.put((None, Future()))
 
     def submit(self, path: Path) -> "Future[Decoded | MediaError]":
         """Decode a file as soon as a process is free."""
@@ -129,7 +139,13 @@ class DecoderPool:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(decoder.decode(path))
+                if path is None:
+                    decoder.start()
+                    continue
+                assert self.wanted is not None
+                decoded = decoder.decode(path, self.wanted)
+                self.keep(decoded)
+                future.set_result(decoded)
             except MediaError as error:
                 future.set_result(error)
             except BaseException as error:  # the caller's thread must hear of it, whatever it is
@@ -144,27 +160,28 @@ class DecoderPool:
 class _Decoder:
     """One process, started when it is first needed and again after it was killed or died."""
 
-    def __init__(self, settings: MediaSettings, wanted: Wanted) -> None:
-        self.settings, self.wanted = settings, wanted
+    def __init__(self, settings: MediaSettings) -> None:
+        self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline: float | None = None
         self._late = self._closing = False
         self._starting = threading.Lock()  # nothing is started once it is closing
 
-    def decode(self, path: Path) -> Decoded:
+    def decode(self, path: Path, wanted: Wanted) -> Decoded:
         """Raises MediaError, also when the process dies of the file or is killed for taking too long."""
-        process = self._running()
+        process = self.start()
         self._late, self._deadline = False, time.monotonic() + self.settings.max_seconds + _reading_time(path)
         try:
             assert process.stdin is not None and process.stdout is not None
-            _write(process.stdin, {"path": os.fsencode(path).hex()}, b"")
+            _write(process.stdin, {"path": os.fsencode(path).hex(), "wanted": dataclasses.asdict(wanted)}, b"")
             return _parse(*_read(process.stdout))
         except (EOFError, OSError, ValueError, struct.error):
             raise self._autopsy(process) from None
         finally:
             self._deadline = None
 
-    def _running(self) -> "subprocess.Popen[bytes]":
+    def start(self) -> "subprocess.Popen[bytes]":
+        """The running process. Raises MediaError when it was killed for good."""
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.end()
@@ -180,7 +197,7 @@ class _Decoder:
                 env=environment,
                 start_new_session=True,  # Ctrl-C is for the run to handle: it closes its decoders itself
             )
-        order = {"settings": dataclasses.asdict(self.settings), "wanted": dataclasses.asdict(self.wanted)}
+        order = {"settings": dataclasses.asdict(self.settings)}
         self._late, self._deadline = False, time.monotonic() + _START_S
         try:
             assert self._process.stdin is not None and self._process.stdout is not None
@@ -290,16 +307,15 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not come between answers
     order, _ = _read(requests)
     settings = MediaSettings(**order["settings"])
-    wanted = Wanted(ImageInput(**order["wanted"].pop("input")), **order["wanted"])
-    importlib.import_module("engine.media.pictures")
-    if wanted.phash:
-        importlib.import_module("imagehash")  # with scipy, half a second that is not the first file's
+    for module in ("engine.media.pictures", "imagehash"):  # with scipy, half a second that is not the first file's
+        importlib.import_module(module)
     _limit(settings)
     _write(answers, {}, b"")
     with suppress(EOFError, BrokenPipeError):
         while True:
             request, _ = _read(requests)
             path = Path(os.fsdecode(bytes.fromhex(request["path"])))
+            wanted = Wanted(ImageInput(**request["wanted"].pop("input")), **request["wanted"])
             try:
                 header, payload = _answer(path, settings, wanted)
             except MediaError as error:
@@ -346,10 +362,11 @@ def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[s
 
 
 def perceptual_hash(image: Any) -> str:
-    """The 64 bits of imagehash's phash, in hexadecimal."""
+    """The 64 bits of imagehash's phash, in hexadecimal. It is made small in two steps, which takes half the time."""
     import imagehash  # with scipy, half a second
 
-    return str(imagehash.phash(image))
+    side = _PHASH_SIDE
+    return str(imagehash.phash(image.convert("L").resize((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)))
 
 
 def _limit(settings: MediaSettings) -> None:

@@ -20,8 +20,11 @@ def thumbnail_file(home: Path, content_hash: str, position: int | None = None) -
 def save_thumbnail(path: Path, jpeg: bytes) -> None:
     """Write a thumbnail; nothing is done when it exists."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, jpeg)
+        try:
+            replace_file(path, jpeg)
+        except FileNotFoundError:  # rare: the first of its folder
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, jpeg)
 
 
 def ensure_thumbnail(view: ItemView, config: Config) -> Path:

@@ -108,9 +108,9 @@ def _add(session: Session, added: Sequence[tuple[Owner, Words]]) -> list[int]:
 
 def save_facts(session: Session, item_id: int, facts: Facts, keywords: Sequence[str], *, over: bool) -> None:
     """Keep what is said of a file; over: these facts win against those that are there."""
-    values = {name: value for name, value in asdict(facts).items() if name != "keywords" and value is not None}
-    if not values and not facts.keywords and not keywords:
+    if facts == Facts() and not keywords:
         return
+    values = {name: value for name, value in asdict(facts).items() if name != "keywords" and value is not None}
     row = session.get(FactsRow, item_id)
     if values and row is None:
         session.add(FactsRow(item_id=item_id, **values))

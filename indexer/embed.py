@@ -49,23 +49,19 @@ def register_encoder(catalog: Catalog, encoder: Encoder, report: dict[str, objec
 
 
 class Embedder:
-    """Embeds files and words with one encoder. A context: it holds the decoder processes.
+    """Embeds files and words with one encoder, as a pool of decoders reads them.
 
     embedded: items given an embedding so far.
     """
 
-    def __init__(self, catalog: Catalog, config: Config, encoder: Encoder, job: JobReport) -> None:
+    def __init__(self, catalog: Catalog, config: Config, encoder: Encoder, job: JobReport, pool: DecoderPool) -> None:
         self.catalog, self.config, self.job = catalog, config, job
         self.row = register_encoder(catalog, encoder)
         self.writer = Writer(catalog, config, self.row, encoder)
         self.embedded = 0
-        self._pool = DecoderPool(config.media, Wanted(encoder.image_input, config.media.thumbnail_pixels))
-
-    def __enter__(self) -> "Embedder":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.close()
+        self._pool = pool
+        pool.wanted = Wanted(encoder.image_input, config.media.thumbnail_pixels)
+        pool.keep = self.writer.keep_thumbnails
 
     def pending(self) -> list[int]:
         """Ids of all present items that need work: files never read or without an embedding, words without one."""

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Root
 from engine.config import Config
+from engine.decoding import DecoderPool
 from engine.encoders import Encoder, load_encoder, resolved_spec
 from engine.errors import InvalidInput
 from engine.media.ocr import check_ocr
@@ -70,7 +71,8 @@ def index_folders(
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with ExitStack() as stack:
             tally = stack.enter_context(Tally(scans, job, note))
-            run = _Run(catalog, config, job, note, stack, _loading(spec, config, encoder, stack) if spec else None)
+            loading = _loading(spec, config, encoder, stack) if spec else None
+            run = _Run(catalog, config, job, note, loading, stack.enter_context(DecoderPool(config.media)))
             for scan in scans:
                 for compared in scan.run():
                     run.take(compared, tally)
@@ -115,16 +117,18 @@ class _Run:
         config: Config,
         job: JobReport,
         note: Note,
-        stack: ExitStack,
         loading: "Future[Encoder] | None",
+        pool: DecoderPool,
     ) -> None:
         self.catalog, self.config, self.job, self.note, self.loading = catalog, config, job, note, loading
         self.embedder: Embedder | None = None
-        self._stack, self._done, self._fresh, self._began = stack, 0, 0, time.monotonic()
+        self._pool, self._done, self._fresh, self._began = pool, 0, 0, time.monotonic()
 
     def take(self, compared: Compared, tally: Tally) -> None:
         """Embed what was compared; with the first part, also what waits from earlier runs."""
         if self.loading is not None:
+            if compared.touched and self.embedder is None:
+                self._pool.start()  # beside the loading of the encoder
             self._catch_up(compared.touched)
             finished = self._done
             for files in self._embed(compared.touched):
@@ -153,8 +157,8 @@ class _Run:
         assert self.loading is not None
         if not self.loading.done():
             self.job("loading the encoder", 0, 0)
-        embedder = Embedder(self.catalog, self.config, self.loading.result(), self.job)
-        self.embedder = self._stack.enter_context(embedder)
+        embedder = Embedder(self.catalog, self.config, self.loading.result(), self.job, self._pool)
+        self.embedder = embedder
         version = self.catalog.current_version()
         if version is not None and version.encoder_id != embedder.row.id:
             need = disk_needed(self.catalog, embedder.row.dim, self.config.codec.bits, embedder.row.id)
@@ -201,7 +205,8 @@ def train_and_publish(
         encoder, training = train_encoder(catalog, config, job, hear)
         report = IndexReport(encoder=encoder.spec)
         row = register_encoder(catalog, encoder, {"best": training.best, "curve": training.curve})
-        with Embedder(catalog, config, encoder, job) as embedder:
+        with DecoderPool(config.media) as pool:
+            embedder = Embedder(catalog, config, encoder, job, pool)
             pending = embedder.pending()
             for _ in embedder.embed(pending):
                 job("embedding", embedder.embedded, len(pending))

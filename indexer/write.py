@@ -68,6 +68,11 @@ class Writer:
                     save_facts(session, file.id, decoded.facts, (), over=False)
             return words
 
+    def keep_thumbnails(self, decoded: Decoded) -> None:
+        """Write a file's thumbnails. It may be called from many threads, before `files` is."""
+        for frame in decoded.frames:
+            save_thumbnail(thumbnail_file(self.config.home, decoded.content_hash, frame.position), frame.thumbnail)
+
     def words(self, words: Sequence[tuple[int, str]]) -> None:
         """Embed and write a batch of words, as (item id, text)."""
         places = self._append(self.encoder.encode_text([text for _, text in words]))
@@ -81,8 +86,6 @@ class Writer:
         fresh: dict[Key, DecodedFrame] = {}
         for _, decoded in good:
             for frame in decoded.frames:
-                path = thumbnail_file(self.config.home, decoded.content_hash, frame.position)
-                save_thumbnail(path, frame.thumbnail)
                 self.written += len(frame.thumbnail) + _ROW_BYTES
                 if (decoded.content_hash, frame.position) not in places:
                     fresh.setdefault((decoded.content_hash, frame.position), frame)

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from engine.catalog import Catalog
 from engine.config import Config, load_config
+from engine.decoding import DecoderPool
 from engine.encoders import Encoder
 from indexer.jobs import writing
 from indexer.roots import open_root
@@ -75,7 +76,8 @@ def index_unpublished(config: Config, encoder: Encoder, folder: Path) -> None:
 
     catalog = Catalog(config)
     scan = Scan(catalog, config, *open_root(catalog, folder))
-    with writing(catalog, "index", silent) as job, Embedder(catalog, config, encoder, job) as embedder:
+    with writing(catalog, "index", silent) as job, DecoderPool(config.media) as pool:
+        embedder = Embedder(catalog, config, encoder, job, pool)
         for compared in scan.run():
             for _ in embedder.embed(compared.touched):
                 pass
