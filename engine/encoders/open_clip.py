@@ -23,7 +23,7 @@ from engine.types import F32, U8, Modality
 PREFIX = "open_clip:"
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
-_PART = 16  # pictures or texts that one thread encodes at once
+_PART = 32  # pictures or texts that one thread encodes at once
 _FOLDER = "local-dir:"  # open_clip's own prefix
 
 

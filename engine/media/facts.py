@@ -57,6 +57,8 @@ def _merged(**sources: Callable[[], Said]) -> tuple[Facts, tuple[Passage, ...]]:
             more, texts = read()
         except Exception:  # parsers raise nearly anything on damaged data; the picture itself may be whole
             continue
+        if more == Facts() and not any(texts):
+            continue
         facts = _joined(facts, _clean(more))
         for text in (one_line(text, MOST_CHARACTERS) for text in texts):
             if not is_default(text):
