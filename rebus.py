@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,7 +25,7 @@ if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
 as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
 encoder_option = click.option("--encoder", "model", metavar="SPEC", help="open_clip:NAME/WEIGHTS, or a folder.")
 exclude_option = click.option(
-    "--exclude", multiple=True, metavar="PATTERN", help="Pass over what matches, as .gitignore has it; repeatable."
+    "--exclude", multiple=True, metavar="PATTERN", help="Pass over what matches in this run, as .gitignore has it."
 )
 FOLDER = click.Path(path_type=Path)
 
@@ -404,7 +406,7 @@ def _print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) -
         click.echo("Nothing was done: this was a dry run.")
         return
     if report.failures:
-        click.echo(f"{report.failures:,} files failed: see `rebus status --failures`.")
+        click.echo(f"{report.failures:,} files cannot be used: see `rebus status --failures`.")
     if report.version:
         held = ", ".join(f"{count:,} {modality}" for modality, count in sorted(report.version.counts.items()))
         click.echo(f"Version {report.version.id} is published with {held} items.")
@@ -469,6 +471,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _fail(message: str, code: int) -> None:
     click.echo(f"rebus: {message}", err=True)
+    if any(thread.name == "load-encoder" for thread in threading.enumerate()):
+        sys.stdout.flush()
+        os._exit(code)  # it may be importing torch for seconds yet, and a tidy end would wait for it or crash
     sys.exit(code)
 
 

@@ -48,6 +48,22 @@ def register_encoder(catalog: Catalog, encoder: Encoder, report: dict[str, objec
         return row
 
 
+def pending(catalog: Catalog, encoder_id: int) -> list[int]:
+    """Ids of all present items that need work: files never read or without an embedding, words without one."""
+    unread, unembedded = _wanting(encoder_id)
+    words = sa.and_(Item.modality == Modality.TEXT, unembedded)
+    with catalog.session() as session:
+        return list(session.scalars(sa.select(Item.id).where(sa.or_(unread, words)).order_by(Item.id)))
+
+
+def _wanting(encoder_id: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    """What makes a present file want reading, and what makes any item want an embedding."""
+    done = sa.select(Embedding.id).where(Embedding.item_id == Item.id, Embedding.encoder_id == encoder_id)
+    unseen = sa.and_(Item.modality.in_(SEEN), ~done.exists())
+    unread = sa.and_(Item.parent_id.is_(None), sa.or_(Item.content_hash.is_(None), unseen))
+    return sa.and_(Item.removed_at.is_(None), unread), sa.and_(Item.removed_at.is_(None), ~done.exists())
+
+
 class Embedder:
     """Embeds files and words with one encoder, as a pool of decoders reads them.
 
@@ -62,13 +78,6 @@ class Embedder:
         self._pool = pool
         pool.wanted = Wanted(encoder.image_input, config.media.thumbnail_pixels)
         pool.keep = self.writer.keep_thumbnails
-
-    def pending(self) -> list[int]:
-        """Ids of all present items that need work: files never read or without an embedding, words without one."""
-        unread, unembedded = self._wanting()
-        words = sa.and_(Item.modality == Modality.TEXT, unembedded)
-        with self.catalog.session() as session:
-            return list(session.scalars(sa.select(Item.id).where(sa.or_(unread, words)).order_by(Item.id)))
 
     def embed(self, ids: Sequence[int]) -> Iterator[int]:
         """Embed these items: the files first, then all their words. Yields how many files each batch finished."""
@@ -85,17 +94,10 @@ class Embedder:
             self.embedded += len(some)
             yield 0
 
-    def _wanting(self) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-        """What makes a present file want reading, and what makes any item want an embedding."""
-        done = sa.select(Embedding.id).where(Embedding.item_id == Item.id, Embedding.encoder_id == self.row.id)
-        unseen = sa.and_(Item.modality.in_(SEEN), ~done.exists())
-        unread = sa.and_(Item.parent_id.is_(None), sa.or_(Item.content_hash.is_(None), unseen))
-        return sa.and_(Item.removed_at.is_(None), unread), sa.and_(Item.removed_at.is_(None), ~done.exists())
-
     def _files(self, ids: Sequence[int]) -> list[FileRow]:
         """Those of the ids that are present files and need to be read, by id."""
         query = sa.select(Item.id, Item.root_id, Root.path, Item.path, Item.mtime_ns, Item.modality)
-        query = query.join(Root, Root.id == Item.root_id).where(self._wanting()[0])
+        query = query.join(Root, Root.id == Item.root_id).where(_wanting(self.row.id)[0])
         found: list[FileRow] = []
         with self.catalog.session() as session:
             for some in chunks(sorted(set(ids)), 500):
@@ -104,7 +106,7 @@ class Embedder:
 
     def _words(self, ids: Sequence[int]) -> list[tuple[int, str]]:
         """Those of the ids that are present words without an embedding, with their text, by id."""
-        query = sa.select(Caption.id, Caption.text).join(Item, Item.id == Caption.id).where(self._wanting()[1])
+        query = sa.select(Caption.id, Caption.text).join(Item, Item.id == Caption.id).where(_wanting(self.row.id)[1])
         found: list[tuple[int, str]] = []
         with self.catalog.session() as session:
             for some in chunks(sorted(set(ids)), 500):

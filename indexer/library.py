@@ -1,10 +1,12 @@
 """The two long jobs, from end to end: index folders, and train an encoder. Both end in a published version."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ import sqlalchemy as sa
 from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Root
 from engine.config import Config
 from engine.decoding import DecoderPool
-from engine.encoders import Encoder, load_encoder, resolved_spec
+from engine.encoders import Encoder, load_encoder, resolved_spec, weights_file
 from engine.errors import InvalidInput
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 # What embeds and trains imports torch, which takes seconds: functions import it when they come to it, so that a scan
 # without an encoder, or an error in the arguments, does not wait.
 
+LOADER = "load-encoder"  # the thread's name: the command line asks whether it still runs
 _SOON_S = 2.0  # after which a library without a version gets its first
 _GROWTH = 4096  # items that a version must lack, at least, before the next one is built while indexing runs
 Note = Callable[[str], None]
@@ -71,12 +74,12 @@ def index_folders(
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with ExitStack() as stack:
             tally = stack.enter_context(Tally(scans, job, note))
-            loading = _loading(spec, config, encoder, stack) if spec else None
-            run = _Run(catalog, config, job, note, loading, stack.enter_context(DecoderPool(config.media)))
+            pool = stack.enter_context(DecoderPool(config.media))
+            run = _Run(catalog, config, job, note, pool, spec, encoder)
             for scan in scans:
                 for compared in scan.run():
                     run.take(compared, tally)
-            if run.loading is not None:
+            if spec is not None:
                 report.version, report.encoder = run.finish(), spec
                 report.embedded = run.embedder.embedded if run.embedder else 0
         with catalog.session() as session:
@@ -98,14 +101,17 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
     return [path for path in known if looks_mounted(path)]
 
 
-def _loading(spec: str, config: Config, encoder: Encoder | None, stack: ExitStack) -> "Future[Encoder]":
-    """The encoder, loaded beside the first part of the scan."""
-    if encoder is not None:
-        there: Future[Encoder] = Future()
-        there.set_result(encoder)
-        return there
-    pool = stack.enter_context(ThreadPoolExecutor(1, "load-encoder"))
-    return pool.submit(load_encoder, spec, config.encoder.device)
+def _unchanged_encoder(catalog: Catalog, spec: str) -> EncoderRow | None:
+    """The row of an encoder that the library is served by and whose weights were not written since; else None."""
+    version = catalog.current_version()
+    if version is None:
+        return None
+    with catalog.session() as session:
+        row = session.get_one(EncoderRow, version.encoder_id)
+    weights = weights_file(spec)
+    known = resolved_spec(catalog.home, row.spec) == spec
+    written = weights is not None and (not weights.is_file() or weights.stat().st_mtime > row.created_at)
+    return row if known and not written else None
 
 
 class _Run:
@@ -117,18 +123,24 @@ class _Run:
         config: Config,
         job: JobReport,
         note: Note,
-        loading: "Future[Encoder] | None",
         pool: DecoderPool,
+        spec: str | None,
+        encoder: Encoder | None,
     ) -> None:
-        self.catalog, self.config, self.job, self.note, self.loading = catalog, config, job, note, loading
+        self.catalog, self.config, self.job, self.note, self.spec = catalog, config, job, note, spec
         self.embedder: Embedder | None = None
         self._pool, self._done, self._fresh, self._began = pool, 0, 0, time.monotonic()
+        self._known = _unchanged_encoder(catalog, spec) if spec and encoder is None else None
+        self._loading: Future[Encoder] | None = None
+        if encoder is not None:
+            self._loading = Future()
+            self._loading.set_result(encoder)
+        elif spec is not None and self._known is None:
+            self._load()  # beside the first part of the scan
 
     def take(self, compared: Compared, tally: Tally) -> None:
-        """Embed what was compared; with the first part, also what waits from earlier runs."""
-        if self.loading is not None:
-            if compared.touched and self.embedder is None:
-                self._pool.start()  # beside the loading of the encoder
+        """Embed what was compared; the first time, also what waits from earlier runs."""
+        if self.spec is not None and (compared.touched or self._waits):
             self._catch_up(compared.touched)
             finished = self._done
             for files in self._embed(compared.touched):
@@ -139,26 +151,50 @@ class _Run:
 
     def finish(self) -> IndexVersion | None:
         """Embed what waits when no scan found anything, and publish all."""
-        self._catch_up([])
-        assert self.embedder is not None
-        return _publish(self.catalog, self.config, self.embedder.row, self.job)
+        if self._waits:
+            self._catch_up([])
+        row = self.embedder.row if self.embedder else self._known
+        assert row is not None
+        return _publish(self.catalog, self.config, row, self.job)
+
+    @cached_property
+    def _waits(self) -> bool:
+        """Whether anything waits from earlier runs, or for a new encoder; one that nothing waits for is not loaded."""
+        from indexer.embed import pending
+
+        return self._known is None or bool(pending(self.catalog, self._known.id))
+
+    def _load(self) -> "Future[Encoder]":
+        """Load the encoder in a thread: it takes seconds, in which Ctrl-C must be heard."""
+        loading = self._loading = Future[Encoder]()
+
+        def load() -> None:
+            try:
+                loading.set_result(load_encoder(self.spec or "", self.config.encoder.device))
+            except BaseException as error:  # it is for the run to meet
+                loading.set_exception(error)
+
+        threading.Thread(target=load, name=LOADER, daemon=True).start()
+        return loading
 
     def _catch_up(self, touched: Sequence[int]) -> None:
         """Once in a run: embed what waits from earlier runs, or for a new encoder, without what was just touched."""
         if self.embedder is None:
+            from indexer.embed import pending
+
             embedder = self._open()
-            waiting = sorted(set(embedder.pending()) - set(touched))
+            waiting = sorted(set(pending(self.catalog, embedder.row.id)) - set(touched))
             for _ in self._embed(waiting):
                 self.job("embedding what waits", min(embedder.embedded, len(waiting)), len(waiting))
 
     def _open(self) -> "Embedder":
         from indexer.embed import Embedder
 
-        assert self.loading is not None
-        if not self.loading.done():
+        self._pool.start()
+        loading = self._loading or self._load()
+        if not loading.done():
             self.job("loading the encoder", 0, 0)
-        embedder = Embedder(self.catalog, self.config, self.loading.result(), self.job, self._pool)
-        self.embedder = embedder
+        self.embedder = embedder = Embedder(self.catalog, self.config, loading.result(), self.job, self._pool)
         version = self.catalog.current_version()
         if version is not None and version.encoder_id != embedder.row.id:
             need = disk_needed(self.catalog, embedder.row.dim, self.config.codec.bits, embedder.row.id)
@@ -197,7 +233,7 @@ def train_and_publish(
     config: Config, tell: Tell, hear: Callable[[dict[str, float], int, int], None]
 ) -> "tuple[TrainingReport, IndexReport]":
     """Train an encoder on the library's captions, embed everything with it, and publish."""
-    from indexer.embed import Embedder, register_encoder
+    from indexer.embed import Embedder, pending, register_encoder
     from indexer.encoder_training import train_encoder
 
     catalog = Catalog(config)
@@ -207,9 +243,9 @@ def train_and_publish(
         row = register_encoder(catalog, encoder, {"best": training.best, "curve": training.curve})
         with DecoderPool(config.media) as pool:
             embedder = Embedder(catalog, config, encoder, job, pool)
-            pending = embedder.pending()
-            for _ in embedder.embed(pending):
-                job("embedding", embedder.embedded, len(pending))
+            waiting = pending(catalog, row.id)
+            for _ in embedder.embed(waiting):
+                job("embedding", embedder.embedded, len(waiting))
             report.embedded = embedder.embedded
         report.version = _publish(catalog, config, row, job)
         return training, report

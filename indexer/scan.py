@@ -20,6 +20,7 @@ from engine.config import Config
 from engine.errors import InvalidInput, MediaError
 from engine.media import modality_of
 from engine.media.files import hash_file
+from engine.types import Modality
 from indexer.captions import Described, sync_sidecars
 from indexer.changes import Moved, bring_back, forget_content, mark_removed
 from indexer.failures import forget_failures, record_failure
@@ -163,7 +164,7 @@ class Scan:
         work, stale = [], list[Described]()
         for folder, file in files:
             row = known.get(file.path)
-            if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns) or self._again(row):
+            if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns) or self._again(row, file):
                 work.append((folder, file, row))
             elif row.present and row.stamp != self.captions.stamp(folder, file):
                 stale.append(Described(row.id, folder, file, row.stamp))
@@ -177,9 +178,14 @@ class Scan:
             words = sync_sidecars(session, self.root.id, [*fresh, *stale], self.captions)
         return Compared(len(files), [one.id for one in fresh] + words)
 
-    def _again(self, row: _Known) -> bool:
-        """Rights change without a trace: what could not be read is tried again each time."""
-        return row.stage == "read" or (self.retry and row.stage is not None)
+    def _again(self, row: _Known, file: FoundFile) -> bool:
+        """Rights and limits change without a trace: what could not be read is tried again as soon as it can be."""
+        if self.retry or row.stage != "read":
+            return self.retry and row.stage is not None
+        media = self.config.media
+        long = modality_of(file.path) in (Modality.VIDEO, Modality.AUDIO)
+        most = media.max_film_bytes if long else media.max_bytes
+        return 0 < file.size <= most and os.access(self.base / file.path, os.R_OK)
 
     def _take_in(self, session: Session, work: Sequence[tuple[Folder, FoundFile, _Known | None]]) -> list[int | None]:
         """The items of new, changed and returned files; None where the content is what it was."""

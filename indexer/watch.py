@@ -34,8 +34,8 @@ def watch_folders(
         raise NotReady("no encoder is chosen yet: run `rebus index` on these folders, and do what it says")
     encoder = load_encoder(spec, config.encoder.device)
     roots = [folder.expanduser().resolve() for folder in folders] or _roots(catalog)
-    note(f"following {', '.join(map(str, roots))}: Ctrl-C ends it")
-    changed, whole = set[Path](), set[Path]()
+    changed, whole = set[Path](), set(roots)  # once the folders are watched, they are compared once more
+    following = False
     for changes in watch(
         *roots,
         watch_filter=_OutsideOf(config.home.resolve()),
@@ -54,6 +54,9 @@ def watch_folders(
                 for scan in report.scans:
                     note(_said(scan))
             changed, whole = set(), set()
+            if not following:
+                following = True
+                note(f"following {', '.join(map(str, roots))}: Ctrl-C ends it")
         except (LibraryBusy, DiskFull, DriveGone) as error:
             note(f"{error}. It will be tried again")
 

@@ -66,3 +66,11 @@ def resolved_spec(home: Path, spec: str) -> str:
         return str(own)
     moved = folder.is_absolute() and folder.parent.name == HOME_FOLDER and not folder.exists() and own.is_dir()
     return str(own) if moved else spec
+
+
+def weights_file(spec: str) -> Path | None:
+    """The file that holds a spec's weights, whether or not it is there; None for a model named at a hub."""
+    if not spec.startswith("open_clip:"):
+        return Path(spec).expanduser() / "open_clip_model.safetensors"
+    path = Path(spec.removeprefix("open_clip:").partition("/")[2]).expanduser()
+    return path if path.is_absolute() else None

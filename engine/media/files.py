@@ -36,7 +36,7 @@ def open_file(path: Path, max_bytes: int) -> BinaryIO:
             raise MediaError("read", "the file is empty", "copy it again from its source")
         if size > max_bytes:
             reason = f"{size:,} bytes, over the limit of {max_bytes:,}"
-            raise MediaError("read", reason, "raise max_bytes in config.toml")
+            raise MediaError("read", reason, "raise media.max_bytes, or media.max_film_bytes for films and sounds")
     except BaseException:
         file.close()
         raise
@@ -161,5 +161,6 @@ def _os_reason(error: OSError) -> str:
         errno.EACCES: "no permission to read it",
         errno.ELOOP: "it is a link",
         errno.ENOENT: "it is gone",
+        errno.ENXIO: "not a regular file",
     }
     return known.get(error.errno or 0, error.strerror or str(error))
