@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,9 @@ from tests.models import write_tiny_model
 if TYPE_CHECKING:  # only the web's tests need it
     from flask.testing import FlaskClient
 
+with suppress(ValueError):  # not the main thread
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell does that to what it starts with &
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the programs that tests start: two workers share two cores
 torch.set_num_threads(1)
 
