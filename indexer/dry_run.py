@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-import sqlalchemy as sa
-
-from engine.catalog import Catalog, Root
+from engine.catalog import Catalog
 from engine.config import CatalogSettings, Config
 from engine.errors import InvalidInput
-from indexer.roots import open_root
+from indexer.roots import known_roots, open_root
 from indexer.scan import Scan, ScanReport
 
 
@@ -31,7 +29,8 @@ def preview(config: Config, folders: Sequence[Path]) -> list[ScanReport]:
                 source.backup(target)
         catalog = Catalog(copy, create=True)
         try:
-            return [_compare(catalog, copy, config.home, path) for path in folders or _roots(catalog)]
+            chosen = folders or [path for path in known_roots(catalog) if path.is_dir()]
+            return [_compare(catalog, copy, config.home, path) for path in chosen]
         finally:
             catalog.engine.dispose()
 
@@ -41,8 +40,3 @@ def _compare(catalog: Catalog, copy: Config, home: Path, folder: Path) -> ScanRe
     for _ in scan.run():
         pass
     return scan.report
-
-
-def _roots(catalog: Catalog) -> list[Path]:
-    with catalog.session() as session:
-        return [Path(path) for path in session.scalars(sa.select(Root.path).order_by(Root.id)) if Path(path).is_dir()]

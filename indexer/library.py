@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Root
+from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion
 from engine.config import Config
 from engine.decoding import DecoderPool
 from engine.encoders import Encoder, load_encoder, resolved_spec, weights_file
@@ -20,7 +20,7 @@ from engine.errors import InvalidInput
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
 from indexer.jobs import JobReport, Tell, writing
-from indexer.roots import looks_mounted, open_root
+from indexer.roots import known_roots, looks_mounted, open_root
 from indexer.scan import Compared, Scan, ScanReport
 from indexer.tally import Tally
 
@@ -91,8 +91,7 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
     """The folders named; else all roots, without those whose drive is away."""
     if folders:
         return folders
-    with catalog.session() as session:
-        known = [Path(path) for path in session.scalars(sa.select(Root.path).order_by(Root.id))]
+    known = known_roots(catalog)
     if not known:
         raise InvalidInput("this library has no folders yet: name one, as in `rebus index ~/Pictures`")
     for path in known:

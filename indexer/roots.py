@@ -49,6 +49,12 @@ def _absorb(session: Session, below: Root, above: Root) -> None:
     session.delete(below)
 
 
+def known_roots(catalog: Catalog) -> list[Path]:
+    """The folders of all roots, whether or not they are there, in the order they were added."""
+    with catalog.session() as session:
+        return [Path(path) for path in session.scalars(sa.select(Root.path).order_by(Root.id))]
+
+
 def looks_mounted(root: Path) -> bool:
     """Whether a root's folder is there and holds anything. An empty one may be where a drive is mounted."""
     try:

@@ -276,7 +276,7 @@ class Scan:
     def _is_missing(self, folder: str) -> bool:
         if folder in self._visited or not f"{folder}/".startswith(self.prefix):
             return False
-        if any(f"{folder}/".startswith(unread) for unread in self._unread):
+        if self._is_unread(f"{folder}/"):
             return False
         if not self.shallow:
             return True

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import sqlalchemy as sa
 from watchfiles import Change, DefaultFilter, watch
 
-from engine.catalog import Catalog, Root
+from engine.catalog import Catalog
 from engine.config import Config
 from engine.encoders import load_encoder
 from engine.errors import DiskFull, DriveGone, LibraryBusy, NotReady
 from engine.media.files import TAR
 from indexer.jobs import Tell
 from indexer.library import Note, chosen_encoder, index_folders
-from indexer.roots import looks_mounted
+from indexer.roots import known_roots, looks_mounted
 from indexer.scan import ScanReport
 
 _SETTLE_MS = 1000  # changes that come closer together are taken in as one
@@ -33,7 +32,9 @@ def watch_folders(
     if spec is None:
         raise NotReady("no encoder is chosen yet: run `rebus index` on these folders, and do what it says")
     encoder = load_encoder(spec, config.encoder.device)
-    roots = [folder.expanduser().resolve() for folder in folders] or _roots(catalog)
+    roots = [folder.expanduser().resolve() for folder in folders] or [
+        path for path in known_roots(catalog) if looks_mounted(path)
+    ]
     changed, whole = set[Path](), set(roots)  # once the folders are watched, they are compared once more
     following = False
     for changes in watch(
@@ -66,12 +67,6 @@ class _OutsideOf(DefaultFilter):
 
     def __init__(self, home: Path) -> None:
         super().__init__(ignore_paths=[home])
-
-
-def _roots(catalog: Catalog) -> list[Path]:
-    with catalog.session() as session:
-        known = [Path(path) for path in session.scalars(sa.select(Root.path).order_by(Root.id))]
-    return [path for path in known if looks_mounted(path)]
 
 
 def _new_folders(changes: Iterable[tuple[Change, str]]) -> set[Path]:

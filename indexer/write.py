@@ -18,6 +18,7 @@ from engine.store import EmbeddingStore, store_folder
 from engine.thumbnails import save_thumbnail, thumbnail_file
 from engine.types import F32, Modality
 from indexer.captions import Owner, Words, save_facts, sync_words
+from indexer.changes import mark_removed
 from indexer.failures import forget_failures, record_failure
 
 _ROW_BYTES = 1500  # what an item takes in the catalog, about
@@ -219,7 +220,6 @@ def _write_document(session: Session, item_id: int, text: str, lang: str) -> lis
 
 def _fail(session: Session, file: FileRow, error: MediaError) -> None:
     """The file leaves the library until it changes, with its captions, and its reason is kept."""
-    gone = sa.update(Item).where(sa.or_(Item.id == file.id, Item.parent_id == file.id))
-    session.execute(gone.where(Item.removed_at.is_(None)).values(removed_at=time.time()))
+    mark_removed(session, [file.id])
     forget_failures(session, [file.id])
     record_failure(session, file.root_id, file.id, file.path, error)
