@@ -21,7 +21,7 @@ from engine.filters import is_near, latitudes, like_pattern
 from engine.types import Modality, Where
 
 T = TypeVar("T")
-HEAD = "0002"  # the newest migration; a test holds it to migrations/versions
+HEAD = "0003"  # the newest migration; a test holds it to migrations/versions
 _VISIBLE = (Modality.IMAGE, Modality.VIDEO)
 _CHUNK = 500  # ids in one IN clause, below every database's limit
 
@@ -46,10 +46,11 @@ class _Numbered:
 
 
 class Root(_Numbered, Base):
-    """A media folder of the library; `path` is absolute."""
+    """A folder of the library; `path` is absolute. kind: media, which scans walk, or import, which none does."""
 
     __tablename__ = "roots"
     path: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str] = mapped_column(sa.String(8), default="media", server_default="media")
     added_at: Mapped[float] = mapped_column(default=time.time)
 
 
@@ -62,6 +63,7 @@ class Item(_Numbered, Base):
     stamp: size and mtime of the file's caption sources when they were last read. split: train, val or test
     where the captions say so. width, height: pixels, upright. phash: 64 bits of a perceptual hash, in hexadecimal.
     group_id: the first item of its group of near-duplicates, None when it has none.
+    category: the class that an import names, for methods and measures that need one.
     """
 
     __tablename__ = "items"
@@ -97,6 +99,7 @@ class Item(_Numbered, Base):
     width: Mapped[int | None]
     height: Mapped[int | None]
     split: Mapped[str | None] = mapped_column(sa.String(16))
+    category: Mapped[str | None] = mapped_column(index=True)
     stamp: Mapped[str] = mapped_column(default="")
     added_at: Mapped[float] = mapped_column(default=time.time)
     removed_at: Mapped[float | None] = mapped_column(index=True)
@@ -142,6 +145,7 @@ class Caption(Base):
 class EncoderRow(_Numbered, Base):
     """An encoder that embedded something here. rows: how many its shards hold; report: how it was trained.
 
+    dim: the width of a stored row. dims: of each modality's own vectors, when some are narrower; zeros pad them.
     generation: which of its shard folders is in use; compaction writes the next one.
     grouping: by what settings near-duplicates were grouped, up to which embedding; None when not by this encoder.
     """
@@ -150,10 +154,27 @@ class EncoderRow(_Numbered, Base):
     fingerprint: Mapped[str] = mapped_column(sa.String(64), unique=True)
     spec: Mapped[str]
     dim: Mapped[int]
+    dims: Mapped[dict[str, Any] | None]
     rows: Mapped[int] = mapped_column(default=0)
     generation: Mapped[int] = mapped_column(default=0, server_default="0")
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)
     grouping: Mapped[dict[str, Any] | None]
+    created_at: Mapped[float] = mapped_column(default=time.time)
+
+
+class HeadRow(_Numbered, Base):
+    """A head that was trained on an encoder's embeddings. folder: its artifact, below the home.
+
+    promoted: whether it was better than what was there, by the figures in `report` (JSON: held-out recall of it, of
+    the head before and of the identity, with intervals; curve; seconds; parameters; bytes; settings).
+    """
+
+    __tablename__ = "heads"
+    encoder_id: Mapped[int] = mapped_column(sa.ForeignKey("encoders.id"))
+    method: Mapped[str] = mapped_column(sa.String(32))
+    folder: Mapped[str]
+    promoted: Mapped[bool] = mapped_column(default=False)
+    report: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[float] = mapped_column(default=time.time)
 
 
@@ -210,11 +231,12 @@ class Job(_Numbered, Base):
 class IndexVersion(_Numbered, Base):
     """A published index. watermark: the last embedding id it holds. counts: items by modality.
 
-    generation: the shard folder of its encoder that its places point into.
+    generation: the shard folder of its encoder that its places point into. head_id: what projects; None: nothing does.
     """
 
     __tablename__ = "versions"
     encoder_id: Mapped[int] = mapped_column(sa.ForeignKey("encoders.id"))
+    head_id: Mapped[int | None]
     folder: Mapped[str]
     watermark: Mapped[int]
     generation: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -340,6 +362,13 @@ class Catalog:
         """The version to serve: the newest published one."""
         with self.session() as session:
             return session.scalar(sa.select(IndexVersion).order_by(IndexVersion.id.desc()).limit(1))
+
+
+def dims_of(encoder: EncoderRow) -> dict[Modality, int]:
+    """The width of each modality's own vectors, in the stored rows of an encoder."""
+    if encoder.dims is None:
+        return dict.fromkeys(Modality, encoder.dim)
+    return {Modality(name): int(width) for name, width in encoder.dims.items()}
 
 
 _shown, _owner = aliased(Item), aliased(Item)

@@ -99,6 +99,26 @@ class TrainSettings:
 
 
 @dataclass(frozen=True, config=_RULES)
+class HeadSettings:
+    method: str = "infonce"
+    text: Literal["auto", "encoder", "lexical", "tokens"] = "auto"
+    dim: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = 256
+    width: Annotated[int, Field(ge=8, le=8192, multiple_of=8)] = 1024
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    vocabulary: Annotated[int, Field(ge=256, le=200_000)] = 8000
+    context_length: Annotated[int, Field(ge=8, le=512)] = 77
+    epochs: Positive = 30
+    max_minutes: Annotated[float, Field(gt=0)] = 20.0
+    batch_size: Annotated[int, Field(ge=2)] = 256
+    accumulate: Positive = 1
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    patience: Positive = 6
+    mark_weight: Annotated[float, Field(gt=0)] = 2.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, config=_RULES)
 class ServeSettings:
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
@@ -120,6 +140,7 @@ class Config:
     codec: CodecSettings = field(default_factory=CodecSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
+    head: HeadSettings = field(default_factory=HeadSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
 
 
@@ -132,6 +153,7 @@ SECTIONS: dict[str, type] = {
     "codec": CodecSettings,
     "search": SearchSettings,
     "train": TrainSettings,
+    "head": HeadSettings,
     "serve": ServeSettings,
 }
 _LISTS = {("captions", "languages"), ("index", "exclude")}

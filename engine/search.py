@@ -194,7 +194,7 @@ class Searcher:
 
     def _vector(self, version: Version, terms: tuple[Term, ...]) -> F32:
         """The query (1, d): the weighted sum of its terms' unit vectors in the joint space, of unit length."""
-        total = np.zeros(version.aligner.dim, np.float32)
+        total = np.zeros(version.head.aligner.dim, np.float32)
         for term in terms:
             total += term.weight * self._term_vector(version, term)
         length = float(np.linalg.norm(total))
@@ -209,7 +209,7 @@ class Searcher:
             modality, embedding = Modality.IMAGE, self.encoder(version).encode_images([term.image])
         else:
             modality, embedding = Modality.TEXT, self.encoder(version).encode_text([term.text or ""])
-        out: F32 = version.aligner.project_numpy(embedding, modality)[0]
+        out: F32 = version.head.project(embedding, modality)[0]
         return out
 
     def _stored(self, version: Version, item_id: int) -> tuple[Modality, F32]:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from engine.aligners import Aligner, Identity
 from engine.artifacts import read_manifest
-from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item
+from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, dims_of
 from engine.codecs import load_codec
 from engine.codecs.hashing import SignHash
 from engine.encoders import resolved_spec
 from engine.errors import ArtifactError
+from engine.heads import Head
 from engine.index import FaissBackend, Filter, hamming_score, merge
 from engine.store import EmbeddingStore, StoredRows, store_folder
 from engine.types import F32, I64, Modality
@@ -60,7 +60,7 @@ class LiveIndex:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A loaded version: one encoder's fingerprint, one aligner, an index for each result modality.
+    """A loaded version: one encoder's fingerprint, one head, an index for each result modality.
 
     encoder_spec: as `load_encoder` takes it. generation: of the shards that its places point into.
     """
@@ -70,7 +70,7 @@ class Version:
     encoder_id: int
     encoder_spec: str
     fingerprint: str
-    aligner: Aligner
+    head: Head
     store: EmbeddingStore
     indexes: dict[Modality, LiveIndex]
     watermark: int
@@ -95,7 +95,7 @@ class Version:
             encoder.id,
             resolved_spec(catalog.home, encoder.spec),
             encoder.fingerprint,
-            Identity(encoder.dim),
+            Head.identity(dims_of(encoder)),
             store,
             indexes,
             row.watermark,
@@ -105,7 +105,7 @@ class Version:
     def empty_index(self, rows: StoredRows, modality: Modality) -> LiveIndex:
         """An index for a modality that this version has none of, with hash codes fitted to the rows to come."""
         bits = next((index.base.bits for index in self.indexes.values()), 256)
-        codec = SignHash.fit(self.aligner.project_numpy(rows[slice(None)], modality), bits)
+        codec = SignHash.fit(self.head.project(rows[slice(None)], modality), bits)
         empty = StoredRows(self.store, np.empty(0), np.empty(0))
         return LiveIndex(codec, FaissBackend(bits, empty), FaissBackend(bits, empty))
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from engine.aligners import Aligner, Identity
 from engine.artifacts import write_artifact
-from engine.catalog import Catalog, EncoderRow, IndexVersion, Item
+from engine.catalog import Catalog, EncoderRow, IndexVersion, Item, dims_of
 from engine.codecs.hashing import SignHash
 from engine.config import Config
+from engine.heads import Head
 from engine.index import FaissBackend
 from engine.store import EmbeddingStore, StoredRows, store_folder
 from engine.types import F32, I64, Modality
@@ -47,17 +47,17 @@ def write_version(
     found: what `embeddings_after` gives, its places those of this generation of the encoder's shards.
     """
     store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, generation), encoder.dim)
-    aligner, groups = Identity(encoder.dim), rows_by_modality(store, found)
+    head, groups = Head.identity(dims_of(encoder)), rows_by_modality(store, found)
     manifest: dict[str, Any] = {"encoder": encoder.fingerprint, "indexes": {}}
     with catalog.session() as session:
         number = (session.scalar(sa.select(sa.func.max(IndexVersion.id))) or 0) + 1
     folder = catalog.home / "versions" / f"{number:06d}"
     with write_artifact(folder, manifest) as temporary:
         for modality, (ids, rows) in groups.items():
-            codec = SignHash.fit(_sample(aligner, rows, modality), config.codec.bits)
+            codec = SignHash.fit(_sample(head, rows, modality), config.codec.bits)
             backend = FaissBackend(config.codec.bits, StoredRows(store, np.empty(0), np.empty(0)))
             codes = []
-            for block in _blocks(aligner, rows, modality):
+            for block in _blocks(head, rows, modality):
                 codes.append(codec.quantize(block))
                 tell(f"indexing {modality}", min(len(codes) * _BLOCK, len(rows)), len(rows))
             backend.upsert(ids, np.concatenate(codes), rows, {})
@@ -81,14 +81,14 @@ def is_current(catalog: Catalog, encoder: EncoderRow) -> bool:
         return not session.scalar(removed)
 
 
-def _sample(aligner: Aligner, rows: StoredRows, modality: Modality) -> F32:
+def _sample(head: Head, rows: StoredRows, modality: Modality) -> F32:
     chosen: I64 = np.sort(np.random.default_rng(0).permutation(len(rows))[:_SAMPLE])
-    return aligner.project_numpy(rows[chosen], modality)
+    return head.project(rows[chosen], modality)
 
 
-def _blocks(aligner: Aligner, rows: StoredRows, modality: Modality) -> Iterator[F32]:
+def _blocks(head: Head, rows: StoredRows, modality: Modality) -> Iterator[F32]:
     for start in range(0, len(rows), _BLOCK):
-        yield aligner.project_numpy(rows[slice(start, start + _BLOCK)], modality)
+        yield head.project(rows[slice(start, start + _BLOCK)], modality)
 
 
 def _prune(catalog: Catalog) -> None:

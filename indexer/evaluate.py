@@ -75,7 +75,7 @@ class _Pool:
 
         def vectors(modality: Modality, ids: I64) -> F32:
             rows = groups[modality][1][np.array([place[modality][int(i)] for i in ids], np.int64)]
-            return version.aligner.project_numpy(rows, modality)
+            return version.head.project(rows, modality)
 
         self.images, self.texts = (
             vectors(Modality.IMAGE, self.image_ids),

@@ -26,6 +26,7 @@ from engine.catalog import (
     EncoderRow,
     FactsRow,
     Failure,
+    HeadRow,
     IndexVersion,
     Item,
     Job,
@@ -111,6 +112,7 @@ def fill(catalog: Catalog) -> None:
         session.flush()
         session.add_all(
             [
+                HeadRow(encoder_id=encoder.id, method="cca", folder="heads/x", report={"seconds": 1.5}),
                 Embedding(item_id=picture, encoder_id=encoder.id, shard=0, row=0),
                 IndexVersion(encoder_id=encoder.id, folder="versions/000001", watermark=1, counts={"image": 1}),
                 Job(kind="index", state="done", pid=LARGEST, finished_at=1.5),

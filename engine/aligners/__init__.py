@@ -1,33 +1,37 @@
-"""Aligners: the learned map from embeddings into the joint space, as a query needs it."""
+"""Aligners: the learned map into the joint space, as a query needs it. Each file here is one query-time shape."""
 
-import torch
+from typing import Any, ClassVar
+
 from torch import Tensor, nn
 
-from engine.types import F32, Modality
+from engine.types import Modality
 
 
 class Aligner(nn.Module):
-    """`project` maps an encoder's embeddings (n, d_in) of a modality to unit rows (n, dim) of the joint space."""
+    """`project` maps a modality's inputs to unit rows of the joint space; inner product is similarity.
 
+    Inputs are one of: vectors (n, d_in) float32; tokens (n, t) int64, where 0 pads; sets (n, m, d_in) float32,
+    where rows of zeros pad. `shape` holds the JSON values that the constructor takes, so that `Kind(**shape)` and
+    the state dict make the aligner again; `kind` names it in a manifest.
+    """
+
+    kind: ClassVar[str]
     dim: int
+    shape: dict[str, Any]
 
     def project(self, x: Tensor, modality: Modality) -> Tensor:
-        """float32 (n, dim), rows of unit length; inner product is similarity, higher is nearer."""
+        """float32 (n, dim), rows of unit length; higher inner products are nearer."""
         raise NotImplementedError
-
-    @torch.inference_mode()
-    def project_numpy(self, x: F32, modality: Modality) -> F32:
-        """The same for arrays, without gradients."""
-        out: F32 = self.project(torch.from_numpy(x), modality).numpy()
-        return out
 
 
 class Identity(Aligner):
     """No map: the encoder's own space is the joint space."""
 
+    kind = "identity"
+
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim, self.shape = dim, {"dim": dim}
 
     def project(self, x: Tensor, modality: Modality) -> Tensor:
         return nn.functional.normalize(x, dim=-1)

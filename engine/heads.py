@@ -1,0 +1,90 @@
+"""Heads: a trained aligner with what it reads of words, as an artifact of a library, and what a query does with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from engine.aligners import Aligner, Identity
+from engine.aligners.texts import TextInput
+from engine.artifacts import read_manifest, write_artifact
+from engine.errors import ArtifactError, EncoderUnavailable
+from engine.types import F32, Modality
+
+HOME_FOLDER = "heads"  # of a library
+KINDS: dict[str, type[Aligner]] = {Identity.kind: Identity}
+TEXT_KINDS: dict[str, type[TextInput]] = {}
+_WEIGHTS, _BLOCK = "aligner.safetensors", 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An aligner, and what it reads.
+
+    dims: the width of each modality's vectors; a store that holds several modalities pads the narrower ones with
+    zeros, which are cut off here. texts: set when this head reads words themselves instead of their embeddings.
+    """
+
+    aligner: Aligner
+    dims: Mapping[Modality, int]
+    texts: TextInput | None = None
+
+    @classmethod
+    def identity(cls, dims: Mapping[Modality, int]) -> "Head":
+        """No map at all: the encoder's own space."""
+        return cls(Identity(max(dims.values())), dims)
+
+    @property
+    def is_identity(self) -> bool:
+        return isinstance(self.aligner, Identity)
+
+    @torch.inference_mode()
+    def project(self, x: F32, modality: Modality) -> F32:
+        """Stored vectors (n, width or more) to unit rows (n, dim) of the joint space."""
+        own = torch.from_numpy(np.ascontiguousarray(x[:, : self.dims.get(modality, x.shape[1])]))
+        parts = [self.aligner.project(block, modality) for block in torch.split(own, _BLOCK)]
+        out: F32 = torch.cat(parts).float().cpu().numpy() if parts else np.empty((0, self.aligner.dim), np.float32)
+        return out
+
+    @torch.inference_mode()
+    def project_texts(self, texts: Sequence[str]) -> F32:
+        """Words to unit rows (n, dim), for a head that reads words itself."""
+        if self.texts is None:
+            raise EncoderUnavailable("this head reads embeddings of words, not words: its encoder is needed")
+        out: F32 = self.aligner.project(self.texts(texts), Modality.TEXT).float().cpu().numpy()
+        return out
+
+    def save(self, folder: Path, facts: Mapping[str, Any]) -> None:
+        """Write an artifact; `facts` (JSON values: method, settings, report, the encoder's fingerprint) go with it."""
+        text = {"kind": self.texts.kind, "shape": self.texts.shape} if self.texts else None
+        manifest = {
+            **facts,
+            "kind": "head",
+            "aligner": {"kind": self.aligner.kind, "shape": self.aligner.shape},
+            "dims": {str(modality): width for modality, width in self.dims.items()},
+            "text": text,
+        }
+        with write_artifact(folder, manifest) as temporary:
+            weights = {name: tensor.cpu().contiguous() for name, tensor in self.aligner.state_dict().items()}
+            save_file(weights, temporary / _WEIGHTS)
+            if self.texts:
+                self.texts.save(temporary)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Head":
+        """Read what `save` wrote. Raises ArtifactError when it is incomplete, altered or of another release."""
+        manifest = read_manifest(folder)
+        try:
+            known, text = manifest["aligner"], manifest["text"]
+            aligner = KINDS[known["kind"]](**known["shape"])
+            aligner.load_state_dict(load_file(folder / _WEIGHTS))
+            texts = TEXT_KINDS[text["kind"]].load(folder, text["shape"]) if text else None
+            dims = {Modality(name): int(width) for name, width in manifest["dims"].items()}
+        except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+            raise ArtifactError(f"the head in {folder} cannot be read ({error}): train it again") from None
+        return cls(aligner.eval(), dims, texts)
