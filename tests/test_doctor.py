@@ -214,7 +214,7 @@ def test_a_healthy_library_has_nothing_to_act_on(config: Config) -> None:
     assert {finding.level for finding in findings} == {Level.OK}
     said = found(findings, Level.OK)
     for words in ("schema", "36 embeddings", "version 1 is whole", "encoders/made is there", "12 files", "free on",
-                  "torch", "SQLite", "tesseract", "device auto", "codec.bits = 64"):  # fmt: skip
+                  "torch", "SQLite", "words in pictures", "device auto", "codec.bits = 64"):  # fmt: skip
         assert words in said
 
 
@@ -303,7 +303,7 @@ def test_settings_that_cannot_work(config: Config, monkeypatch: pytest.MonkeyPat
         media=replace(config.media, ocr=True),
     )
     said = found(examine(asked), Level.PROBLEM)
-    assert "/no/such/folder" in said and "tesseract program is not here" in said
+    assert "/no/such/folder" in said and "tesseract program is missing" in said
 
 
 def test_no_password_is_shown(config: Config) -> None:

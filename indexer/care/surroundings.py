@@ -13,7 +13,8 @@ from engine.artifacts import MANIFEST, read_manifest
 from engine.catalog import Catalog, EncoderRow, IndexVersion, Item, Root
 from engine.config import Config
 from engine.encoders import load_encoder, resolved_spec
-from engine.errors import ArtifactError, RebusError
+from engine.errors import ArtifactError, ConfigError, RebusError
+from engine.media.ocr import check_ocr
 from engine.status import disk_needed
 from indexer.care.findings import Finding, note, ok, problem
 from indexer.care.leftovers import missing_thumbnails, orphan_thumbnails
@@ -144,13 +145,13 @@ def examine_machine(config: Config) -> Iterator[Finding]:
         yield problem("encoder.device is cuda, and no driver of a GPU is here", "set encoder.device to auto or cpu")
     else:
         yield ok(f"device {config.encoder.device}: " + ("a GPU's driver is here" if gpu else "no GPU, the processor"))
-    tesseract = shutil.which("tesseract")
-    if config.media.ocr and not tesseract:
-        yield problem("media.ocr is on, and the tesseract program is not here", "install it, or set media.ocr to false")
+    try:
+        check_ocr(config.media)
+    except ConfigError as error:
+        reason, _, repair = str(error).rpartition(": ")
+        yield problem(reason, repair)
     else:
-        yield ok(
-            f"words in pictures: {'read' if config.media.ocr else 'not read'}; tesseract {tesseract or 'is not here'}"
-        )
+        yield ok("words in pictures: " + (f"read by {shutil.which('tesseract')}" if config.media.ocr else "not read"))
 
 
 def _version(package: str) -> str | None:
