@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
 
 from engine.catalog import Catalog
@@ -30,6 +31,8 @@ with suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the programs that tests start: two workers share two cores
 torch.set_num_threads(1)
+settings.register_profile("rebus", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
+settings.load_profile("rebus")
 
 COLORS = {"red": (200, 40, 40), "blue": (40, 70, 200), "green": (40, 150, 60), "yellow": (230, 200, 50)}
 SHAPES = ("boat", "tree")

@@ -38,7 +38,7 @@ def run(made: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any
 def test_gc_says_what_went_and_what_would_go(run: Any, made: Config, tmp_path: Path) -> None:
     assert run("gc")[:2] == (0, "0.0 MiB freed: there is nothing to free.\n")
     remove_files(copy_of(made, tmp_path), ["0/000.jpg", "1/001.jpg", "2/002.jpg"])
-    foretold = "would be freed: 9 removed items, 9 rows of embeddings, 3 thumbnails."
+    foretold = "would be freed: 9 removed items, 9 embeddings, 3 thumbnails."
     assert foretold in run("gc", "--dry-run")[1]
     assert "there is nothing" in run("gc", "--older-than", "1")[1]
     said = json.loads(run("gc", "--json")[1])
