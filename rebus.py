@@ -474,9 +474,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _fail(message: str, code: int) -> None:
     click.echo(f"rebus: {message}", err=True)
-    if any(thread.name == "load-encoder" for thread in threading.enumerate()):
-        sys.stdout.flush()
-        os._exit(code)  # it may be importing torch for seconds yet, and a tidy end would wait for it or crash
+    if threading.active_count() > 1:
+        from indexer.library import LOADER
+
+        if any(thread.name == LOADER for thread in threading.enumerate()):
+            sys.stdout.flush()
+            os._exit(code)  # it may be importing torch for seconds yet, and a tidy end would wait for it or crash
     sys.exit(code)
 
 

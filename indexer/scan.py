@@ -21,7 +21,7 @@ from engine.errors import InvalidInput, MediaError
 from engine.media import modality_of
 from engine.media.files import hash_file
 from engine.types import Modality
-from indexer.captions import Described, sync_sidecars
+from indexer.captions import Described, sources, sync_sidecars
 from indexer.changes import Moved, bring_back, forget_content, mark_removed
 from indexer.failures import forget_failures, record_failure
 from indexer.found import Folder, FoundFile
@@ -166,7 +166,7 @@ class Scan:
             row = known.get(file.path)
             if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns) or self._again(row, file):
                 work.append((folder, file, row))
-            elif row.present and row.stamp != self.captions.stamp(folder, file):
+            elif row.present and sources(row.stamp) != self.captions.stamp(folder, file):
                 stale.append(Described(row.id, folder, file, row.stamp))
         if not work and not stale:
             return Compared(len(files), [])

@@ -39,9 +39,10 @@ class Tally:
         if not self._said and total and self._job.rate and written:
             self._said = True
             left = total - done
+            time, room = duration(left / self._job.rate), readable_bytes(left * written // max(done, 1))
             self._note(
-                f"{counted(total, 'file')}: about {duration(left / self._job.rate)} and {readable_bytes(left * written // max(done, 1))} "
-                "of disk to go. What is finished can be searched already; Ctrl-C is safe"
+                f"{counted(total, 'file')}: about {time} and {room} of disk to go. "
+                "What is finished can be searched already; Ctrl-C is safe"
             )
 
     def _count(self) -> None:

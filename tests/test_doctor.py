@@ -25,21 +25,10 @@ from engine.types import Modality, Query, Term
 from indexer.care.doctor import examine, healthy, lines, repair
 from indexer.care.findings import Finding, Level
 from indexer.library import index_folders
-from tests.made_library import DIM, embed_all, make_library, silent, snapshot
+from tests.made_library import DIM, embed_all, silent, snapshot
 from tests.web_library import copy_library
 
 Damage = Callable[[Config], None]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    return make_library(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def config(made: Config, tmp_path: Path) -> Config:
-    """A library of twelve files to damage."""
-    return copy_library(made, tmp_path)
 
 
 def change(config: Config, statement: Any) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from engine.artifacts import MANIFEST, read_manifest
 from engine.catalog import Catalog, EncoderRow, IndexVersion, Item, Root
 from engine.config import Config
-from engine.encoders import load_encoder, resolved_spec
+from engine.encoders import PREFIX, load_encoder, resolved_spec
 from engine.errors import ArtifactError, ConfigError, RebusError
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
@@ -72,7 +72,7 @@ def examine_encoders(catalog: Catalog, config: Config, deep: bool) -> Iterator[F
 
 def _weights(spec: str) -> str:
     """What is wrong with an encoder's files, "" when nothing is seen. A model named at a hub is not looked at."""
-    if spec.startswith("open_clip:"):
+    if spec.startswith(PREFIX):
         checkpoint = Path(spec.partition("/")[2])
         return f"no checkpoint at {checkpoint}" if checkpoint.is_absolute() and not checkpoint.is_file() else ""
     folder = Path(spec)
@@ -133,7 +133,7 @@ def examine_machine(config: Config) -> Iterator[Finding]:
     ]
     yield ok(f"settings: {', '.join(changed) or 'the defaults'}")
     model = config.encoder.model
-    if model and not model.startswith("open_clip:") and not Path(model).expanduser().is_dir():
+    if model and not model.startswith(PREFIX) and not Path(model).expanduser().is_dir():
         yield problem(
             f"encoder.model names the folder {model}, which is not there", "mend config.toml or REBUS_ENCODER_MODEL"
         )
