@@ -13,7 +13,7 @@ from engine.catalog import Caption, FactsRow, Item, Keyword
 from engine.filters import keyword_form
 from engine.media import Facts
 from engine.types import Modality
-from indexer.changes import forget_content, renew_embeddings
+from indexer.changes import forget_content, insert_items, renew_embeddings
 from indexer.found import Folder, FoundFile
 from indexer.sidecars import CaptionReader
 from indexer.sidecars.said import NO_FACTS
@@ -124,8 +124,7 @@ def sync_words(session: Session, wanted: Sequence[tuple[Owner, list[Words]]], *,
 def _add(session: Session, added: Sequence[tuple[Owner, Words]]) -> list[int]:
     if not added:
         return []
-    insert = sa.insert(Item).returning(Item.id, sort_by_parameter_order=True)
-    ids = list(session.scalars(insert, [_text_item(owner, words) for owner, words in added]).all())
+    ids = insert_items(session, [_text_item(owner, words) for owner, words in added])
     captions = [
         {"id": i, "owner_id": words.owner_id or i, "text": words.text, "lang": words.lang, "source": words.source}
         for i, (_, words) in zip(ids, added, strict=True)
@@ -165,7 +164,7 @@ def _words_of(session: Session, owners: Sequence[int], inside: bool) -> dict[int
     return found
 
 
-def _text_item(owner: Owner, words: Words) -> dict[str, object]:
+def _text_item(owner: Owner, words: Words) -> dict[str, Any]:
     return {
         "root_id": owner.root_id,
         "parent_id": owner.id,
