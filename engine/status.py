@@ -19,7 +19,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.catalog import Catalog, Embedding, EncoderRow, Failure, IndexVersion, Item, Job, Root
-from engine.encoders import PREFIX
 from engine.types import Modality
 from engine.words import duration, readable_bytes
 
@@ -201,7 +200,7 @@ def _disk_bytes(home: Path) -> int:
 def _version(version: IndexVersion, encoder: EncoderRow) -> dict[str, Any]:
     return {
         "id": version.id,
-        "encoder": encoder.spec if encoder.spec.startswith(PREFIX) else Path(encoder.spec).name,
+        "encoder": encoder.spec if encoder.spec.startswith("open_clip:") else Path(encoder.spec).name,
         "spec": encoder.spec,
         "fingerprint": encoder.fingerprint,
         "published_at": version.published_at,
