@@ -247,6 +247,7 @@ def duplicates(context: click.Context, exact: bool, top: int, paths: bool, json_
     """List files that are alike, the biggest saving first. Nothing is deleted."""
     from engine.catalog import Catalog
     from engine.duplicates import find_duplicates
+    from engine.words import counted, readable_bytes
 
     found = find_duplicates(Catalog(settings(context)), exact=exact, top=top)
     if json_:
@@ -256,22 +257,22 @@ def duplicates(context: click.Context, exact: bool, top: int, paths: bool, json_
     for alike in found.listed:
         if not paths:
             kind = "of the same content" if alike.exact else "alike"
-            click.echo(f"{len(alike.copies)} {kind}, {_size(alike.saving)} could be saved")
+            click.echo(f"{len(alike.copies)} {kind}, {readable_bytes(alike.saving)} could be saved")
         for number, copy in enumerate(alike.copies):
             click.echo(copy.path if paths else f"  {'keep' if number == 0 else '    '}  {_told(copy, alike.oldest)}")
         click.echo()
     if not paths:
-        click.echo(f"{found.count:,} groups of files alike; {_size(found.saving)} could be saved in all.")
+        click.echo(
+            f"{counted(found.count, 'group')} of files alike; {readable_bytes(found.saving)} could be saved in all."
+        )
 
 
 def _told(copy: "Copy", oldest: int) -> str:
+    from engine.words import readable_bytes
+
     pixels = f"{copy.width} × {copy.height}" if copy.width else ""
     day = time.strftime("%Y-%m-%d", time.gmtime(copy.modified)) + (", oldest" if copy.id == oldest else "")
-    return f"{_size(copy.bytes):>10}  {pixels:13}  {day:18}  {copy.path}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count / 1e3:,.1f} kB"
+    return f"{readable_bytes(copy.bytes):>10}  {pixels:13}  {day:18}  {copy.path}"
 
 
 @cli.command()
@@ -395,9 +396,11 @@ def _print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) -
     if json_:
         _print_json(_index_facts(report))
         return
+    from engine.words import counted
+
     for scan in report.scans:
         click.echo(
-            f"{scan.found:,} files found: {scan.added:,} new, {scan.changed:,} changed, "
+            f"{counted(scan.found, 'file')} found: {scan.added:,} new, {scan.changed:,} changed, "
             f"{scan.renamed:,} renamed or back, {scan.removed:,} removed."
         )
         for note in scan.notes:
@@ -406,7 +409,7 @@ def _print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) -
         click.echo("Nothing was done: this was a dry run.")
         return
     if report.failures:
-        click.echo(f"{report.failures:,} files cannot be used: see `rebus status --failures`.")
+        click.echo(f"{counted(report.failures, 'file')} cannot be used: see `rebus status --failures`.")
     if report.version:
         held = ", ".join(f"{count:,} {modality}" for modality, count in sorted(report.version.counts.items()))
         click.echo(f"Version {report.version.id} is published with {held} items.")
@@ -471,9 +474,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _fail(message: str, code: int) -> None:
     click.echo(f"rebus: {message}", err=True)
-    if any(thread.name == "load-encoder" for thread in threading.enumerate()):
-        sys.stdout.flush()
-        os._exit(code)  # it may be importing torch for seconds yet, and a tidy end would wait for it or crash
+    if threading.active_count() > 1:
+        from indexer.library import LOADER
+
+        if any(thread.name == LOADER for thread in threading.enumerate()):
+            sys.stdout.flush()
+            os._exit(code)  # it may be importing torch for seconds yet, and a tidy end would wait for it or crash
     sys.exit(code)
 
 

@@ -60,8 +60,9 @@ class Item(_Numbered, Base):
     A file's item is its own first frame: the picture, the first page, the first moment. `path` is relative to the
     root and `folder` the part of it before the name, "" at the top; both are the file's for captions and frames too.
     position: page or frame number, or milliseconds into a film; None for a caption of the whole file.
-    stamp: size and mtime of the file's caption sources when they were last read. split: train, val or test
-    where the captions say so. width, height: pixels, upright. phash: 64 bits of a perceptual hash, in hexadecimal.
+    stamp: size and mtime of the file's caption sources when they were last read, and which facts they gave. split:
+    train, val or test where the captions say so. width, height: pixels, upright. phash: 64 bits of a perceptual hash,
+    in hexadecimal.
     group_id: the first item of its group of near-duplicates, None when it has none.
     category: the class that an import names, for methods and measures that need one.
     """

@@ -16,6 +16,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
+def counted(count: int, noun: str) -> str:
+    """How many there are of something: `1 file`, `1,200 files`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def readable_bytes(count: int) -> str:
     """A size, in powers of a thousand."""
     size = float(count)

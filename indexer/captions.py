@@ -6,16 +6,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
+import xxhash
 from sqlalchemy.orm import Session
 
 from engine.catalog import Caption, FactsRow, Item, Keyword
 from engine.filters import keyword_form
 from engine.media import Facts
 from engine.types import Modality
-from indexer.changes import renew_embeddings
+from indexer.changes import forget_content, insert_items, renew_embeddings
 from indexer.found import Folder, FoundFile
 from indexer.sidecars import CaptionReader
+from indexer.sidecars.said import NO_FACTS
 
+_GIVEN = "//"  # in a stamp, between the sidecars and what they gave: no path within a root holds it
 INSIDE = frozenset(("exif", "iptc", "xmp", "pdf", "film", "sound", "ocr", "text"))  # sources within the file itself
 
 
@@ -51,12 +54,22 @@ class Described:
 
 
 def sync_sidecars(session: Session, root_id: int, files: Sequence[Described], reader: CaptionReader) -> list[int]:
-    """Make captions, facts and split of files what their sidecars say. Ids of the words to embed."""
+    """Make captions, facts and split of files what their sidecars say. Ids of what is to be embedded:
+
+    words, and files whose facts were withdrawn, which are read again.
+    """
     wanted: list[tuple[Owner, list[Words]]] = []
     changes: list[dict[str, object]] = []
+    touched: list[int] = []
     for one in files:
-        said = reader.read(one.folder, one.file)
-        stamp = reader.stamp(one.folder, one.file) if reader.could_read(one.folder, one.file) else ""
+        said, before = reader.read(one.folder, one.file), given(one.stamp)
+        if reader.could_read(one.folder, one.file):
+            stamp = stamped(reader.stamp(one.folder, one.file), said.facts)
+            if before and before != given(stamp):  # what it says no more must go, what the file itself says come back
+                forget_content(session, one.id)
+                touched.append(one.id)
+        else:
+            stamp = f"{_GIVEN}{before}" if before else ""
         if stamp != one.stamp or said.split:
             changes.append({"id": one.id, "split": said.split, "stamp": stamp})
         words = [Words(text.text, text.lang, text.source, one.id) for text in said.texts]
@@ -64,7 +77,22 @@ def sync_sidecars(session: Session, root_id: int, files: Sequence[Described], re
         save_facts(session, one.id, said.facts, said.keywords, over=True)
     if changes:
         session.execute(sa.update(Item), changes)
-    return sync_words(session, wanted, inside=False)
+    return touched + sync_words(session, wanted, inside=False)
+
+
+def sources(stamp: str) -> str:
+    """The part of an item's stamp that tells its sidecars' sizes and times."""
+    return stamp.partition(_GIVEN)[0]
+
+
+def given(stamp: str) -> str:
+    """The part of an item's stamp that tells which facts its sidecars gave; empty when they gave none."""
+    return stamp.partition(_GIVEN)[2]
+
+
+def stamped(sources: str, facts: Facts) -> str:
+    """An item's stamp: of its sidecars, and a hash of the facts that they give."""
+    return sources if facts == NO_FACTS else f"{sources}{_GIVEN}{xxhash.xxh3_64_hexdigest(repr(facts))}"
 
 
 def sync_words(session: Session, wanted: Sequence[tuple[Owner, list[Words]]], *, inside: bool) -> list[int]:
@@ -96,8 +124,7 @@ def sync_words(session: Session, wanted: Sequence[tuple[Owner, list[Words]]], *,
 def _add(session: Session, added: Sequence[tuple[Owner, Words]]) -> list[int]:
     if not added:
         return []
-    insert = sa.insert(Item).returning(Item.id, sort_by_parameter_order=True)
-    ids = list(session.scalars(insert, [_text_item(owner, words) for owner, words in added]).all())
+    ids = insert_items(session, [_text_item(owner, words) for owner, words in added])
     captions = [
         {"id": i, "owner_id": words.owner_id or i, "text": words.text, "lang": words.lang, "source": words.source}
         for i, (_, words) in zip(ids, added, strict=True)
@@ -137,7 +164,7 @@ def _words_of(session: Session, owners: Sequence[int], inside: bool) -> dict[int
     return found
 
 
-def _text_item(owner: Owner, words: Words) -> dict[str, object]:
+def _text_item(owner: Owner, words: Words) -> dict[str, Any]:
     return {
         "root_id": owner.root_id,
         "parent_id": owner.id,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -10,6 +11,14 @@ from sqlalchemy.orm import Session
 from engine.catalog import Embedding, FactsRow, Item, Keyword
 from engine.types import Modality
 from indexer.found import FoundFile
+
+
+def insert_items(session: Session, rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Make items of rows of values; their ids, in the same order."""
+    if not rows:
+        return []
+    insert = sa.insert(Item).returning(Item.id, sort_by_parameter_order=True)
+    return list(session.scalars(insert, rows).all())
 
 
 def mark_removed(session: Session, ids: Sequence[int]) -> None:

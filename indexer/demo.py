@@ -10,8 +10,9 @@ from platformdirs import user_data_path
 
 from engine.catalog import Catalog
 from engine.config import Config
+from indexer.choice import chosen_encoder
 from indexer.jobs import Tell
-from indexer.library import IndexReport, chosen_encoder, index_folders, train_and_publish
+from indexer.library import IndexReport, index_folders, train_and_publish
 from indexer.samples import draw_library
 from indexer.splits import captioned
 

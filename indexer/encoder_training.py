@@ -17,8 +17,7 @@ from engine.artifacts import write_artifact
 from engine.catalog import Catalog
 from engine.config import Config, TrainSettings
 from engine.devices import choose_device
-from engine.encoders import Encoder, load_encoder
-from engine.encoders.open_clip import CONFIG_FILE, WEIGHTS_FILE
+from engine.encoders import CONFIG_FILE, WEIGHTS_FILE, Encoder, load_encoder
 from engine.types import F32, I64, Modality
 from indexer.jobs import Tell
 from indexer.metrics import recall_both_ways

@@ -19,6 +19,7 @@ from engine.encoders import Encoder, load_encoder, resolved_spec, weights_file
 from engine.errors import InvalidInput
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
+from indexer.choice import chosen_encoder, remembered
 from indexer.jobs import JobReport, Tell, writing
 from indexer.roots import known_roots, looks_mounted, open_root
 from indexer.scan import Compared, Scan, ScanReport
@@ -73,6 +74,7 @@ def index_folders(
         report.scans = [scan.report for scan in scans]
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with ExitStack() as stack:
+            stack.enter_context(remembered(catalog, spec))
             tally = stack.enter_context(Tally(scans, job, note))
             pool = stack.enter_context(DecoderPool(config.media))
             run = _Run(catalog, config, job, note, pool, spec, encoder)
@@ -248,19 +250,6 @@ def train_and_publish(
             report.embedded = embedder.embedded
         report.version = _publish(catalog, config, row, job)
         return training, report
-
-
-def chosen_encoder(catalog: Catalog, config: Config) -> str | None:
-    """The spec to embed with: the setting, else what the library uses, else what was trained in it last."""
-    if config.encoder.model:
-        return config.encoder.model
-    version = catalog.current_version()
-    with catalog.session() as session:
-        if version is not None:
-            spec: str | None = session.get_one(EncoderRow, version.encoder_id).spec
-        else:
-            spec = session.scalar(sa.select(EncoderRow.spec).order_by(EncoderRow.id.desc()).limit(1))
-    return resolved_spec(catalog.home, spec) if spec else None
 
 
 def _publish(catalog: Catalog, config: Config, row: EncoderRow, job: JobReport) -> IndexVersion | None:

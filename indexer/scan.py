@@ -21,8 +21,8 @@ from engine.errors import InvalidInput, MediaError
 from engine.media import modality_of
 from engine.media.files import hash_file
 from engine.types import Modality
-from indexer.captions import Described, sync_sidecars
-from indexer.changes import Moved, bring_back, forget_content, mark_removed
+from indexer.captions import Described, sources, sync_sidecars
+from indexer.changes import Moved, bring_back, forget_content, insert_items, mark_removed
 from indexer.failures import forget_failures, record_failure
 from indexer.found import Folder, FoundFile
 from indexer.roots import looks_mounted
@@ -166,7 +166,7 @@ class Scan:
             row = known.get(file.path)
             if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns) or self._again(row, file):
                 work.append((folder, file, row))
-            elif row.present and row.stamp != self.captions.stamp(folder, file):
+            elif row.present and sources(row.stamp) != self.captions.stamp(folder, file):
                 stale.append(Described(row.id, folder, file, row.stamp))
         if not work and not stale:
             return Compared(len(files), [])
@@ -191,8 +191,7 @@ class Scan:
         """The items of new, changed and returned files; None where the content is what it was."""
         back = self._bring_back(session, [file for _, file, row in work if row is None])
         fresh = [_new_row(self.root.id, file) for _, file, row in work if row is None and file.path not in back]
-        insert = sa.insert(Item).returning(Item.id, sort_by_parameter_order=True)
-        made = iter(session.scalars(insert, fresh).all() if fresh else [])
+        made = iter(insert_items(session, fresh))
         self.report.added += len(fresh)
         ids: list[int | None] = []
         for _, file, row in work:

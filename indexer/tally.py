@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from engine.errors import RebusError
+from engine.words import counted, duration, readable_bytes
 from indexer.jobs import JobReport
 from indexer.scan import Scan
 
@@ -38,9 +39,10 @@ class Tally:
         if not self._said and total and self._job.rate and written:
             self._said = True
             left = total - done
+            time, room = duration(left / self._job.rate), readable_bytes(left * written // max(done, 1))
             self._note(
-                f"{total:,} files: about {_duration(left / self._job.rate)} and {_size(left * written / max(done, 1))} "
-                "of disk to go. What is finished can be searched already; Ctrl-C is safe"
+                f"{counted(total, 'file')}: about {time} and {room} of disk to go. "
+                "What is finished can be searched already; Ctrl-C is safe"
             )
 
     def _count(self) -> None:
@@ -51,13 +53,3 @@ class Tally:
                     if self._stop.is_set():
                         return
             self._whole = True
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"

@@ -10,8 +10,9 @@ from engine.config import Config
 from engine.encoders import load_encoder
 from engine.errors import DiskFull, DriveGone, LibraryBusy, NotReady
 from engine.media.files import TAR
+from indexer.choice import chosen_encoder
 from indexer.jobs import Tell
-from indexer.library import Note, chosen_encoder, index_folders
+from indexer.library import Note, index_folders
 from indexer.roots import known_roots, looks_mounted
 from indexer.scan import ScanReport
 

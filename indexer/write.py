@@ -201,11 +201,23 @@ def _write_words(
             wanted.append((owner, [Words(one.text, lang, one.source, None, one.position) for one in rest]))
         else:
             words = [
-                Words(one.text, lang, one.source, frames.get((file.id, one.position), file.id), one.position or None)
+                Words(
+                    one.text,
+                    _language(one.lang, lang),
+                    one.source,
+                    frames.get((file.id, one.position), file.id),
+                    one.position or None,
+                )
                 for one in decoded.passages
             ]
             wanted.append((owner, words))
     return touched + sync_words(session, wanted, inside=True)
+
+
+def _language(code: str, usual: str) -> str:
+    """What words are kept under: the code that is written with them; the usual one for none, or a region of it."""
+    code = code.lower()
+    return usual if not code or code.partition("-")[0] == usual.lower() else code
 
 
 def _write_document(session: Session, item_id: int, text: str, lang: str) -> list[int]:

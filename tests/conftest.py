@@ -4,15 +4,17 @@ import dataclasses
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
 
+import rebus
 from engine.catalog import Catalog
 from engine.config import Config, load_config
 from engine.decoding import DecoderPool
@@ -30,6 +32,8 @@ with suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the programs that tests start: two workers share two cores
 torch.set_num_threads(1)
+settings.register_profile("rebus", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
+settings.load_profile("rebus")
 
 COLORS = {"red": (200, 40, 40), "blue": (40, 70, 200), "green": (40, 150, 60), "yellow": (230, 200, 50)}
 SHAPES = ("boat", "tree")
@@ -139,6 +143,38 @@ def changed(library: Config, tmp_path: Path) -> Config:
     from tests.web_library import copy_library
 
     return copy_library(library, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A library of twelve files of two captions each, made row by row. Read it; do not write to it."""
+    from tests.made_library import make_library
+
+    return make_library(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def config(made: Config, tmp_path: Path) -> Config:
+    """A copy of the made library to change, where a module has no configuration of its own."""
+    from tests.web_library import copy_library
+
+    return copy_library(made, tmp_path)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line on the library at a home; its exit code, output and errors."""
+
+    def call(home: Path, *arguments: str) -> tuple[int, str, str]:
+        code = 0
+        try:
+            rebus.main(["--home", str(home), *arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture

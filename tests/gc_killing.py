@@ -10,7 +10,6 @@ import random
 import shutil
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,30 +26,11 @@ from engine.types import Modality, Query, Term
 from indexer.care.collect import collect
 from indexer.care.doctor import examine
 from indexer.care.findings import Level
+from tests.forks import in_child
 from tests.made_library import make_library, remove_files, silent, snapshot
 
 FILES, REMOVED = 24, 9
 _OURS = ("care/compact.py", "care/collect.py", "care/forget.py", "indexer/build.py")  # where order matters
-
-
-def _in_child(work: Callable[[], Any]) -> Any:
-    """What `work` returns in a fork, or None when it was killed."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(writing, json.dumps(work()).encode())
-        finally:
-            os._exit(0 if sys.exc_info()[0] is None else 1)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        said = pipe.read()
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status):
-        return None
-    if not said:
-        raise RuntimeError("a run failed after an earlier one was killed")
-    return json.loads(said)
 
 
 def _collect(config: Config, kill_at: int = 0) -> dict[str, list[tuple[int, int]]]:
@@ -114,14 +94,14 @@ def main(place: Path, kills: int, seed: int) -> None:
         return replace(start, home=home)
 
     calm = copy("calm")
-    spans = _in_child(lambda: _collect(calm))
-    expected, wrong = snapshot(calm), _in_child(lambda: _wrong(calm))
+    spans = in_child(lambda: _collect(calm))
+    expected, wrong = snapshot(calm), in_child(lambda: _wrong(calm))
     done = 0
     while done < kills:
         killed = copy("killed")
-        while _in_child(partial(_collect, killed, _moment(rng, spans))) is None:
+        while in_child(partial(_collect, killed, _moment(rng, spans))) is None:
             done += 1
-            wrong += [f"after {done} kills: {what}" for what in _in_child(partial(_wrong, killed))]
+            wrong += [f"after {done} kills: {what}" for what in in_child(partial(_wrong, killed))]
         outcome = snapshot(killed)
         wrong += [f"after {done} kills: {key}" for key in expected if outcome[key] != expected[key]]
     vectors = np.fromfile(next(calm.home.glob("embeddings/*/*.f16")), "<f2")

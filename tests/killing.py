@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +26,7 @@ from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Failure, Ind
 from engine.config import Config
 from indexer.library import index_folders
 from tests.conftest import config_at, silent
+from tests.forks import in_child
 
 
 def _index(config: Config, media: Path, kill_at: int) -> int:
@@ -41,26 +43,6 @@ def _index(config: Config, media: Path, kill_at: int) -> int:
     index_folders(config, [media], silent)
     sys.setprofile(None)
     return calls
-
-
-def _in_child(config: Config, media: Path, kill_at: int = 0) -> int | None:
-    """Index in a fork: the number of calls it made, or None when it was killed."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(writing, str(_index(config, media, kill_at)).encode())
-        finally:
-            os._exit(0 if sys.exc_info()[0] is None else 1)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        said = pipe.read()
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status):
-        return None
-    if not said:
-        raise RuntimeError("indexing failed after an earlier run was killed")
-    return int(said)
 
 
 def snapshot(config: Config) -> dict[str, Any]:
@@ -94,12 +76,12 @@ def main(place: Path, encoder: str, kills: int, seed: int) -> None:
     calm, killed = (
         config_at(place / name, encoder={"model": encoder, "batch_size": 16}) for name in ("calm", "killed")
     )
-    calls = _in_child(calm, media) or 0
+    calls = in_child(partial(_index, calm, media, 0))
     expected = snapshot(calm)
     wrong: list[str] = []
     done = 0
     while done < kills or killed.home.exists():
-        finished = _in_child(killed, media, rng.randint(1, calls) if done < kills else 0)
+        finished = in_child(partial(_index, killed, media, rng.randint(1, calls) if done < kills else 0))
         if finished is None:
             done += 1
         else:  # it got to its end past all kills so far: compare, and begin anew

@@ -7,7 +7,7 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
-from engine.encoders.open_clip import CONFIG_FILE, WEIGHTS_FILE
+from engine.encoders import CONFIG_FILE, WEIGHTS_FILE
 
 MODEL = {
     "embed_dim": 64,

@@ -3,11 +3,15 @@
 import dataclasses
 import io
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 import sqlite3
 import tarfile
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +31,9 @@ from indexer.care.backup import backup
 from indexer.care.collect import collect
 from indexer.care.doctor import examine, healthy
 from indexer.care.restore import restore
-from tests.made_library import add_files, make_library, publish, remove_files, silent, snapshot
-from tests.web_library import copy_library
+from tests.made_library import add_files, publish, remove_files, silent, snapshot
 
 Files = dict[str, bytes]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    return make_library(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def config(made: Config, tmp_path: Path) -> Config:
-    return copy_library(made, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -321,6 +314,30 @@ def test_a_home_that_holds_anything_is_kept(saved: Path, config: Config, tmp_pat
         restore(saved, tmp_path / "file", silent)
     (tmp_path / "empty").mkdir()
     assert restore(saved, tmp_path / "empty", silent).files == 28
+
+
+def test_what_a_killed_restore_left_goes_with_the_next_one(saved: Path, tmp_path: Path) -> None:
+    place = tmp_path / "there"
+
+    def be_killed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    child = multiprocessing.get_context("fork").Process(target=restore, args=(saved, place / "home", be_killed))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL and len(list(place.iterdir())) == 2  # the folder, and its lock
+    assert restore(saved, place / "home", silent).files == 28
+    assert [path.name for path in place.iterdir()] == ["home"]
+
+
+def test_two_restores_to_one_home_do_not_meet(saved: Path, tmp_path: Path) -> None:
+    second = partial(restore, saved, tmp_path / "home", silent)
+
+    def meet(*_: object) -> None:
+        with pytest.raises(BackupError, match="another process is restoring"):
+            second()
+
+    assert restore(saved, tmp_path / "home", meet).files == 28
 
 
 def test_other_files_are_no_backups(saved: Path, tmp_path: Path) -> None:

@@ -1,55 +1,32 @@
 """The commands that care for a library, as a person or a script meets them."""
 
-import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import rebus
 from engine.config import Config
-from tests.made_library import make_library, remove_files
-from tests.web_library import copy_library
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    return make_library(tmp_path_factory.mktemp("made"))
+from tests.made_library import remove_files
 
 
 @pytest.fixture
-def run(made: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+def run(config: Config, command: Any) -> Any:
     """Runs a command on a library that may be changed; its exit code, output and errors."""
-    home = copy_library(made, tmp_path).home
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = 0
-        try:
-            rebus.main(["--home", str(home), *arguments])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return partial(command, config.home)
 
 
-def test_gc_says_what_went_and_what_would_go(run: Any, made: Config, tmp_path: Path) -> None:
+def test_gc_says_what_went_and_what_would_go(run: Any, config: Config) -> None:
     assert run("gc")[:2] == (0, "0.0 MiB freed: there is nothing to free.\n")
-    remove_files(copy_of(made, tmp_path), ["0/000.jpg", "1/001.jpg", "2/002.jpg"])
-    foretold = "would be freed: 9 removed items, 9 rows of embeddings, 3 thumbnails."
+    remove_files(config, ["0/000.jpg", "1/001.jpg", "2/002.jpg"])
+    foretold = "would be freed: 9 removed items, 9 embeddings, 3 thumbnails."
     assert foretold in run("gc", "--dry-run")[1]
     assert "there is nothing" in run("gc", "--older-than", "1")[1]
     said = json.loads(run("gc", "--json")[1])
     assert (said["items"], said["rows"], said["thumbnails"], said["dry_run"]) == (9, 9, 3, False)
-    remove_files(copy_of(made, tmp_path), ["0/003.jpg"])
+    remove_files(config, ["0/003.jpg"])
     assert "3 rows of embeddings are dead, too few yet" in run("gc")[1]
-
-
-def copy_of(made: Config, place: Path) -> Config:
-    """The settings of the library that `run` runs on."""
-    return dataclasses.replace(made, home=place / "home")
 
 
 def test_a_library_goes_into_a_file_and_comes_out_of_it(run: Any, tmp_path: Path) -> None:

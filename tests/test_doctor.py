@@ -25,21 +25,10 @@ from engine.types import Modality, Query, Term
 from indexer.care.doctor import examine, healthy, lines, repair
 from indexer.care.findings import Finding, Level
 from indexer.library import index_folders
-from tests.made_library import DIM, embed_all, make_library, silent, snapshot
+from tests.made_library import DIM, embed_all, silent, snapshot
 from tests.web_library import copy_library
 
 Damage = Callable[[Config], None]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    return make_library(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def config(made: Config, tmp_path: Path) -> Config:
-    """A library of twelve files to damage."""
-    return copy_library(made, tmp_path)
 
 
 def change(config: Config, statement: Any) -> None:
@@ -214,7 +203,7 @@ def test_a_healthy_library_has_nothing_to_act_on(config: Config) -> None:
     assert {finding.level for finding in findings} == {Level.OK}
     said = found(findings, Level.OK)
     for words in ("schema", "36 embeddings", "version 1 is whole", "encoders/made is there", "12 files", "free on",
-                  "torch", "SQLite", "tesseract", "device auto", "codec.bits = 64"):  # fmt: skip
+                  "torch", "SQLite", "words in pictures", "device auto", "codec.bits = 64"):  # fmt: skip
         assert words in said
 
 
@@ -303,7 +292,7 @@ def test_settings_that_cannot_work(config: Config, monkeypatch: pytest.MonkeyPat
         media=replace(config.media, ocr=True),
     )
     said = found(examine(asked), Level.PROBLEM)
-    assert "/no/such/folder" in said and "tesseract program is not here" in said
+    assert "/no/such/folder" in said and "tesseract program is missing" in said
 
 
 def test_no_password_is_shown(config: Config) -> None:

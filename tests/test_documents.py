@@ -179,6 +179,7 @@ def endless_tree() -> bytes:
 )
 def test_a_damaged_pdf_is_refused(tmp_path: Path, data: bytes) -> None:
     reason = refusal(tmp_path / "a.pdf", data)
+    assert "Success" not in reason
     assert reason.startswith("damaged or incomplete: ") or reason == "it has no pages"
 
 

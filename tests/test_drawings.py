@@ -11,7 +11,8 @@ from PIL import Image
 
 from engine.config import MediaSettings
 from engine.errors import MediaError
-from engine.media import Media, read_media
+from engine.media import Media, fonts, read_media
+from engine.media.fonts import font_families
 from tests.media_files import encoded, png, svg
 
 LIMITS = MediaSettings()
@@ -70,9 +71,23 @@ def test_a_drawing_without_a_size_is_refused_or_drawn(tmp_path: Path, attributes
         assert max(media.frames[0].image.size) <= 200
 
 
-def test_words_are_drawn(tmp_path: Path) -> None:
-    image = read(tmp_path, svg('<text x="10" y="35" font-size="30">Boats</text>')).frames[0].image
+@pytest.mark.skipif(not font_families(), reason="no font is installed here")
+@pytest.mark.parametrize("font", [None, "Arial", "sans-serif", "serif", "monospace", "cursive", "'Not here', fantasy"])
+def test_words_are_drawn_in_a_font_that_is_there(tmp_path: Path, font: str | None) -> None:
+    family = f' font-family="{font}"' if font else ""
+    image = read(tmp_path, svg(f'<text x="10" y="35" font-size="30"{family}>Boats</text>')).frames[0].image
     assert np.asarray(image).min() < 100
+
+
+def test_words_without_any_font_leave_the_rest_of_the_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "_FOLDERS", (str(tmp_path),))
+    (tmp_path / "damaged.ttf").write_bytes(b"\0\1\0\0")
+    font_families.cache_clear()
+    try:
+        assert font_families() == {}
+        assert middle(read(tmp_path, svg(f'<rect {ALL} fill="red"/><text y="9">Boats</text>'))) == RED
+    finally:
+        font_families.cache_clear()
 
 
 # --- nothing outside is reached ---

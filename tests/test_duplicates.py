@@ -100,7 +100,7 @@ def test_the_command_lists_what_to_keep(kept: Shelf, capsys: pytest.CaptureFixtu
     assert lines[0] == "2 alike, 2.0 MB could be saved"
     assert lines[1].split() == "keep 3.0 MB 640 × 480 1970-01-02, oldest /media/first.jpg".split()
     assert lines[2].split() == "2.0 MB 640 × 480 1970-01-02 /media/copy.jpg".split()
-    assert lines[4] == "2 of the same content, 0.5 MB could be saved"
+    assert lines[4] == "2 of the same content, 500 kB could be saved"
     assert lines[-1] == "2 groups of files alike; 2.5 MB could be saved in all."
 
 

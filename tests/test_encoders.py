@@ -17,8 +17,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from engine.encoders import Encoder, load_encoder
-from engine.encoders.open_clip import CONFIG_FILE, WEIGHTS_FILE
+from engine.encoders import CONFIG_FILE, WEIGHTS_FILE, Encoder, load_encoder
 from engine.errors import ConfigError, EncoderUnavailable
 from engine.media.fitting import ImageInput
 from engine.types import Modality

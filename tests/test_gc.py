@@ -23,28 +23,14 @@ from indexer.care.doctor import examine, healthy
 from tests.made_library import (
     add_files,
     embed_all,
-    make_library,
     remove_files,
     silent,
     snapshot,
     unit_rows,
     vectors,
 )
-from tests.web_library import copy_library
 
 GONE = ["0/000.jpg", "1/001.jpg", "2/002.jpg"]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """Twelve files of two captions each."""
-    return make_library(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def config(made: Config, tmp_path: Path) -> Config:
-    """A copy to change."""
-    return copy_library(made, tmp_path)
 
 
 @pytest.fixture
@@ -70,6 +56,21 @@ def change(catalog: Catalog, statement: Any) -> None:
 
 def nearest(searcher: Searcher, item: int, limit: int = 5) -> Results:
     return searcher.search(Query((Term(item=item),), Modality.IMAGE, limit=limit, exact=True))
+
+
+def test_the_catalog_shrinks_when_much_of_it_is_free(config: Config, catalog: Catalog) -> None:
+    file = config.home / "catalog.db"
+    reader = Searcher(config, catalog)
+    names = [f"more/{number:04d}.jpg" for number in range(1500)]
+    add_files(config, file.parent.parent / "media1", names)
+    with catalog.engine.connect() as connection:
+        connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    large = file.stat().st_size
+    remove_files(config, names)
+    report = gc(config)
+    assert large > 2**20 and file.stat().st_size < large / 2 and report.bytes > large - file.stat().st_size
+    assert not report.notes and healthy(examine(config))
+    assert nearest(reader, 1).hits[0].id == 1
 
 
 # --- what is forgotten ---

@@ -198,6 +198,8 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "text": (_short(b"not a picture at all\n" * 9), "decode", "not a picture in a known format"),
     "cut jpeg": (_short(encoded(quarters().resize((600, 400)), "JPEG")[:3000]), "decode", "damaged or incomplete"),
     "cut png": (_short(encoded(quarters(), "PNG")[:-30]), "decode", "damaged or incomplete"),
+    "header of a jpeg": (_short(encoded(quarters(), "JPEG")[:20]), "decode", "damaged or incomplete: its header"),
+    "header of a png": (_short(encoded(quarters(), "PNG")[:20]), "decode", "damaged or incomplete: "),
     "no pixels": (_short(png(100, 100)), "decode", "damaged or incomplete"),
     "another format": (_short(encoded(quarters(), "PPM")), "decode", "not a picture in a known format"),
     "empty": (_short(b""), "read", "empty"),

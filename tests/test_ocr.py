@@ -41,9 +41,20 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "tesseract"
 
 
+ANSWERS = r"""case "$1" in
+--version) echo 'tesseract 5.3.0'; echo ' leptonica-1.82.0'; exit ;;
+--list-langs) printf 'List of available languages in "/usr/share" (2):\neng\nosd\n'; exit ;;
+esac"""
+
+
 def write(program: Path, script: str) -> None:
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+
+def is_alive(pid: int) -> bool:
+    state = Path(f"/proc/{pid}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 # --- before anything is read ---
@@ -63,8 +74,41 @@ def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         check_ocr(ON)
 
 
+def test_a_program_that_answers_as_tesseract_does_is_taken_and_a_missing_language_named(program: Path) -> None:
+    write(program, ANSWERS)
+    check_ocr(ON)
+    with pytest.raises(ConfigError, match=r"'deu', which tesseract has not \(it has eng\): install tesseract-ocr-deu"):
+        check_ocr(replace(ON, ocr_languages="eng+deu"))
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("exit 1", "does not say which tesseract it is .it says: nothing"),
+        ("kill -SEGV $$", "does not say which tesseract it is .it says: nothing"),
+        ("echo error while loading libtesseract.so.5; exit 127", "it says: error while loading libtesseract.so.5"),
+        ("echo tesseract of another kind", "it says: tesseract of another kind"),
+        (r"printf '\377\376'", "does not say which tesseract it is"),
+        ("echo tesseract 3.04.01", "tesseract 3.04 is older than 3.05"),
+        ("exec sleep 60", "does not run .*timed out"),
+    ],
+)
+def test_a_program_that_is_broken_lies_or_is_too_old_is_told_at_the_start(
+    program: Path, script: str, reason: str
+) -> None:
+    write(program, script)
+    with pytest.raises(ConfigError, match=f"media.ocr is on, but .*{reason}.*: install tesseract-ocr, or"):
+        check_ocr(replace(ON, max_seconds=1.0))
+
+
+def test_a_program_that_may_not_be_run_is_told_at_the_start(program: Path) -> None:
+    program.mkdir()
+    with pytest.raises(ConfigError, match="does not run .*denied"):
+        check_ocr(ON)
+
+
 @needs_tesseract
-def test_a_missing_language_is_named() -> None:
+def test_a_language_that_the_real_program_has_not_is_named() -> None:
     check_ocr(ON)
     with pytest.raises(ConfigError, match="'tlh'.*eng.*tesseract-ocr-tlh"):
         check_ocr(replace(ON, ocr_languages="eng+tlh"))
@@ -104,7 +148,7 @@ def test_a_huge_picture_is_reduced() -> None:
 def test_only_words_that_are_sure_are_kept_and_not_without_end(program: Path, tmp_path: Path) -> None:
     lines = ["conf\ttext", "60\tfog", "59.9\tfrog", "99\t--", "-1\t", "95\t18"]
     (tmp_path / "answer").write_text("\n".join(lines))
-    write(program, f"cat {tmp_path}/answer > $2.tsv")
+    write(program, f"cat {tmp_path}/answer")
     assert words_in(media(sign("")), ON, time.monotonic()) == (Passage("fog 18", "ocr"),)
     (tmp_path / "answer").write_text("\n".join([lines[0], *["96\tharbour"] * 9000]))
     (passage,) = words_in(media(sign("")), ON, time.monotonic())
@@ -119,7 +163,7 @@ def test_a_program_that_hangs_is_stopped_in_time_for_the_picture_to_be_kept(prog
     assert time.monotonic() - started < settings.max_seconds
 
 
-@pytest.mark.parametrize("script", ["exit 1", "kill -SEGV $$", "echo nonsense > $2.tsv", r"printf '\377\376' > $2.tsv"])
+@pytest.mark.parametrize("script", ["exit 1", "kill -SEGV $$", "echo nonsense", r"printf '\377\376'"])
 def test_a_program_that_fails_leaves_the_picture_without_words(program: Path, script: str) -> None:
     write(program, script)
     assert words_in(media(sign("Fish")), ON, time.monotonic()) == ()
@@ -150,6 +194,6 @@ def test_closing_decoders_ends_the_program_too(program: Path, tmp_path: Path) ->
         while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip()):
             assert time.monotonic() < until and not future.done()
     pid = int((tmp_path / "pid").read_text())
-    state, until = Path(f"/proc/{pid}/stat"), time.monotonic() + 20
-    while state.exists() and state.read_text().rpartition(")")[2].split()[0] not in ("Z", "X"):
+    until = time.monotonic() + 20
+    while is_alive(pid):
         assert time.monotonic() < until, "it lives on"

@@ -16,20 +16,11 @@ from engine.search import Searcher
 from engine.types import Modality, Query, Term
 from indexer.care.doctor import examine, healthy
 from indexer.care.relocate import Relocated, relocate
+from indexer.choice import chosen_encoder
 from indexer.jobs import writing
-from indexer.library import chosen_encoder, index_folders
-from tests.made_library import make_library, silent, snapshot
+from indexer.library import index_folders
+from tests.made_library import silent, snapshot
 from tests.web_library import copy_library
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    return make_library(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def config(made: Config, tmp_path: Path) -> Config:
-    return copy_library(made, tmp_path)
 
 
 @pytest.fixture

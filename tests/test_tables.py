@@ -163,7 +163,7 @@ def test_a_wrong_row_of_csv_is_told_and_the_others_are_read(tmp_path: Path, row:
     touch(tmp_path / "a.jpg")
     read, folder, file = found(tmp_path, "a.jpg")
     assert [caption.text for caption in read.read(folder, file).texts] == ["a boat", "a red boat"]
-    assert words in read.failures["captions.csv"].reason and "1 lines were passed over" in str(read.failures)
+    assert words in read.failures["captions.csv"].reason and "passed over 1 line; " in str(read.failures)
 
 
 def test_parquet_that_cannot_be_used_is_told(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_lines_that_name_no_file_are_told_once_a_table(tmp_path: Path) -> None:
     table(tmp_path, *rows)
     touch(tmp_path / "sub" / "d.jpg")  # not asked for in this scan
     reason = after_reading(tmp_path, "a.jpg").failures["captions.jsonl"].reason
-    assert reason == "3 lines name no file here, the first: gone/b.jpg"
+    assert reason == "3 lines about no file that is here, the first: gone/b.jpg"
     for name in ("gone/b.jpg", "deep/c.jpg", "e.png"):
         touch(tmp_path / name)
     assert after_reading(tmp_path, "a.jpg").failures == {}
@@ -226,7 +226,7 @@ def test_lines_that_name_no_file_are_told_once_a_table(tmp_path: Path) -> None:
 def test_what_is_wrong_and_what_is_in_vain_are_told_together(tmp_path: Path) -> None:
     (tmp_path / "captions.jsonl").write_text('{"image": "gone.jpg", "en": "x"}\n?\n')
     reason = after_reading(tmp_path, "a.jpg").failures["captions.jsonl"].reason
-    assert "1 lines were passed over; line 2" in reason and "1 lines name no file here, the first: gone.jpg" in reason
+    assert "passed over 1 line; line 2" in reason and "1 line about no file that is here, the first: gone.jpg" in reason
 
 
 def test_more_tables_than_are_kept_open_are_all_read(tmp_path: Path) -> None:

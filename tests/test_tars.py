@@ -264,4 +264,4 @@ def test_members_of_tars_count_where_a_table_names_them(tmp_path: Path) -> None:
     reader, folder, file = find(tmp_path, "b.jpg")
     reader.read(folder, file)
     reader.unmatched()
-    assert reader.failures["captions.jsonl"].reason == "1 lines name no file here, the first: 002.jpg"
+    assert reader.failures["captions.jsonl"].reason == "1 line about no file that is here, the first: 002.jpg"

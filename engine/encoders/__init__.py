@@ -9,6 +9,11 @@ from PIL.Image import Image
 from engine.media.fitting import ImageInput
 from engine.types import F32, U8, Modality
 
+PREFIX = "open_clip:"  # of a spec that names a model; any other is a folder
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+HOME_FOLDER = "encoders"  # of a library: what was trained in it, each in a folder named by its content
+
 
 class Encoder(Protocol):
     """A backbone. Embeddings are float32 rows of unit length; similarity is their inner product.
@@ -45,9 +50,6 @@ def load_encoder(spec: str, device: str = "auto") -> Encoder:
     return OpenClipEncoder.load(spec, device)
 
 
-HOME_FOLDER = "encoders"  # of a library: what was trained in it, each in a folder named by its content
-
-
 def portable_spec(home: Path, spec: str) -> str:
     """A spec as the catalog keeps it: a folder of the library's own is named from its home, which may move."""
     folder = Path(spec)
@@ -70,7 +72,7 @@ def resolved_spec(home: Path, spec: str) -> str:
 
 def weights_file(spec: str) -> Path | None:
     """The file that holds a spec's weights, whether or not it is there; None for a model named at a hub."""
-    if not spec.startswith("open_clip:"):
-        return Path(spec).expanduser() / "open_clip_model.safetensors"
-    path = Path(spec.removeprefix("open_clip:").partition("/")[2]).expanduser()
+    if not spec.startswith(PREFIX):
+        return Path(spec).expanduser() / WEIGHTS_FILE
+    path = Path(spec.removeprefix(PREFIX).partition("/")[2]).expanduser()
     return path if path.is_absolute() else None

@@ -16,13 +16,11 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from engine.devices import choose_device
+from engine.encoders import CONFIG_FILE, PREFIX, WEIGHTS_FILE
 from engine.errors import EncoderUnavailable
 from engine.media.fitting import ImageInput
 from engine.types import F32, U8, Modality
 
-PREFIX = "open_clip:"
-CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
 _PART = 32  # pictures or texts that one thread encodes at once
 _FOLDER = "local-dir:"  # open_clip's own prefix
 

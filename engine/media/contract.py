@@ -29,11 +29,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Words found inside a file. source: exif, iptc, xmp, pdf, text, film, sound or ocr. position: as a frame's."""
+    """Words found inside a file. source: exif, iptc, xmp, pdf, text, film, sound or ocr. position: as a frame's.
+
+    lang: the code of their language as written there, such as en-GB; empty when none is said.
+    """
 
     text: str
     source: str
     position: int = 0
+    lang: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from engine.config import MediaSettings
 from engine.errors import MediaError
 from engine.media.contract import Facts, Frame, Media
 from engine.media.files import read_file
+from engine.media.fonts import font_families
 from engine.media.limits import damaged
 from engine.media.pixels import check_pixels, rgb
 from engine.types import Modality
@@ -128,10 +129,11 @@ def _references(element: ElementTree.Element) -> list[str]:
 
 def _draw(root: ElementTree.Element, longest: int) -> Image.Image:
     """RGB on white, within a square of `longest` pixels."""
-    no_text = not any(_name(element) in _TEXT for element in root.iter())  # then no fonts need be looked for
+    words = any(_name(element) in _TEXT for element in root.iter())
+    fonts = font_families() if words else {"skip_system_fonts": True}  # looking for them takes its time
     svg = ElementTree.tostring(root, encoding="unicode")
     try:
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=longest, height=longest, dpi=96, skip_system_fonts=no_text)
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=longest, height=longest, dpi=96, **fonts)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # a panic of resvg is no Exception

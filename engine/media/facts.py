@@ -17,7 +17,7 @@ from engine.filters import keyword_form
 from engine.media.contract import Facts, Passage
 from engine.media.spelling import comment_text, is_default, legacy_text, wide_text
 from engine.media.values import camera_name, moment, one_line, place_name, within
-from engine.media.xmp import parse_xmp
+from engine.media.xmp import XmpWords, parse_xmp
 
 MOST_CHARACTERS = 2000  # of one passage
 MOST_PASSAGES = 16
@@ -31,7 +31,7 @@ _SUBJECT, _TITLE, _COMMENT, _KEYWORDS = _MAIN.XPSubject, _MAIN.XPTitle, _MAIN.XP
 _GPS = ExifTags.GPS
 _XMP = 700  # the tag of a TIFF
 
-Said = tuple[Facts, Sequence[str]]
+Said = tuple[Facts, Sequence[XmpWords]]
 
 
 def facts_of(image: Image.Image) -> tuple[Facts, tuple[Passage, ...]]:
@@ -57,12 +57,12 @@ def _merged(**sources: Callable[[], Said]) -> tuple[Facts, tuple[Passage, ...]]:
             more, texts = read()
         except Exception:  # parsers raise nearly anything on damaged data; the picture itself may be whole
             continue
-        if more == Facts() and not any(texts):
+        if more == Facts() and not any(words.text for words in texts):
             continue
         facts = _joined(facts, _clean(more))
-        for text in (one_line(text, MOST_CHARACTERS) for text in texts):
-            if not is_default(text):
-                passages.setdefault(text.casefold(), Passage(text, source))
+        for words in texts:
+            if not is_default(text := one_line(words.text, MOST_CHARACTERS)):
+                passages.setdefault(text.casefold(), Passage(text, source, lang=words.lang))
     return facts, tuple(passages.values())[:MOST_PASSAGES]
 
 
@@ -70,7 +70,7 @@ def _xmp(packet: Any) -> Said:
     if not packet:
         return Facts(), ()
     found = parse_xmp(packet.encode() if isinstance(packet, str) else bytes(packet))
-    return found.facts, [words.text for words in found.words]
+    return found.facts, found.words
 
 
 def _iptc(image: Image.Image) -> Said:
@@ -92,7 +92,7 @@ def _iptc(image: Image.Image) -> Said:
         title=next((text for text in (name, headline) if not is_default(text)), None),
         keywords=tuple(values(25)),
     )
-    return facts, (name, headline, caption)
+    return facts, _plain(name, headline, caption)
 
 
 def _exif(exif: Image.Exif) -> Said:
@@ -114,7 +114,12 @@ def _exif(exif: Image.Exif) -> Said:
     )
     described = legacy_text(main.get(_MAIN.ImageDescription))
     comment = comment_text(detail.get(_MAIN.UserComment), big_endian=exif.endian == ">")
-    return facts, (title, described, wide_text(main.get(_SUBJECT)), wide_text(main.get(_COMMENT)), comment)
+    return facts, _plain(title, described, wide_text(main.get(_SUBJECT)), wide_text(main.get(_COMMENT)), comment)
+
+
+def _plain(*texts: str) -> list[XmpWords]:
+    """Words of no language that is told."""
+    return [XmpWords(text) for text in texts]
 
 
 def _directory(exif: Image.Exif, which: int) -> Mapping[int, Any]:

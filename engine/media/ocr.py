@@ -1,6 +1,9 @@
 """Words inside pictures, read by the tesseract program where it is installed and `media.ocr` is on."""
 
+import io
 import math
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -16,19 +19,26 @@ SHORTER_SIDE = 1000  # pixels that letters need of a page or a screen
 _MOST_PIXELS = 4_000_000
 _SURE = 60.0  # per cent; on photographs without words tesseract stays below
 _TIME_SHARE = 0.75  # of max_seconds, decoding included: a reader that takes all of it is killed
-_MISSING = "media.ocr is on, but the tesseract program is missing: install tesseract-ocr, or set media.ocr = false"
+_OLDEST = (3, 5)  # the first that writes words with how sure it is of each
+_VERSION = re.compile(r"^tesseract v?(\d+)\.(\d+)", re.MULTILINE)
+_LANGUAGE = re.compile(r"[\w/]+", re.ASCII)
+_INSTEAD = "install tesseract-ocr, or set media.ocr = false"
 
 
 def check_ocr(settings: MediaSettings) -> None:
-    """Raise ConfigError when words inside pictures are wanted, and the program or a language of it is missing."""
+    """Raise ConfigError when words inside pictures are wanted, and the program or a language of it is not to be had."""
     if not settings.ocr:
         return
-    import pytesseract  # a third of a second, for what is mostly off
-
-    try:
-        known = pytesseract.get_languages()
-    except (OSError, RuntimeError):  # not there, or not to be run
-        raise ConfigError(_MISSING) from None
+    said = _ask("--version", settings)
+    version = _VERSION.search(said)
+    if not version:
+        raise ConfigError(
+            f"media.ocr is on, but the program called tesseract does not say which tesseract it is "
+            f"(it says: {one_line(said, 100) or 'nothing'}): {_INSTEAD}"
+        )
+    if (int(version[1]), int(version[2])) < _OLDEST:
+        raise ConfigError(f"media.ocr is on, but {version[0]} is older than 3.05: {_INSTEAD}")
+    known = [line for line in _ask("--list-langs", settings).split("\n") if _LANGUAGE.fullmatch(line)]
     for language in settings.ocr_languages.split("+"):
         if language not in known:
             have = ", ".join(name for name in known if name != "osd") or "none"
@@ -36,6 +46,24 @@ def check_ocr(settings: MediaSettings) -> None:
                 f"media.ocr_languages names {language!r}, which tesseract has not (it has {have}): "
                 f"install tesseract-ocr-{language}, or change the setting"
             )
+
+
+def _ask(option: str, settings: MediaSettings) -> str:
+    """What the program says of itself, on either channel: which one it takes depends on its version."""
+    try:
+        said = subprocess.run(
+            ["tesseract", option],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=settings.max_seconds,
+            check=False,
+        ).stdout
+    except FileNotFoundError:
+        raise ConfigError(f"media.ocr is on, but the tesseract program is missing: {_INSTEAD}") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"media.ocr is on, but the tesseract program does not run ({error}): {_INSTEAD}") from None
+    return said.decode(errors="replace").replace("\r\n", "\n")
 
 
 def enough_pixels(settings: MediaSettings, at_least: int) -> int:
@@ -57,8 +85,6 @@ def words_in(media: Media, settings: MediaSettings, started: float) -> tuple[Pas
 
 
 def _read(frame: Frame, settings: MediaSettings, until: float) -> str:
-    import pytesseract
-
     left = until - time.monotonic()
     if left < 1:
         return ""
@@ -67,17 +93,33 @@ def _read(frame: Frame, settings: MediaSettings, until: float) -> str:
     if scale < 1:
         size = (max(1, int(image.width * scale)), max(1, int(image.height * scale)))
         image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    png = io.BytesIO()
+    image.save(png, "PNG", compress_level=1)
+    command = ["tesseract", "stdin", "stdout", "-l", settings.ocr_languages, "-c", "tessedit_create_tsv=1"]
     try:
-        found = pytesseract.image_to_data(
-            image, lang=settings.ocr_languages, timeout=left, output_type=pytesseract.Output.DICT
-        )
-        words = " ".join(_sure(found["text"], found["conf"]))
-    except (LookupError, OSError, RuntimeError, TypeError, ValueError):  # it failed or took too long: no words, then
+        found = subprocess.run(
+            command,
+            input=png.getbuffer(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=left,
+            check=True,
+        ).stdout
+    except (MemoryError, OSError, subprocess.SubprocessError):  # it failed or took too long: no words, then
         return ""
-    return one_line(words, MOST_CHARACTERS)
+    return one_line(" ".join(_sure(found.decode(errors="replace"))), MOST_CHARACTERS)
 
 
-def _sure(words: list[str], certainty: list[float]) -> Iterator[str]:
-    for word, sure in zip(words, certainty, strict=True):
-        if float(sure) >= _SURE and any(character.isalnum() for character in word):
+def _sure(table: str) -> Iterator[str]:
+    """The words of tesseract's table of tab-separated values: a line each, how sure it is and the word come last."""
+    for line in table.split("\n")[1:]:
+        *_, certainty, word = ["", *line.rstrip("\r").split("\t")]
+        if _is_sure(certainty) and any(character.isalnum() for character in word):
             yield word
+
+
+def _is_sure(certainty: str) -> bool:
+    try:
+        return float(certainty) >= _SURE
+    except ValueError:
+        return False

@@ -30,7 +30,7 @@ def read_pdf(path: Path, settings: MediaSettings, at_least: int) -> Media:
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
             raise MediaError("decode", "it is locked with a password", "save a copy without one") from None
-        raise damaged(error) from None
+        raise _damaged(error) from None
     frames: list[Frame] = []
     passages: list[Passage] = []
     try:
@@ -40,7 +40,7 @@ def read_pdf(path: Path, settings: MediaSettings, at_least: int) -> Media:
                 frame, words = _page(document, number, settings, at_least)
             except (pypdfium2.PdfiumError, ValueError) as error:
                 if number == 0:
-                    raise damaged(error) from None
+                    raise _damaged(error) from None
                 continue
             frames.append(frame)
             passages += [Passage(text, "pdf", number) for text in words]
@@ -51,6 +51,11 @@ def read_pdf(path: Path, settings: MediaSettings, at_least: int) -> Media:
         return Media(Modality.IMAGE, tuple(frames), tuple(passages), _facts(document))
     finally:
         document.close()
+
+
+def _damaged(error: Exception) -> MediaError:
+    """PDFium calls it a success where it gave up without a reason."""
+    return damaged(ValueError(str(error).replace(" (PDFium: Success)", "")))
 
 
 def _page(

@@ -1,6 +1,7 @@
 """Pictures that Pillow reads, with limits: pixels are counted from the header before anything is decoded."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,10 +66,18 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         known = FORMATS if "HEIF" in Image.OPEN else FORMATS[:-1]
         image: Image.Image = Image.open(io.BytesIO(data), formats=known)
     except UnidentifiedImageError:
+        if _begins_as_one(data, known):
+            raise damaged(ValueError("its header cannot be read")) from None
         hint = "check that the name's ending tells the truth"
         raise MediaError("decode", f"not a picture in a known format ({', '.join(FORMATS)})", hint) from None
     check_pixels(image.size, max_pixels)
     return image
+
+
+def _begins_as_one(data: bytes, known: Sequence[str]) -> bool:
+    """Whether the first bytes are those of a known format."""
+    accepts = (Image.OPEN[name][1] for name in known if name in Image.OPEN)
+    return any(accept is not None and accept(data[:16]) is True for accept in accepts)
 
 
 def _learn_heif() -> None:

@@ -9,13 +9,15 @@ import sqlalchemy as sa
 from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, chunks
 from engine.config import Config
 from engine.encoders import resolved_spec
-from engine.errors import DiskFull
+from engine.errors import DiskFull, LibraryBusy
+from engine.words import readable_bytes
 from indexer.care.compact import WORTH, compact, dead_rows
 from indexer.care.forget import forget, forgettable
 from indexer.care.leftovers import bytes_of, orphan_thumbnails, remove, temporary_files, unnamed_folders
-from indexer.jobs import Tell, writing
+from indexer.jobs import Tell, refusals_explained, writing
 
 _DAY = 86_400.0
+_LEAST_FREE, _FREE_SHARE = 2**20, 0.25  # bytes, and of the file, from which writing the catalog anew is worth it
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ def _collect(catalog: Catalog, config: Config, before: float, encoders: bool, te
         report.bytes += remove(path)
         report.thumbnails += 1
     _sweep(catalog, report, count=False)
+    _shrink(catalog, report)
     return report
 
 
@@ -138,6 +141,31 @@ def _compact(catalog: Catalog, config: Config, encoder: EncoderRow, report: Coll
     except DiskFull as error:
         report.dead += dead
         report.notes.append(str(error))
+
+
+def _shrink(catalog: Catalog, report: Collected) -> None:
+    """Write a SQLite catalog anew when much of its file is free; other databases see to that themselves.
+
+    It takes the file's size of disk once more, and waits for nobody: whoever reads meanwhile keeps what it sees.
+    """
+    if catalog.engine.dialect.name != "sqlite":
+        return
+    with catalog.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        size, pages, free = (
+            int(connection.scalar(sa.text(f"PRAGMA {name}")) or 0)
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+        if free * size < _LEAST_FREE or free < _FREE_SHARE * pages:
+            return
+        try:
+            with refusals_explained(catalog):
+                connection.execute(sa.text("VACUUM"))
+                connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        except (DiskFull, LibraryBusy) as error:
+            report.notes.append(f"the catalog's file keeps {readable_bytes(free * size)} that are free: {error}")
+        else:
+            left = int(connection.scalar(sa.text("PRAGMA page_count")) or 0)
+            report.bytes += max(0, pages - left) * size
 
 
 def _encoders(catalog: Catalog) -> list[EncoderRow]:

@@ -124,13 +124,15 @@ def gc(context: click.Context, days: float, encoders: bool, dry_run: bool, json_
 
 
 def _print_collected(report: "Collected", would: str) -> None:
+    from engine.words import counted
+
     counts = {
-        "removed items": report.items,
-        "rows of embeddings": report.rows,
-        "thumbnails": report.thumbnails,
-        "leftovers": report.leftovers,
+        "removed item": report.items,
+        "embedding": report.rows,
+        "thumbnail": report.thumbnails,
+        "leftover": report.leftovers,
     }
-    went = [f"{count:,} {name}" for name, count in counts.items() if count]
+    went = [counted(count, name) for name, count in counts.items() if count]
     went += [f"the embeddings of {spec}" for spec in report.encoders]
     click.echo(f"{report.bytes / 2**20:,.1f} MiB {would}freed: {', '.join(went) or 'there is nothing to free'}.")
     if report.dead:

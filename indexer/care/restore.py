@@ -8,14 +8,14 @@ import json
 import shutil
 import sqlite3
 import tarfile
-import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import sqlalchemy as sa
+from filelock import FileLock, Timeout
 
 from engine.artifacts import sync
 from engine.catalog import Catalog, Job, Root
@@ -51,9 +51,7 @@ def restore(file: Path, home: Path, tell: Tell) -> Restored:
     if home.exists() and (not home.is_dir() or next(home.iterdir(), None) is not None):
         raise BackupError(f"{home} is there and not empty: name a folder that is not there yet")
     home.parent.mkdir(parents=True, exist_ok=True)
-    staging = home.parent / f".tmp-{uuid.uuid4().hex}"
-    staging.mkdir(mode=0o700)
-    try:
+    with _staging(home) as staging:
         with _reading(file) as tar:
             files = _listed(tar)
             size = sum(facts["bytes"] for facts in files.values())
@@ -64,9 +62,30 @@ def restore(file: Path, home: Path, tell: Tell) -> Restored:
             home.rmdir()
         staging.rename(home)
         sync(home.parent)
+    return Restored(str(home), len(files), size, roots)
+
+
+@contextmanager
+def _staging(home: Path) -> Iterator[Path]:
+    """A folder beside the home, gone at the end; its name is the home's, so that the next try removes a killed one's.
+
+    Raises BackupError while another restore to the same home is at work.
+    """
+    staging = home.parent / f".tmp-restore-{home.name}"
+    lock = FileLock(home.parent / f"{staging.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BackupError(f"another process is restoring to {home}: wait for it, or name another folder") from None
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(mode=0o700)
+        yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Restored(str(home), len(files), size, roots)
+        with suppress(OSError):  # Windows keeps it while it is open
+            Path(lock.lock_file).unlink()
+        lock.release()
 
 
 @contextmanager

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from engine.artifacts import MANIFEST, read_manifest
 from engine.catalog import Catalog, EncoderRow, IndexVersion, Item, Root
 from engine.config import Config
-from engine.encoders import load_encoder, resolved_spec
-from engine.errors import ArtifactError, RebusError
+from engine.encoders import PREFIX, load_encoder, resolved_spec
+from engine.errors import ArtifactError, ConfigError, RebusError
+from engine.media.ocr import check_ocr
 from engine.status import disk_needed
 from indexer.care.findings import Finding, note, ok, problem
 from indexer.care.leftovers import missing_thumbnails, orphan_thumbnails
@@ -71,7 +72,7 @@ def examine_encoders(catalog: Catalog, config: Config, deep: bool) -> Iterator[F
 
 def _weights(spec: str) -> str:
     """What is wrong with an encoder's files, "" when nothing is seen. A model named at a hub is not looked at."""
-    if spec.startswith("open_clip:"):
+    if spec.startswith(PREFIX):
         checkpoint = Path(spec.partition("/")[2])
         return f"no checkpoint at {checkpoint}" if checkpoint.is_absolute() and not checkpoint.is_file() else ""
     folder = Path(spec)
@@ -132,7 +133,7 @@ def examine_machine(config: Config) -> Iterator[Finding]:
     ]
     yield ok(f"settings: {', '.join(changed) or 'the defaults'}")
     model = config.encoder.model
-    if model and not model.startswith("open_clip:") and not Path(model).expanduser().is_dir():
+    if model and not model.startswith(PREFIX) and not Path(model).expanduser().is_dir():
         yield problem(
             f"encoder.model names the folder {model}, which is not there", "mend config.toml or REBUS_ENCODER_MODEL"
         )
@@ -144,13 +145,13 @@ def examine_machine(config: Config) -> Iterator[Finding]:
         yield problem("encoder.device is cuda, and no driver of a GPU is here", "set encoder.device to auto or cpu")
     else:
         yield ok(f"device {config.encoder.device}: " + ("a GPU's driver is here" if gpu else "no GPU, the processor"))
-    tesseract = shutil.which("tesseract")
-    if config.media.ocr and not tesseract:
-        yield problem("media.ocr is on, and the tesseract program is not here", "install it, or set media.ocr to false")
+    try:
+        check_ocr(config.media)
+    except ConfigError as error:
+        reason, _, repair = str(error).rpartition(": ")
+        yield problem(reason, repair)
     else:
-        yield ok(
-            f"words in pictures: {'read' if config.media.ocr else 'not read'}; tesseract {tesseract or 'is not here'}"
-        )
+        yield ok("words in pictures: " + (f"read by {shutil.which('tesseract')}" if config.media.ocr else "not read"))
 
 
 def _version(package: str) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.config import CaptionSettings
 from engine.errors import MediaError
+from engine.words import counted
 from indexer.found import Folder, FoundFile
 from indexer.sidecars.lookup import Table, mark_all
 from indexer.sidecars.names import OWN, bare, describes, is_shard_table, is_table, known_as, rank, scopes
@@ -34,11 +35,13 @@ class _Complaints:
         """All of it in one, None when there is nothing to tell."""
         parts = [self.damage.reason] if self.damage else []
         if self.passed_over:
-            parts.append(f"{self.passed_over:,} lines were passed over; {self.first}")
+            parts.append(f"passed over {counted(self.passed_over, 'line')}; {self.first}")
         if self.splits:
-            parts.append(f"{self.splits:,} lines name a split that is none of train, val and test; {self.first_split}")
+            parts.append(
+                f"{counted(self.splits, 'line')} with a split that is none of train, val and test; {self.first_split}"
+            )
         if unused:
-            parts.append(f"{unused:,} lines name no file here, the first: {first_unused}")
+            parts.append(f"{counted(unused, 'line')} about no file that is here, the first: {first_unused}")
         if not parts:
             return None
         return MediaError(

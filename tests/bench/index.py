@@ -28,8 +28,7 @@ from safetensors.torch import save_file
 
 from engine.catalog import Catalog, Item, Root
 from engine.config import Config, load_config
-from engine.encoders import Encoder, load_encoder
-from engine.encoders.open_clip import CONFIG_FILE, WEIGHTS_FILE
+from engine.encoders import CONFIG_FILE, WEIGHTS_FILE, Encoder, load_encoder
 from engine.media import read_media
 from engine.media.pictures import thumbnail
 from engine.types import U8

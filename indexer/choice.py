@@ -1,0 +1,52 @@
+"""Which encoder a library is embedded with, and that a choice is remembered before it has come to anything."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from engine.artifacts import replace_file
+from engine.catalog import Catalog, EncoderRow
+from engine.config import Config
+from engine.encoders import PREFIX, portable_spec, resolved_spec
+from engine.errors import EncoderUnavailable
+
+_FILE = "chosen-encoder.txt"  # in the home, while the first run has not loaded its encoder
+
+
+def chosen_encoder(catalog: Catalog, config: Config) -> str | None:
+    """The spec to embed with: the setting, else what the library uses, else what was trained or chosen for it last."""
+    if config.encoder.model:
+        return config.encoder.model
+    version = catalog.current_version()
+    with catalog.session() as session:
+        if version is not None:
+            spec: str | None = session.get_one(EncoderRow, version.encoder_id).spec
+        else:
+            spec = session.scalar(sa.select(EncoderRow.spec).order_by(EncoderRow.id.desc()).limit(1))
+    if spec is None:
+        with suppress(OSError, UnicodeDecodeError):
+            spec = (catalog.home / _FILE).read_text(encoding="utf-8") or None
+    return resolved_spec(catalog.home, spec) if spec else None
+
+
+@contextmanager
+def remembered(catalog: Catalog, spec: str | None) -> Iterator[None]:
+    """Keep the choice for the next run while the library has no encoder: this one may be interrupted as it loads.
+
+    One that cannot be loaded is forgotten.
+    """
+    with catalog.session() as session:
+        has_one = session.scalar(sa.select(sa.func.count()).select_from(EncoderRow))
+    if spec is None or has_one:
+        yield
+        return
+    whole = spec if spec.startswith(PREFIX) else str(Path(spec).expanduser().resolve())
+    replace_file(catalog.home / _FILE, portable_spec(catalog.home, whole).encode())
+    try:
+        yield
+    except EncoderUnavailable:
+        (catalog.home / _FILE).unlink(missing_ok=True)
+        raise
+    (catalog.home / _FILE).unlink(missing_ok=True)
