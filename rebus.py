@@ -471,9 +471,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _fail(message: str, code: int) -> None:
     click.echo(f"rebus: {message}", err=True)
-    if any(thread.name == "load-encoder" for thread in threading.enumerate()):
+    if any(thread.name.startswith(("load-encoder", "encode")) for thread in threading.enumerate()):
         sys.stdout.flush()
-        os._exit(code)  # it may be importing torch for seconds yet, and a tidy end would wait for it or crash
+        os._exit(code)  # they may import torch, or encode, for seconds yet: a tidy end would wait for them or crash
     sys.exit(code)
 
 
