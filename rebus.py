@@ -477,9 +477,9 @@ def _fail(message: str, code: int) -> None:
     if threading.active_count() > 1:
         from indexer.library import LOADER
 
-        if any(thread.name == LOADER for thread in threading.enumerate()):
+        if any(thread.name.startswith((LOADER, "encode")) for thread in threading.enumerate()):
             sys.stdout.flush()
-            os._exit(code)  # it may be importing torch for seconds yet, and a tidy end would wait for it or crash
+            os._exit(code)  # they may import torch, or encode, for seconds yet: a tidy end would wait for them or crash
     sys.exit(code)
 
 

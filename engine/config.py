@@ -7,128 +7,135 @@ Rebus (whose settings are all commented out: it is the documentation).
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Gt, Interval, MinLen, MultipleOf
 from platformdirs import user_data_path
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
 
 from engine.errors import ConfigError
 
-_RULES = ConfigDict(extra="forbid", str_strip_whitespace=True)
-Positive = Annotated[int, Field(gt=0)]
+# pydantic checks what is read, and is imported only then: decoder processes are handed settings that were checked.
+Positive = Annotated[int, Gt(0)]
+
+
+class _Checked:
+    """What pydantic holds each table to, beside the types."""
+
+    __pydantic_config__ = {"extra": "forbid", "str_strip_whitespace": True}
+
+
 _SHIPPED = (Path(__file__).parent.parent / "config.toml", Path(__file__).parent / "assets" / "config.toml")
 
 
-@dataclass(frozen=True, config=_RULES)
-class CatalogSettings:
+@dataclass(frozen=True)
+class CatalogSettings(_Checked):
     url: str = ""
 
 
-@dataclass(frozen=True, config=_RULES)
-class EncoderSettings:
+@dataclass(frozen=True)
+class EncoderSettings(_Checked):
     model: str = ""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch_size: Positive = 64
 
 
-@dataclass(frozen=True, config=_RULES)
-class MediaSettings:
+@dataclass(frozen=True)
+class MediaSettings(_Checked):
     max_pixels: Positive = 200_000_000
     max_bytes: Positive = 512 * 2**20
     max_film_bytes: Positive = 64 * 2**30
-    max_seconds: Annotated[float, Field(gt=0)] = 60.0
-    max_memory: Annotated[int, Field(ge=256 * 2**20)] = 4 * 2**30
+    max_seconds: Annotated[float, Gt(0)] = 60.0
+    max_memory: Annotated[int, Ge(256 * 2**20)] = 4 * 2**30
     max_frames: Positive = 8
     max_pages: Positive = 100
     max_moments: Positive = 120
-    moment_seconds: Annotated[float, Field(gt=0)] = 10.0
-    thumbnail_pixels: Annotated[int, Field(ge=32, le=2048)] = 384
-    workers: Annotated[int, Field(ge=0)] = 0
+    moment_seconds: Annotated[float, Gt(0)] = 10.0
+    thumbnail_pixels: Annotated[int, Interval(ge=32, le=2048)] = 384
+    workers: Annotated[int, Ge(0)] = 0
     ocr: bool = False
     ocr_languages: str = "eng"
 
 
-@dataclass(frozen=True, config=_RULES)
-class IndexSettings:
+@dataclass(frozen=True)
+class IndexSettings(_Checked):
     exclude: tuple[str, ...] = ()
-    near_bits: Annotated[int, Field(ge=0, le=16)] = 6
-    near_cosine: Annotated[float, Field(ge=0, le=1)] = 0.92
+    near_bits: Annotated[int, Interval(ge=0, le=16)] = 6
+    near_cosine: Annotated[float, Interval(ge=0, le=1)] = 0.92
 
 
-@dataclass(frozen=True, config=_RULES)
-class CaptionSettings:
-    languages: Annotated[tuple[str, ...], Field(min_length=1)] = ("en",)
+@dataclass(frozen=True)
+class CaptionSettings(_Checked):
+    languages: Annotated[tuple[str, ...], MinLen(1)] = ("en",)
     max_per_item: Positive = 64
     max_characters: Positive = 2000
     max_bytes: Positive = 512 * 2**20
 
 
-@dataclass(frozen=True, config=_RULES)
-class CodecSettings:
-    bits: Annotated[int, Field(ge=64, le=4096, multiple_of=8)] = 256
+@dataclass(frozen=True)
+class CodecSettings(_Checked):
+    bits: Annotated[int, Interval(ge=64, le=4096), MultipleOf(8)] = 256
 
 
-@dataclass(frozen=True, config=_RULES)
-class SearchSettings:
+@dataclass(frozen=True)
+class SearchSettings(_Checked):
     candidates: Positive = 2000
-    limit: Annotated[int, Field(ge=1, le=1000)] = 24
+    limit: Annotated[int, Interval(ge=1, le=1000)] = 24
     threads: Positive = 1
 
 
-@dataclass(frozen=True, config=_RULES)
-class TrainSettings:
-    image_pixels: Annotated[int, Field(ge=32, le=512)] = 96
+@dataclass(frozen=True)
+class TrainSettings(_Checked):
+    image_pixels: Annotated[int, Interval(ge=32, le=512)] = 96
     image_tower: str = "regnetx_004"
-    text_width: Annotated[int, Field(ge=32, multiple_of=32)] = 128
+    text_width: Annotated[int, Ge(32), MultipleOf(32)] = 128
     text_layers: Positive = 2
-    context_length: Annotated[int, Field(ge=8, le=77)] = 28
-    embedding_width: Annotated[int, Field(ge=32, multiple_of=8)] = 256
+    context_length: Annotated[int, Interval(ge=8, le=77)] = 28
+    embedding_width: Annotated[int, Ge(32), MultipleOf(8)] = 256
     epochs: Positive = 40
-    max_minutes: Annotated[float, Field(gt=0)] = 60.0
-    batch_size: Annotated[int, Field(ge=2)] = 128
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.2
+    max_minutes: Annotated[float, Gt(0)] = 60.0
+    batch_size: Annotated[int, Ge(2)] = 128
+    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    weight_decay: Annotated[float, Ge(0)] = 0.2
     captions_per_image: Positive = 3
-    smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.4
+    smallest_crop: Annotated[float, Interval(gt=0, le=1)] = 0.4
     patience: Positive = 10
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    held_out: Annotated[float, Interval(gt=0, lt=1)] = 0.1
     seed: int = 0
 
 
-@dataclass(frozen=True, config=_RULES)
-class HeadSettings:
+@dataclass(frozen=True)
+class HeadSettings(_Checked):
     method: str = "infonce"
     text: Literal["auto", "encoder", "lexical", "tokens"] = "auto"
-    dim: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = 256
-    width: Annotated[int, Field(ge=8, le=8192, multiple_of=8)] = 1024
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    vocabulary: Annotated[int, Field(ge=256, le=200_000)] = 8000
-    context_length: Annotated[int, Field(ge=8, le=512)] = 77
+    dim: Annotated[int, Interval(ge=8, le=4096), MultipleOf(8)] = 256
+    width: Annotated[int, Interval(ge=8, le=8192), MultipleOf(8)] = 1024
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.2
+    vocabulary: Annotated[int, Interval(ge=256, le=200_000)] = 8000
+    context_length: Annotated[int, Interval(ge=8, le=512)] = 77
     epochs: Positive = 30
-    max_minutes: Annotated[float, Field(gt=0)] = 20.0
-    batch_size: Annotated[int, Field(ge=2)] = 256
+    max_minutes: Annotated[float, Gt(0)] = 20.0
+    batch_size: Annotated[int, Ge(2)] = 256
     accumulate: Positive = 1
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    weight_decay: Annotated[float, Ge(0)] = 0.05
     patience: Positive = 6
-    mark_weight: Annotated[float, Field(gt=0)] = 2.0
+    mark_weight: Annotated[float, Gt(0)] = 2.0
     seed: int = 0
 
 
-@dataclass(frozen=True, config=_RULES)
-class ServeSettings:
+@dataclass(frozen=True)
+class ServeSettings(_Checked):
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8765
+    port: Annotated[int, Interval(ge=0, le=65535)] = 8765
     threads: Positive = 8
     max_upload_bytes: Positive = 20 * 2**20
     max_upload_pixels: Positive = 50_000_000
 
 
-@dataclass(frozen=True, config=_RULES)
-class Config:
+@dataclass(frozen=True)
+class Config(_Checked):
     """All settings of one library. `home` is where its catalog, embeddings, versions and thumbnails live."""
 
     home: Path
@@ -180,6 +187,8 @@ def load_config(
         if value is not None:
             section, key = dotted.split(".")
             tables.setdefault(section, {})[key] = value
+    from pydantic import TypeAdapter, ValidationError
+
     try:
         return TypeAdapter(Config).validate_python({**tables, "home": where})
     except ValidationError as error:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -29,27 +29,30 @@ from engine.errors import MediaError
 from engine.media import Facts, Passage, read_media
 from engine.media.files import file_size, hash_file
 from engine.media.fitting import ImageInput
+from engine.thumbnails import save_thumbnail, thumbnail_file
 from engine.types import U8, Modality
 
 _LENGTHS = struct.Struct("<II")  # bytes of the JSON header and of the payload
 _LARGEST_HEADER = 64 * 2**20
 _WATCH_S = 0.05
 _LIBRARIES = 512 * 2**20  # bytes of addresses that Python and the decoders' own code take
-_PHASH_SIDE = 32  # imagehash's own
+_PHASH_SIDE = 32
+_WAVES = np.cos(np.pi / (2 * _PHASH_SIDE) * np.outer(np.arange(8), 2 * np.arange(_PHASH_SIDE) + 1))  # of a DCT-II
 _SLOW_DISK = 50 * 2**20  # bytes a second
+_NICE = 5  # decoders use what the encoder leaves: it waits for a whole batch, they for nothing
 _START_S = 60.0  # a decoder's imports, on a busy machine, are not the file's time
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """A frame ready for the encoder: pixels as its ImageInput has them; thumbnail: a JPEG, empty when not wanted."""
+    """A frame ready for the encoder: pixels as its ImageInput has them. thumbnail: bytes of the one that was stored."""
 
     position: int
     width: int
     height: int
     phash: str | None
     pixels: U8
-    thumbnail: bytes
+    thumbnail: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,9 +69,13 @@ class Decoded:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a decoder makes of each frame. thumbnail_pixels 0: no thumbnail; phash: whether to compute it."""
+    """What a decoder makes of each frame. home: the library whose thumbnails it stores, "" for none.
+
+    phash: whether to compute one.
+    """
 
     input: ImageInput
+    home: str = ""
     thumbnail_pixels: int = 0
     phash: bool = True
 
@@ -81,15 +88,14 @@ class Wanted:
 class DecoderPool:
     """Decoder processes, each fed by a thread. `submit` returns a future of Decoded or MediaError, never raising it.
 
-    wanted: what is made of each file; it may be set until the first one is submitted. keep: called with each decoded
-    file, in the feeding thread, before its future is done; what it raises, the future raises.
+    wanted: what is made of each file; it may be set until the first one is submitted. A thumbnail is stored before the
+    future is done; the future raises OSError when it cannot be, as on a full disk.
     """
 
     def __init__(self, settings: MediaSettings, wanted: Wanted | None = None) -> None:
         self.wanted = wanted
-        self.keep: Callable[[Decoded], None] = lambda decoded: None
         self._queue: queue.SimpleQueue[tuple[Path | None, Future[Decoded | MediaError]] | None] = queue.SimpleQueue()
-        self._decoders = [_Decoder(settings) for _ in range(settings.workers or os.cpu_count() or 1)]
+        self._decoders = [_Decoder(settings) for _ in range(settings.workers or usable_cores())]
         self._threads = [
             threading.Thread(target=self._feed, args=(decoder,), name="decode", daemon=True)
             for decoder in self._decoders
@@ -143,9 +149,7 @@ class DecoderPool:
                     decoder.start()
                     continue
                 assert self.wanted is not None
-                decoded = decoder.decode(path, self.wanted)
-                self.keep(decoded)
-                future.set_result(decoded)
+                future.set_result(decoder.decode(path, self.wanted))
             except MediaError as error:
                 future.set_result(error)
             except BaseException as error:  # the caller's thread must hear of it, whatever it is
@@ -155,6 +159,11 @@ class DecoderPool:
         while not self._closed.wait(_WATCH_S):
             for decoder in self._decoders:
                 decoder.kill_if_late()
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: containers and schedulers grant fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Decoder:
@@ -174,11 +183,12 @@ class _Decoder:
         try:
             assert process.stdin is not None and process.stdout is not None
             _write(process.stdin, {"path": os.fsencode(path).hex(), "wanted": dataclasses.asdict(wanted)}, b"")
-            return _parse(*_read(process.stdout))
+            answer = _read(process.stdout)
         except (EOFError, OSError, ValueError, struct.error):
             raise self._autopsy(process) from None
         finally:
             self._deadline = None
+        return _parse(*answer)
 
     def start(self) -> "subprocess.Popen[bytes]":
         """The running process. Raises MediaError when it was killed for good."""
@@ -288,13 +298,16 @@ def _read(pipe: IO[bytes]) -> tuple[dict[str, Any], bytes]:
 def _parse(header: dict[str, Any], payload: bytes) -> Decoded:
     if "error" in header:
         raise MediaError(**header["error"])
+    if "refused" in header:
+        raise OSError(*header["refused"])
     frames, start = [], 0
     for facts in header["frames"]:
-        height, width, thumbnail = facts.pop("shape"), facts.pop("across"), facts.pop("thumbnail")
+        height, width = facts.pop("shape"), facts.pop("across")
         size = height * width * 3
-        pixels = np.frombuffer(payload, np.uint8, size, start).reshape(height, width, 3)
-        frames.append(DecodedFrame(**facts, pixels=pixels, thumbnail=payload[start + size : start + size + thumbnail]))
-        start += size + thumbnail
+        frames.append(
+            DecodedFrame(**facts, pixels=np.frombuffer(payload, np.uint8, size, start).reshape(height, width, 3))
+        )
+        start += size
     facts = {**header["facts"], "keywords": tuple(header["facts"]["keywords"])}
     passages = tuple(Passage(**passage) for passage in header["passages"])
     modality, content, size = Modality(header["modality"]), header["content_hash"], header["bytes"]
@@ -305,10 +318,11 @@ def main() -> None:
     """The decoder's side: answer requests until the pipe closes."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not come between answers
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     order, _ = _read(requests)
     settings = MediaSettings(**order["settings"])
-    for module in ("engine.media.pictures", "imagehash"):  # with scipy, half a second that is not the first file's
-        importlib.import_module(module)
+    importlib.import_module("engine.media.pictures")  # is not the first file's time
     _limit(settings)
     _write(answers, {}, b"")
     with suppress(EOFError, BrokenPipeError):
@@ -326,6 +340,8 @@ def main() -> None:
                     {"error": {"stage": "decode", "reason": reason, "hint": "raise media.max_memory"}},
                     b"",
                 )
+            except OSError as error:  # no thumbnail can be stored
+                header, payload = {"refused": [error.errno, error.strerror]}, b""
             _write(answers, header, payload)
 
 
@@ -336,11 +352,15 @@ def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[s
     started = time.monotonic()
     media = read_media(path, settings, enough_pixels(settings, wanted.at_least))
     media = dataclasses.replace(media, passages=(*media.passages, *words_in(media, settings, started)))
+    content_hash = hash_file(path, max(settings.max_bytes, settings.max_film_bytes))
     frames, parts = [], []
     for frame in media.frames:
         pixels = wanted.input.fit(frame.image)
-        jpeg = thumbnail(frame.image, wanted.thumbnail_pixels) if wanted.thumbnail_pixels else b""
-        parts += [pixels.tobytes(), jpeg]
+        parts.append(pixels.tobytes())
+        jpeg = b""
+        if wanted.home:
+            jpeg = thumbnail(frame.image, wanted.thumbnail_pixels)
+            save_thumbnail(thumbnail_file(Path(wanted.home), content_hash, frame.position), jpeg)
         facts: dict[str, Any] = {
             "position": frame.position,
             "width": frame.width,
@@ -352,7 +372,7 @@ def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[s
         frames.append({**facts, "shape": pixels.shape[0], "across": pixels.shape[1], "thumbnail": len(jpeg)})
     header = {
         "modality": media.modality,
-        "content_hash": hash_file(path, max(settings.max_bytes, settings.max_film_bytes)),
+        "content_hash": content_hash,
         "bytes": file_size(path),
         "frames": frames,
         "passages": [dataclasses.asdict(passage) for passage in media.passages],
@@ -361,12 +381,16 @@ def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[s
     return header, b"".join(parts)
 
 
-def perceptual_hash(image: Any) -> str:
-    """The 64 bits of imagehash's phash, in hexadecimal. It is made small in two steps, which takes half the time."""
-    import imagehash  # with scipy, half a second
+def perceptual_hash(image: Image.Image) -> str:
+    """64 bits in hexadecimal: which of the 8 x 8 slowest waves of a grey 32 x 32 picture are above their median.
 
-    side = _PHASH_SIDE
-    return str(imagehash.phash(image.convert("L").resize((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)))
+    Bit for bit imagehash's phash, whose SciPy takes half a second to import and twice the time a picture. The picture
+    is made small in two steps, which again halves the time.
+    """
+    small = image.convert("L").resize((_PHASH_SIDE, _PHASH_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    waves = np.round(_WAVES @ np.asarray(small, np.float64) @ _WAVES.T, 6).ravel()  # a flat picture's are exactly 0
+    middle = np.sort(waves)[31:33].mean()
+    return np.packbits(waves > middle).tobytes().hex()
 
 
 def _limit(settings: MediaSettings) -> None:

@@ -1,14 +1,17 @@
 """Thumbnails: one small JPEG for each distinct content, made once and found by its hash."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.artifacts import replace_file
-from engine.catalog import Item, ItemView
-from engine.config import Config
 from engine.errors import NotFound
 from engine.media import read_media
 from engine.media.files import file_inside, hash_file
 from engine.media.pictures import thumbnail
+
+if TYPE_CHECKING:  # a decoder process starts without a database
+    from engine.catalog import Item, ItemView
+    from engine.config import Config
 
 
 def thumbnail_file(home: Path, content_hash: str, position: int | None = None) -> Path:
@@ -27,7 +30,7 @@ def save_thumbnail(path: Path, jpeg: bytes) -> None:
             replace_file(path, jpeg)
 
 
-def ensure_thumbnail(view: ItemView, config: Config) -> Path:
+def ensure_thumbnail(view: "ItemView", config: "Config") -> Path:
     """The thumbnail's file, made from the original when it is missing.
 
     Raises NotFound when the item has no picture or its original is gone, MediaError when it cannot be decoded.
@@ -48,7 +51,7 @@ def ensure_thumbnail(view: ItemView, config: Config) -> Path:
     return path
 
 
-def _unchanged(original: Path, item: Item, max_bytes: int) -> bool:
+def _unchanged(original: Path, item: "Item", max_bytes: int) -> bool:
     """Whether a file is what was indexed: by time and size, as a scan tells; else by content, slow for a film."""
     if original.is_file():  # and no member of a tar
         facts = original.stat()

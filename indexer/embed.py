@@ -22,7 +22,7 @@ from engine.media import modality_of
 from engine.types import Modality
 from indexer.jobs import JobReport
 from indexer.roots import looks_mounted
-from indexer.write import FileRow, Writer
+from indexer.write import Encoding, FileRow, Writer
 
 _WINDOW = 3  # batches decoded ahead of the encoder
 _WEIGHTS = {Modality.IMAGE: 1, Modality.TEXT: 1, Modality.AUDIO: 1, Modality.VIDEO: 32}  # of memory, in pictures
@@ -76,23 +76,35 @@ class Embedder:
         self.writer = Writer(catalog, config, self.row, encoder)
         self.embedded = 0
         self._pool = pool
-        pool.wanted = Wanted(encoder.image_input, config.media.thumbnail_pixels)
-        pool.keep = self.writer.keep_thumbnails
+        pool.wanted = Wanted(encoder.image_input, str(config.home), config.media.thumbnail_pixels)
 
     def embed(self, ids: Sequence[int]) -> Iterator[int]:
         """Embed these items: the files first, then all their words. Yields how many files each batch finished."""
         words = list[int]()
-        for batch in self._batches(self._files(ids)):
-            words += self.writer.files(batch.files)
-            good = [decoded for _, decoded in batch.files if isinstance(decoded, Decoded)]
-            self.embedded += sum(len(decoded.frames) for decoded in good)
-            failed, read = len(batch.files) - len(good), sum(decoded.bytes for decoded in good)
+        for batch in self._encoded(self._batches(self._files(ids))):
+            words += self.writer.files(batch)
+            self.embedded += sum(len(decoded.frames) for _, decoded in batch.good)
+            failed, read = len(batch.files) - len(batch.good), sum(decoded.bytes for _, decoded in batch.good)
             self.job.count(files=len(batch.files), failed=failed, bytes=read)
             yield len(batch.files)
         for some in chunks(self._words([*ids, *words]), self.config.encoder.batch_size):
             self.writer.words(some)
             self.embedded += len(some)
             yield 0
+
+    def _encoded(self, batches: Iterator[_Batch]) -> Iterator[Encoding]:
+        """Each batch, while the next one is encoded already: writing rows does not keep the encoder waiting."""
+        begun: Encoding | None = None
+        try:
+            for batch in batches:
+                ready, begun = begun, self.writer.encode(batch.files)
+                if ready:
+                    yield ready
+            if begun:
+                yield begun
+        finally:
+            if begun:
+                begun.vectors.cancel()
 
     def _files(self, ids: Sequence[int]) -> list[FileRow]:
         """Those of the ids that are present files and need to be read, by id."""

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 import xxhash
 from safetensors.torch import save_file
@@ -18,6 +17,7 @@ from engine.catalog import Catalog
 from engine.config import Config, TrainSettings
 from engine.devices import choose_device
 from engine.encoders import CONFIG_FILE, WEIGHTS_FILE, Encoder, load_encoder
+from engine.encoders.imports import open_clip
 from engine.types import F32, I64, Modality
 from indexer.jobs import Tell
 from indexer.metrics import recall_both_ways

@@ -137,7 +137,9 @@ class _Run:
             self._loading = Future()
             self._loading.set_result(encoder)
         elif spec is not None and self._known is None:
-            self._load()  # beside the first part of the scan
+            self._load()
+        if self._loading is not None:
+            pool.start()  # like the encoder's loading, beside the first part of the scan
 
     def take(self, compared: Compared, tally: Tally) -> None:
         """Embed what was compared; the first time, also what waits from earlier runs."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,6 @@ from engine.decoding import Decoded, DecodedFrame
 from engine.encoders import Encoder
 from engine.errors import MediaError
 from engine.store import EmbeddingStore, store_folder
-from engine.thumbnails import save_thumbnail, thumbnail_file
 from engine.types import F32, Modality
 from indexer.captions import Owner, Words, save_facts, sync_words
 from indexer.changes import mark_removed
@@ -38,6 +38,20 @@ class FileRow:
     modality: str
 
 
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A batch whose new contents are being encoded. good: files that could be read. places: of contents known before.
+
+    fresh: the new contents; vectors (n, dim): theirs, in this order.
+    """
+
+    files: Sequence[tuple[FileRow, Decoded | MediaError]]
+    good: Sequence[tuple[FileRow, Decoded]]
+    places: dict[Key, Place]
+    fresh: tuple[Key, ...]
+    vectors: Future[F32]
+
+
 class Writer:
     """Writes what one encoder makes of files and words. written: bytes put on the disk so far, about."""
 
@@ -46,11 +60,29 @@ class Writer:
         self.store = EmbeddingStore(store_folder(catalog.home, row.fingerprint, row.generation), row.dim)
         self.store.recover(row.rows)
         self.written = 0
+        self._thread = ThreadPoolExecutor(1, "encode-batch")
+        self._begun: tuple[Key, ...] = ()  # new contents of the batch that was begun last
+        self._written_last: dict[Key, Place] = {}  # where those of the batch before it lie
 
-    def files(self, files: Sequence[tuple[FileRow, Decoded | MediaError]]) -> list[int]:
-        """Write a batch; frames whose content is embedded already share its vector. Ids of the words to embed."""
+    def encode(self, files: Sequence[tuple[FileRow, Decoded | MediaError]]) -> Encoding:
+        """Begin to encode a batch beside the caller's own work: at most one batch ahead of what `files` wrote."""
         good = [(file, decoded) for file, decoded in files if isinstance(decoded, Decoded)]
-        places = self._places(good)
+        places = _known_places(self.catalog, self.row.id, {decoded.content_hash for _, decoded in good})
+        fresh: dict[Key, DecodedFrame] = {}
+        for _, decoded in good:
+            for frame in decoded.frames:
+                key = decoded.content_hash, frame.position
+                if key not in places and key not in self._begun:
+                    fresh.setdefault(key, frame)
+        self._begun = tuple(fresh)
+        return Encoding(files, good, places, self._begun, self._thread.submit(self._vectors, list(fresh.values())))
+
+    def files(self, batch: Encoding) -> list[int]:
+        """Write a batch; frames whose content is embedded already share its vector. Ids of the words to embed."""
+        good, vectors = batch.good, batch.vectors.result()
+        new = dict(zip(batch.fresh, self._append(vectors), strict=True)) if len(vectors) else {}
+        places = {**self._written_last, **batch.places, **new}
+        self._written_last = new
         with self.catalog.session() as session:
             self._count_rows(session)
             frames = _frames(session, good)
@@ -62,17 +94,13 @@ class Writer:
             ]
             self._insert(session, embeddings)
             words = _write_words(session, self.config.captions.languages[0], good, frames)
-            for file, decoded in files:
+            for file, decoded in batch.files:
                 if isinstance(decoded, MediaError):
                     _fail(session, file, decoded)
                 else:
                     save_facts(session, file.id, decoded.facts, (), over=False)
-            return words
-
-    def keep_thumbnails(self, decoded: Decoded) -> None:
-        """Write a file's thumbnails. It may be called from many threads, before `files` is."""
-        for frame in decoded.frames:
-            save_thumbnail(thumbnail_file(self.config.home, decoded.content_hash, frame.position), frame.thumbnail)
+        self.written += sum(frame.thumbnail + _ROW_BYTES for _, decoded in good for frame in decoded.frames)
+        return words
 
     def words(self, words: Sequence[tuple[int, str]]) -> None:
         """Embed and write a batch of words, as (item id, text)."""
@@ -81,22 +109,12 @@ class Writer:
             self._count_rows(session)
             self._insert(session, list(zip([i for i, _ in words], places, strict=True)))
 
-    def _places(self, good: Sequence[tuple[FileRow, Decoded]]) -> dict[Key, Place]:
-        """Where the vector of each frame lies, by content: known ones, and new ones put on the disk now."""
-        places = _known_places(self.catalog, self.row.id, {decoded.content_hash for _, decoded in good})
-        fresh: dict[Key, DecodedFrame] = {}
-        for _, decoded in good:
-            for frame in decoded.frames:
-                self.written += len(frame.thumbnail) + _ROW_BYTES
-                if (decoded.content_hash, frame.position) not in places:
-                    fresh.setdefault((decoded.content_hash, frame.position), frame)
-        vectors = [
+    def _vectors(self, frames: Sequence[DecodedFrame]) -> F32:
+        parts = [
             self.encoder.encode_pixels(np.stack([frame.pixels for frame in some]))
-            for some in chunks(list(fresh.values()), self.config.encoder.batch_size)
+            for some in chunks(frames, self.config.encoder.batch_size)
         ]
-        if vectors:
-            places |= dict(zip(fresh, self._append(np.concatenate(vectors)), strict=True))
-        return places
+        return np.concatenate(parts) if parts else np.empty((0, self.row.dim), np.float32)
 
     def _append(self, vectors: F32) -> list[Place]:
         """Put vectors on the disk; their places. The catalog counts them only with the rows that point to them."""

@@ -1,5 +1,6 @@
 """Decoder processes: their answers equal a read in process; one that crashes, hangs or grows too large ends alone."""
 
+import dataclasses
 import os
 import signal
 import threading
@@ -7,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import imagehash
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +20,7 @@ from engine.media import read_media
 from engine.media.files import hash_file
 from engine.media.fitting import ImageInput
 from engine.media.pictures import thumbnail
+from engine.thumbnails import thumbnail_file
 from tests.conftest import draw
 from tests.media_files import animated, encoded, film, pdf, png, raw_file, shades, sound, svg
 
@@ -26,8 +29,14 @@ LIMITS = MediaSettings(workers=1, max_seconds=20, max_frames=3)
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[DecoderPool]:
-    with DecoderPool(LIMITS, WANTED) as pool:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Whose thumbnails the pool stores."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def pool(home: Path) -> Iterator[DecoderPool]:
+    with DecoderPool(LIMITS, dataclasses.replace(WANTED, home=str(home))) as pool:
         yield pool
 
 
@@ -90,7 +99,7 @@ def make_kinds(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_answers_equal_a_read_in_this_process(tmp_path: Path, pool: DecoderPool) -> None:
+def test_answers_equal_a_read_in_this_process(tmp_path: Path, pool: DecoderPool, home: Path) -> None:
     for path in make_kinds(tmp_path):
         found, media = decoded(pool, path), read_media(path, LIMITS, WANTED.at_least)
         assert (found.modality, found.passages, found.facts) == (media.modality, media.passages, media.facts), path
@@ -99,14 +108,31 @@ def test_answers_equal_a_read_in_this_process(tmp_path: Path, pool: DecoderPool)
         for ours, theirs in zip(found.frames, media.frames, strict=True):
             assert (ours.position, ours.width, ours.height) == (theirs.position, theirs.width, theirs.height)
             assert np.array_equal(ours.pixels, WANTED.input.fit(theirs.image)), path
-            assert ours.thumbnail == thumbnail(theirs.image, 48)
+            stored = thumbnail_file(home, found.content_hash, ours.position).read_bytes()
+            assert stored == thumbnail(theirs.image, 48) and len(stored) == ours.thumbnail
             assert ours.phash == perceptual_hash(theirs.image)
 
 
 def test_no_thumbnail_and_no_hash_when_none_is_wanted(picture: Path) -> None:
     with DecoderPool(LIMITS, Wanted(ImageInput(32, 24), phash=False)) as pool:
         (frame,) = decoded(pool, picture).frames
-    assert (frame.pixels.shape, frame.thumbnail, frame.phash) == ((32, 24, 3), b"", None)
+    assert (frame.pixels.shape, frame.thumbnail, frame.phash) == ((32, 24, 3), 0, None)
+
+
+def test_a_thumbnail_that_cannot_be_stored_is_no_fault_of_the_file(tmp_path: Path, picture: Path) -> None:
+    (tmp_path / "thumbs").write_bytes(b"where a folder should be")
+    with DecoderPool(LIMITS, dataclasses.replace(WANTED, home=str(tmp_path))) as pool:
+        with pytest.raises(NotADirectoryError):
+            pool.submit(picture).result(timeout=60)
+
+
+def test_the_perceptual_hash_is_bit_for_bit_that_of_imagehash(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        coarse = Image.fromarray(rng.integers(0, 256, (number % 9 + 1, number % 7 + 1, 3), dtype=np.uint8))
+        image = coarse.resize((97, 64 + number), Image.Resampling.BICUBIC)
+        small = image.convert("L").resize((32, 32), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        assert perceptual_hash(image) == str(imagehash.phash(small)), number
 
 
 def test_outcomes_come_in_order_with_failures_among_them(tmp_path: Path, pool: DecoderPool) -> None:

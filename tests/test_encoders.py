@@ -282,3 +282,15 @@ def test_a_gpu_gives_nearly_the_same_embeddings(encoder: Encoder) -> None:
     assert other.fingerprint == encoder.fingerprint
     cosines = (other.encode_images(pictures()) * encoder.encode_images(pictures())).sum(1)
     assert cosines.min() > 0.999
+
+
+def test_an_encoder_is_loaded_without_the_compiler_which_is_whole_for_those_who_ask(folder: Path) -> None:
+    code = (
+        "import sys; from engine.encoders import load_encoder; load_encoder(sys.argv[1], 'cpu');"
+        "print('sympy' in sys.modules, 'torch._dynamo' in sys.modules);"
+        "import torch, torchvision; boxes = torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]]);"
+        "print(tuple(torchvision.ops.roi_align(torch.ones(1, 1, 8, 8), boxes, 2).shape));"
+        "print(torch._dynamo.disable(abs)(-1))"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+    assert run.stdout.split("\n")[:3] == ["False False", "(1, 1, 2, 2)", "1"], run.stderr

@@ -104,6 +104,20 @@ def test_equal_files_are_embedded_once(config: Config, media: Path) -> None:
         assert session.scalars(sa.select(EncoderRow.rows)).one() == 40 + 80
 
 
+def test_equal_files_of_two_batches_are_embedded_once(config: Config, tmp_path: Path) -> None:
+    media = tmp_path / "copies"
+    for number in range(8):
+        draw(media / f"{number:02d}.jpg", "red", "boat", number)
+        shutil.copy(media / f"{number:02d}.jpg", media / f"{number + 8:02d}.jpg")
+    index_folders(config, [media], silent)  # two batches: the second is begun before the first is written
+    there = places(config)
+    for number in range(8):
+        (one, *vector), (other, *same) = there[f"{number:02d}.jpg"], there[f"{number + 8:02d}.jpg"]
+        assert one != other and vector == same
+    with Catalog(config).session() as session:
+        assert session.scalars(sa.select(EncoderRow.rows)).one() == 8
+
+
 def test_a_file_moved_to_another_root_keeps_its_id(config: Config, media: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     draw(other / "seen.jpg", "red", "tree", 99)

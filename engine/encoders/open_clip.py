@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import open_clip
 import torch
 import xxhash
 from PIL.Image import Image
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from engine.devices import choose_device
 from engine.encoders import CONFIG_FILE, PREFIX, WEIGHTS_FILE
+from engine.encoders.imports import open_clip
 from engine.errors import EncoderUnavailable
 from engine.media.fitting import ImageInput
 from engine.types import F32, U8, Modality
 
 _PART = 32  # pictures or texts that one thread encodes at once
+_FILLERS = (Tensor.uniform_, Tensor.normal_)
 _FOLDER = "local-dir:"  # open_clip's own prefix
 
 
@@ -48,9 +50,10 @@ class OpenClipEncoder:
         place = choose_device(device)
         try:
             architecture = _architecture(name)
-            model, _, preprocess = open_clip.create_model_and_transforms(
-                name, pretrained=pretrained, device=place, require_pretrained=True
-            )
+            with _Unfilled():
+                model, _, preprocess = open_clip.create_model_and_transforms(
+                    name, pretrained=pretrained, device=place, require_pretrained=True
+                )
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:  # the hub, the file system, safetensors and torch each raise kinds of their own
             raise EncoderUnavailable(_explain(spec, pretrained, error)) from error
@@ -90,6 +93,18 @@ class OpenClipEncoder:
     def _numpy(embeddings: Tensor) -> F32:
         unit = nn.functional.normalize(embeddings.float(), dim=-1)
         return np.asarray(unit.cpu().numpy(), np.float32)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Layers that are made inside are not filled with random numbers, seconds of work that the weights replace.
+
+    open_clip refuses weights that leave any layer out.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, given: tuple[Any, ...] = (), named: dict[str, Any] | None = None
+    ) -> Any:
+        return given[0] if function in _FILLERS else function(*given, **(named or {}))
 
 
 @functools.cache

@@ -1,0 +1,70 @@
+"""What the benchmarks share: libraries that are thrown away, and the memory of a run."""
+
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from engine.config import Config, load_config
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def library(place: Path) -> Iterator[Config]:
+    """Settings of a new library, which is deleted afterwards."""
+    home = Path(tempfile.mkdtemp(dir=place))
+    try:
+        yield load_config(home, environ={})
+    finally:
+        shutil.rmtree(home)
+
+
+class Memory:
+    """The memory of this process and its decoders (a context): before, at its peak, and at each tenth of the work."""
+
+    def __init__(self) -> None:
+        self.before = self.peak = self.now()
+        self.readings = list[float]()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Memory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def now(self) -> float:
+        """Megabytes that belong to these processes alone: what they share with each other is counted once."""
+        me, total = psutil.Process(), 0
+        for process in (me, *me.children(recursive=True)):
+            try:
+                total += process.memory_full_info().uss
+            except psutil.Error:
+                continue
+        return total / 1e6
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """A progress listener."""
+        if what == "indexing" and total and done * 10 // total > len(self.readings):
+            self.readings.append(round(self.now()))
+
+    def row(self) -> dict[str, object]:
+        """The figures, in megabytes."""
+        figures = {"before_mb": round(self.before), "peak_mb": round(self.peak)}
+        return {**figures, **({"memory_by_tenths_mb": self.readings} if self.readings else {})}
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.5):
+            self.peak = max(self.peak, self.now())
