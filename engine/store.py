@@ -135,8 +135,43 @@ class StoredRows:
     def __getitem__(self, positions: I64 | slice) -> F32:
         return self.store.read(self.shards[positions], self.rows[positions])
 
+    @classmethod
+    def none(cls, store: EmbeddingStore) -> "StoredRows":
+        """No row of a store, to be extended."""
+        return cls(store, np.empty(0), np.empty(0))
+
+    def take(self, positions: I64) -> "StoredRows":
+        """Some of these rows, still not read."""
+        return StoredRows(self.store, self.shards[positions], self.rows[positions])
+
     def extended(self, other: Self) -> "StoredRows":
         """These rows followed by those of `other`, of the same store."""
         return StoredRows(
             self.store, np.concatenate([self.shards, other.shards]), np.concatenate([self.rows, other.rows])
         )
+
+
+class HeldRows:
+    """A (n, dim) array in memory: float16 as a store has them, read as float32, so that both score alike."""
+
+    def __init__(self, vectors: F32 | F16) -> None:
+        self.vectors: F16 = vectors.astype(np.float16)
+
+    @classmethod
+    def none(cls, dim: int) -> "HeldRows":
+        """No row of this width, to be extended."""
+        return cls(np.empty((0, dim), np.float16))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, positions: I64 | slice) -> F32:
+        return self.vectors[positions].astype(np.float32)
+
+    def take(self, positions: I64) -> "HeldRows":
+        """Some of these rows."""
+        return HeldRows(self.vectors[positions])
+
+    def extended(self, other: Self) -> "HeldRows":
+        """These rows followed by those of `other`."""
+        return HeldRows(np.concatenate([self.vectors, other.vectors]))
