@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from indexer.care.commands import COMMANDS as CARE
+from indexer.head_commands import COMMANDS as HEADS
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.catalog import Catalog
@@ -96,7 +97,15 @@ def watch(context: click.Context, folders: tuple[Path, ...], model: str | None, 
 
 
 @cli.command()
-@click.option("--encoder", "encoder", is_flag=True, required=True, help="Fit an encoder from pixels.")
+@click.option(
+    "--encoder", "encoder", is_flag=True, help="Fit an encoder from pixels instead, and embed everything anew."
+)
+@click.option("--method", metavar="NAME", help="How to learn a head (head.method).")
+@click.option("--all", "every", is_flag=True, help="Fit a head by every method, and judge the best.")
+@click.option("--text", type=click.Choice(["auto", "encoder", "lexical", "tokens"]), help="What a head reads of words.")
+@click.option("--dim", type=int, help="Width of the joint space.")
+@click.option("--lang", "languages", multiple=True, metavar="CODE", help="Captions to learn from; the first is judged.")
+@click.option("--plot", type=FOLDER, metavar="FILE.svg", help="Draw the curves of training there.")
 @click.option("--epochs", type=int, help="At most this many passes over the pictures.")
 @click.option("--minutes", type=float, help="At most this long.")
 @click.option("--seed", type=int, help="The same seed gives the same weights on one device.")
@@ -105,16 +114,33 @@ def watch(context: click.Context, folders: tuple[Path, ...], model: str | None, 
 def train(
     context: click.Context,
     encoder: bool,
+    method: str | None,
+    every: bool,
+    text: str | None,
+    dim: int | None,
+    languages: tuple[str, ...],
+    plot: Path | None,
     epochs: int | None,
     minutes: float | None,
     seed: int | None,
     json_: bool,
 ) -> None:
-    """Learn from the library's own captions, embed everything anew, and publish."""
+    """Learn a head from the library's own captions and marks, and serve it if it finds more than what is there."""
+    from indexer.head_commands import train_head
     from indexer.library import train_and_publish
     from indexer.progress import Progress
 
-    config = settings(context, train__epochs=epochs, train__max_minutes=minutes, train__seed=seed)
+    given = {"epochs": epochs, "max_minutes": minutes, "seed": seed}
+    if not encoder:
+        given |= {"method": method, "text": text, "dim": dim}
+        config = settings(context, **{f"head__{name}": value for name, value in given.items()})
+        train_head(config, () if every else (config.head.method,), languages, plot, json_)
+        return
+    if method or every or text or dim or languages or plot:
+        raise click.UsageError(
+            "--encoder fits from pixels: leave out --method, --all, --text, --dim, --lang and --plot"
+        )
+    config = settings(context, **{f"train__{name}": value for name, value in given.items()})
     with Progress() as progress:
         training, report = train_and_publish(config, progress.tell, progress.hear)
     if json_:
@@ -305,7 +331,7 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
         run_server(config)
 
 
-for _command in CARE:
+for _command in (*CARE, *HEADS):
     cli.add_command(_command)
 
 

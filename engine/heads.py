@@ -17,7 +17,7 @@ from engine.catalog import chunks
 from engine.errors import ArtifactError, EncoderUnavailable
 from engine.types import F32, Modality
 
-HOME_FOLDER = "heads"  # of a library
+HOME_FOLDER, CURVE = "heads", "curve.svg"  # of a library; of a head
 KINDS: dict[str, type[Aligner]] = {Identity.kind: Identity}
 TEXT_KINDS: dict[str, type[TextInput]] = {}
 _WEIGHTS, _BLOCK = "aligner.safetensors", 4096
@@ -48,6 +48,10 @@ class Head:
     def reads_words(self) -> bool:
         """Whether words become vectors at all: as they are, or as the encoder embeds them."""
         return self.texts is not None or Modality.TEXT in self.dims
+
+    def knows(self, words: str) -> bool:
+        """Whether a head that reads words itself makes anything of these."""
+        return self.texts is not None and bool(self.texts([words]).any())
 
     def compares(self, a: Modality, b: Modality) -> bool:
         """Whether two modalities share a space: without a map, where their vectors have one width."""

@@ -200,8 +200,8 @@ class Searcher:
             modality, vector = self._term_vector(version, term)
             if query.modality in version.indexes and not version.head.compares(modality, query.modality):
                 raise NotReady(
-                    f"{modality} and {query.modality} vectors of this library lie in different spaces: run `rebus train` "
-                    "to learn a common one from its captions"
+                    f"{modality} and {query.modality} vectors of this library lie in different spaces: run "
+                    "`rebus train` to learn a common one from its captions"
                 )
             total += term.weight * vector
         if query.modality is Modality.TEXT and not version.head.reads_words:
@@ -215,10 +215,9 @@ class Searcher:
         """A term's modality and unit vector (d,) in the joint space."""
         words = term.text if term.item is None else self._words(version, term.item)
         if words is not None and version.head.texts is not None:
-            vector: F32 = version.head.project_texts([words])[0]
-            if not vector.any():
-                raise InvalidInput(f"no word of {words!r} is known to this library's head: use other words")
-            return Modality.TEXT, vector
+            if not version.head.knows(words):
+                raise InvalidInput(f"no word of {words!r} occurs in this library's captions: use other words")
+            return Modality.TEXT, version.head.project_texts([words])[0]
         if term.item is not None:
             modality, embedding = self._stored(version, term.item)
         elif term.image is not None:

@@ -107,7 +107,9 @@ def _sources(catalog: Catalog, head: Head, store: EmbeddingStore, found: Sequenc
     sources: dict[Modality, _Source] = {}
     for modality, (ids, rows) in rows_by_modality(store, found).items():
         if modality is not Modality.TEXT or head.texts is None:
-            sources[modality] = _Source(ids, partial(_project, head, modality, rows), rows if head.is_identity else None)
+            sources[modality] = _Source(
+                ids, partial(_project, head, modality, rows), rows if head.is_identity else None
+            )
     words = words_of(catalog) if head.texts is not None else []
     if words:
         ids, texts = np.array([item for item, _ in words], np.int64), [text for _, text in words]
