@@ -130,7 +130,7 @@ def train(
     from indexer.library import train_and_publish
     from indexer.progress import Progress
 
-    given = {"epochs": epochs, "max_minutes": minutes, "seed": seed}
+    given: dict[str, Any] = {"epochs": epochs, "max_minutes": minutes, "seed": seed}
     if not encoder:
         given |= {"method": method, "text": text, "dim": dim}
         config = settings(context, **{f"head__{name}": value for name, value in given.items()})
@@ -161,13 +161,14 @@ def evaluate_(context: click.Context, json_: bool) -> None:
     """Measure the published version on pictures held out from training."""
     from indexer.evaluate import evaluate
     from indexer.progress import Progress
+    from indexer.tables import print_evaluation
 
     with Progress() as progress:
         figures = evaluate(settings(context), progress.tell)
     if json_:
         _print_json(figures)
     else:
-        _print_evaluation(figures)
+        print_evaluation(figures)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -443,32 +444,6 @@ def _print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) -
         )
     else:
         click.echo("Nothing to publish: no picture could be embedded.")
-
-
-def _print_evaluation(figures: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{figures['images']:,} held-out pictures, {figures['captions']:,} captions")
-    for column in ("", "R@1", "R@5", "R@10", "median rank"):
-        table.add_column(column, justify="left" if not column else "right")
-    for way, name in (("t2i", "text to image"), ("i2t", "image to text")):
-        for kind in ("exact", "cascade"):
-            row = figures[kind]
-            rank = row.get(f"{way}_median_rank")
-            cells = [f"{row[f'{way}_r{k}']:.3f}" for k in (1, 5, 10)]
-            table.add_row(f"{name}, {kind}", *cells, f"{rank:.0f}" if rank else "")
-    console = Console()
-    console.print(table)
-    agreement, size, total = (
-        figures["agreement_at_10"],
-        figures["bytes_per_item"],
-        figures["latency_ms"]["total"],
-    )
-    console.print(f"The cascade finds {agreement['text_to_image']:.1%} of the exact first ten pictures for words, "
-                  f"{agreement['image_to_text']:.1%} of captions for pictures.")  # fmt: skip
-    console.print(f"{size['index']:.0f} bytes an item in the index, {size['embedding']:.0f} in the embedding store.")
-    console.print(f"A query takes {total['p50']:.1f} ms at the median, {total['p95']:.1f} ms at p95.")
 
 
 def _print_json(value: Any) -> None:

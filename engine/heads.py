@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from engine.aligners import Aligner, Identity
 from engine.aligners.texts import TextInput
 from engine.artifacts import read_manifest, write_artifact
-from engine.catalog import chunks
+from engine.catalog import Catalog, HeadRow, chunks
 from engine.errors import ArtifactError, EncoderUnavailable
 from engine.types import F32, Modality
 
@@ -110,3 +110,12 @@ class Head:
         except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
             raise ArtifactError(f"the head in {folder} cannot be read ({error}): train it again") from None
         return cls(aligner.eval(), dims, texts)
+
+
+def curve_file(catalog: Catalog, head_id: int) -> Path | None:
+    """The drawn curves of a head's training, inside its own folder of the library; None when there are none."""
+    with catalog.session() as session:
+        row = session.get(HeadRow, head_id)
+    home = (catalog.home / HOME_FOLDER).resolve()
+    path = (catalog.home / row.folder / CURVE).resolve() if row else None
+    return path if path and path.parent.parent == home and path.name == CURVE and path.is_file() else None

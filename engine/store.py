@@ -13,7 +13,7 @@ from engine.artifacts import sync
 from engine.errors import ArtifactError
 from engine.types import F16, F32, I64, Array
 
-SHARD_ROWS = 1 << 18
+SHARD_ROWS, SUFFIX = 1 << 18, ".f16"
 
 
 def store_folder(home: Path, fingerprint: str, generation: int = 0) -> Path:
@@ -31,7 +31,7 @@ class EmbeddingStore:
 
     def path(self, shard: int) -> Path:
         """The file of a shard, whether or not it is there."""
-        return self.folder / f"{shard:06d}.f16"
+        return self.folder / f"{shard:06d}{SUFFIX}"
 
     def _rows(self, shard: int) -> int:
         path = self.path(shard)
@@ -49,7 +49,7 @@ class EmbeddingStore:
 
     def shards(self) -> list[int]:
         """Numbers of the shards on the disk, ascending."""
-        return sorted(int(path.stem) for path in self.folder.glob("*.f16"))
+        return sorted(int(path.stem) for path in self.folder.glob(f"*{SUFFIX}"))
 
     def recover(self, rows: int) -> None:
         """Cut off what lies past the first `rows` rows, the number the catalog has committed.

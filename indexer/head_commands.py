@@ -113,6 +113,7 @@ def compare(context: click.Context, robustness: bool, json_: bool) -> None:
     from engine.status import head_facts
     from indexer.heads import measure_robustness
     from indexer.progress import Progress
+    from indexer.tables import print_heads
 
     config = _settings(context)
     if robustness:
@@ -122,35 +123,7 @@ def compare(context: click.Context, robustness: bool, json_: bool) -> None:
     if json_:
         _print_json({"heads": found})
     else:
-        _print_table(found)
-
-
-def _print_table(found: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    mapped, spoilt = (
-        any(key in head[of] for head in found) for key, of in (("t2i_map", "held_out"), ("r10", "mismatched"))
-    )
-    table = Table(title="Heads, on held-out pictures")
-    for column in ("head", "method", "text"):
-        table.add_column(column)
-    columns = ["t→i R@1", "R@5", "R@10", "i→t R@1", "R@5", "R@10", "R@10"]
-    columns += ["t→i mAP", "i→t mAP"] * mapped + ["20 % mismatched"] * spoilt
-    for column in (*columns, "numbers", "MB", "seconds"):
-        table.add_column(column, justify="right")
-    for head in found:
-        keys = [f"{way}_r{k}" for way in ("t2i", "i2t") for k in (1, 5, 10)] + ["r10"]
-        cells = [_cell(head["held_out"], key) for key in keys + ["t2i_map", "i2t_map"] * mapped]
-        cells += [_cell(head["mismatched"], "r10")] * spoilt
-        size = [f"{head['parameters']:,}", f"{head['bytes'] / 1e6:.1f}", f"{head['seconds']:.1f}"]
-        table.add_row(f"{head['id']}{' *' if head['served'] else ''}", head["method"], head["text"], *cells, *size)
-    Console().print(table)
-    click.echo("* is served.")
-
-
-def _cell(figures: dict[str, float], key: str) -> str:
-    return f"{figures[key]:.3f}" if key in figures else ""
+        print_heads(found)
 
 
 def _settings(context: click.Context) -> "Config":

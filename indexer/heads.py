@@ -76,7 +76,7 @@ class _Workshop:
         embedded = Modality.TEXT in self.dims
         if settings.text == "encoder" and not embedded:
             raise InvalidInput(
-                "this library has no embeddings of words, which head.text = encoder needs: choose lexical, tokens or auto"
+                "this library has no embeddings of words, which --text encoder needs: choose lexical, tokens or auto"
             )
         if settings.text != "auto":
             return settings.text
@@ -283,7 +283,8 @@ def _encoder(catalog: Catalog) -> EncoderRow:
         row = session.scalar(newest)
     if row is None:
         raise NotReady(
-            "nothing is embedded yet: run `rebus index FOLDER` with an encoder, `rebus import`, or `rebus train --encoder`"
+            "nothing is embedded yet: run `rebus index FOLDER` with an encoder, or `rebus train --encoder`, before a "
+            "head can be trained"
         )
     return row
 

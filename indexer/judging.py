@@ -21,7 +21,7 @@ _RESAMPLES, _BLOCK = 2000, 100
 class Ranked:
     """What one head makes of held-out pairs. Ranks from 0.
 
-    to_images: (m,) of each caption's picture. to_texts: (n,) of each picture's best caption. owner: (m,) as in the pairs.
+    to_images: (m,) of each caption's picture. to_texts: (n,) of each picture's best caption. owner: (m,) of the pairs.
     precision: mean average precision by category in both directions, where pictures have some.
     """
 

@@ -139,8 +139,8 @@ def _wordless(catalog: Catalog, languages: Sequence[str]) -> str:
         others = sorted(session.scalars(sa.select(Caption.lang).distinct()))
     there = f" (there are some in {', '.join(others)}: name these with --lang)" if others else ""
     return (
-        f"no picture of this library has a caption in {', '.join(languages)}{there}, so there is nothing to learn from. "
-        "Pictures can be searched with pictures as they are. To search with words, add captions (NAME.txt beside "
+        f"no picture of this library has a caption in {', '.join(languages)}{there}, so there is nothing to learn "
+        "from. Pictures can be searched with pictures as they are. To search with words, add captions (NAME.txt beside "
         "NAME.jpg, or captions.jsonl) and run `rebus index`, or import embeddings with their captions"
     )
 
