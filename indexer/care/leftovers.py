@@ -17,7 +17,7 @@ _TEMPORARY = ".tmp-"
 
 
 def unnamed_folders(catalog: Catalog) -> list[Path]:
-    """Folders of versions, heads and embeddings that no row names. The holder of the write lock alone may remove them."""
+    """Folders of versions, heads and embeddings that no row names. Only the holder of the write lock may remove any."""
     with catalog.session() as session:
         folders = sa.union(sa.select(IndexVersion.folder), sa.select(HeadRow.folder))
         named = {catalog.home / folder for folder in session.scalars(folders)}
