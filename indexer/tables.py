@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -36,20 +37,22 @@ def print_heads(found: list[dict[str, Any]]) -> None:
     mapped, spoilt = (
         any(key in head[of] for head in found) for key, of in (("t2i_map", "held_out"), ("r10", "mismatched"))
     )
-    table = Table(title="Heads, on held-out pictures")
+    table = Table(title="Heads, on held-out pictures", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("head", "method", "text"):
-        table.add_column(column)
-    columns = ["t→i R@1", "R@5", "R@10", "i→t R@1", "R@5", "R@10", "R@10"]
+        table.add_column(column, no_wrap=True)
+    columns = ["t→i R@1", "R@5", "R@10", "i→t R@1", "R@5", "R@10", "both"]
     columns += ["t→i mAP", "i→t mAP"] * mapped + ["20 % mismatched"] * spoilt
     for column in (*columns, "numbers", "MB", "seconds"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for head in found:
         keys = [f"{way}_r{k}" for way in ("t2i", "i2t") for k in (1, 5, 10)] + ["r10"]
         cells = [_cell(head["held_out"], key) for key in keys + ["t2i_map", "i2t_map"] * mapped]
         cells += [_cell(head["mismatched"], "r10")] * spoilt
         size = [f"{head['parameters']:,}", f"{head['bytes'] / 1e6:.1f}", f"{head['seconds']:.1f}"]
         table.add_row(f"{head['id']}{' *' if head['served'] else ''}", head["method"], head["text"], *cells, *size)
-    Console().print(table)
+    console = Console()
+    wide = max(console.width, console.measure(table, options=console.options.update(max_width=1000)).maximum)
+    Console(width=wide).print(table)
     click.echo("* is served.")
 
 

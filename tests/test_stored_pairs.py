@@ -1,6 +1,7 @@
 """Stored pairs as training gets them: captions, languages, categories, marks; and the judging of what was learned."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,9 @@ def load(config: Config, *languages: str, reads_words: bool = False) -> Sides:
         catalog.engine.dispose()
 
 
-def encode(words: object) -> F32:
+def encode(words: Sequence[str]) -> F32:
     """One vector for each text."""
-    return np.ones((len(list(words)), TEXT_DIM), np.float32)  # type: ignore[call-overload]
+    return np.ones((len(words), TEXT_DIM), np.float32)
 
 
 def test_pairs_have_the_widths_words_and_owners_of_the_catalog(embedded: Made) -> None:
@@ -79,7 +80,7 @@ def test_marks_become_weighted_pairs_and_negatives_outside_the_held_out(made: Ma
 
 
 def test_marks_that_the_encoder_cannot_read_are_left_out(made: Made) -> None:
-    def cannot(words: object) -> F32:
+    def cannot(words: Sequence[str]) -> F32:
         raise EncoderUnavailable("imported")
 
     add_marks(made.config, [(list(made.said)[1], "boat", True)])
