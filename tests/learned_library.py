@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +24,10 @@ from engine.types import F32, Modality
 from indexer.build import build
 from indexer.jobs import writing
 from indexer.methods import Method, Task
-from indexer.train import TrainingReport
+from indexer.metrics import recall_both_ways
+from indexer.objectives import Batch
+from indexer.objectives.ranking import InfoNCE
+from indexer.train import TrainingReport, fit
 from tests.conftest import config_at, silent
 
 WORDS, IMAGE_DIM, TEXT_DIM = 30, 16, 12
@@ -87,6 +90,29 @@ def fit_in_epochs(task: Task) -> tuple[Aligner, TrainingReport]:
     return aligner, report
 
 
+def fit_by_gradient(task: Task) -> tuple[Aligner, TrainingReport]:
+    """The same two matrices by the training loop."""
+    train, held_out = task.train, task.held_out
+    aligner = Maps(train.images.shape[1], task.texts.train.shape[1], 8)
+    images, size = torch.from_numpy(train.images), len(train.owner)
+
+    def batches(_epoch: int, _epochs: int, generator: torch.Generator) -> Iterator[Batch]:
+        order = torch.randperm(size, generator=generator)
+        inputs = {Modality.IMAGE: images, Modality.TEXT: task.texts.train[order]}
+        yield Batch(inputs, torch.from_numpy(train.owner)[order])
+
+    @torch.inference_mode()
+    def evaluate(maps: Aligner) -> dict[str, float]:
+        shown = maps.project(torch.from_numpy(held_out.images), Modality.IMAGE).numpy()
+        read = maps.project(task.texts.held_out, Modality.TEXT).numpy()
+        figures = recall_both_ways(shown, read, held_out.owner)
+        return {**figures, "r10": (figures["t2i_r10"] + figures["i2t_r10"]) / 2}
+
+    loop: Any = task.settings  # it reads what TrainSettings and HeadSettings share
+    report = fit(aligner, InfoNCE(), batches, 1, evaluate, loop, task.checkpoint, task.identity, task.hear)
+    return aligner, report
+
+
 def fit_nothing(task: Task) -> tuple[Aligner, TrainingReport]:
     """Random matrices."""
     return Maps(task.train.images.shape[1], task.texts.train.shape[1], 8), TrainingReport()
@@ -100,6 +126,7 @@ def learn_bag(texts: Sequence[str], settings: HeadSettings) -> TextInput:
 METHODS = (
     Method("maps", "tests", "", Maps.kind, fit_maps, words=Bag.kind),
     Method("epochs", "tests", "", Maps.kind, fit_in_epochs, words=Bag.kind),
+    Method("gradient", "tests", "", Maps.kind, fit_by_gradient, words=Bag.kind),
     Method("nothing", "tests", "", Maps.kind, fit_nothing, words=Bag.kind),
     Method("classes", "tests", "", Maps.kind, fit_maps, needs_categories=True, words=Bag.kind),
 )

@@ -305,6 +305,28 @@ def test_a_damaged_head_is_told_and_the_published_version_stays(made: Made, cata
     assert catalog.current_version().head_id == 1  # type: ignore[union-attr]
 
 
+def test_a_damaged_checkpoint_is_told_and_the_present_head_stays(made: Made, catalog: Catalog) -> None:
+    train(made.config)
+    checkpoint = made.config.home / "training" / "head-gradient.pt"
+    config = dataclasses.replace(made.config, head=dataclasses.replace(made.config.head, epochs=3))
+
+    def stop(_figures: dict[str, float], epoch: int, _epochs: int) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_heads(config, ["gradient"], (), silent, stop)
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[:500])
+    with pytest.raises(ArtifactError, match=r"is damaged .* delete it to start afresh. The present model is kept"):
+        train(config, "gradient")
+    assert catalog.current_version().head_id == 1  # type: ignore[union-attr]
+    checkpoint.write_bytes(whole)
+    heard: list[int] = []
+    trained = train_heads(config, ["gradient"], (), silent, lambda _figures, epoch, _epochs: heard.append(epoch))
+    assert heard == [3] and len(trained.heads[0].report["curve"]) == 3 and not checkpoint.exists()
+
+
 # --- eval and care ---
 
 
@@ -443,7 +465,8 @@ def test_train_lists_compares_and_uses(run: Any, tmp_path: Path) -> None:
 
 def test_train_in_json_and_by_all_methods(run: Any) -> None:
     said = json.loads(run("train", "--all", "--json")[1])
-    assert [head["method"] for head in said["heads"]] == ["maps", "epochs", "nothing"] and said["promoted"] in (1, 2)
+    assert [head["method"] for head in said["heads"]] == ["maps", "epochs", "gradient", "nothing"]
+    assert said["promoted"] in (1, 2, 3) and said["index_version"] == 2
 
 
 def test_flags_of_heads_and_of_encoders_do_not_mix(run: Any) -> None:
