@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from indexer.care.commands import COMMANDS as CARE
+from indexer.head_commands import COMMANDS as HEADS
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.catalog import Catalog
@@ -96,7 +97,15 @@ def watch(context: click.Context, folders: tuple[Path, ...], model: str | None, 
 
 
 @cli.command()
-@click.option("--encoder", "encoder", is_flag=True, required=True, help="Fit an encoder from pixels.")
+@click.option(
+    "--encoder", "encoder", is_flag=True, help="Fit an encoder from pixels instead, and embed everything anew."
+)
+@click.option("--method", metavar="NAME", help="How to learn a head (head.method).")
+@click.option("--all", "every", is_flag=True, help="Fit a head by every method, and judge the best.")
+@click.option("--text", type=click.Choice(["auto", "encoder", "lexical", "tokens"]), help="What a head reads of words.")
+@click.option("--dim", type=int, help="Width of the joint space.")
+@click.option("--lang", "languages", multiple=True, metavar="CODE", help="Captions to learn from; the first is judged.")
+@click.option("--plot", type=FOLDER, metavar="FILE.svg", help="Draw the curves of training there.")
 @click.option("--epochs", type=int, help="At most this many passes over the pictures.")
 @click.option("--minutes", type=float, help="At most this long.")
 @click.option("--seed", type=int, help="The same seed gives the same weights on one device.")
@@ -105,16 +114,33 @@ def watch(context: click.Context, folders: tuple[Path, ...], model: str | None, 
 def train(
     context: click.Context,
     encoder: bool,
+    method: str | None,
+    every: bool,
+    text: str | None,
+    dim: int | None,
+    languages: tuple[str, ...],
+    plot: Path | None,
     epochs: int | None,
     minutes: float | None,
     seed: int | None,
     json_: bool,
 ) -> None:
-    """Learn from the library's own captions, embed everything anew, and publish."""
+    """Learn a head from the library's own captions and marks, and serve it if it finds more than what is there."""
+    from indexer.head_commands import train_head
     from indexer.library import train_and_publish
     from indexer.progress import Progress
 
-    config = settings(context, train__epochs=epochs, train__max_minutes=minutes, train__seed=seed)
+    given: dict[str, Any] = {"epochs": epochs, "max_minutes": minutes, "seed": seed}
+    if not encoder:
+        given |= {"method": method, "text": text, "dim": dim}
+        config = settings(context, **{f"head__{name}": value for name, value in given.items()})
+        train_head(config, () if every else (config.head.method,), languages, plot, json_)
+        return
+    if method or every or text or dim or languages or plot:
+        raise click.UsageError(
+            "--encoder fits from pixels: leave out --method, --all, --text, --dim, --lang and --plot"
+        )
+    config = settings(context, **{f"train__{name}": value for name, value in given.items()})
     with Progress() as progress:
         training, report = train_and_publish(config, progress.tell, progress.hear)
     if json_:
@@ -135,13 +161,14 @@ def evaluate_(context: click.Context, json_: bool) -> None:
     """Measure the published version on pictures held out from training."""
     from indexer.evaluate import evaluate
     from indexer.progress import Progress
+    from indexer.tables import print_evaluation
 
     with Progress() as progress:
         figures = evaluate(settings(context), progress.tell)
     if json_:
         _print_json(figures)
     else:
-        _print_evaluation(figures)
+        print_evaluation(figures)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -306,7 +333,7 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
         run_server(config)
 
 
-for _command in CARE:
+for _command in (*CARE, *HEADS):
     cli.add_command(_command)
 
 
@@ -420,32 +447,6 @@ def _print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) -
         )
     else:
         click.echo("Nothing to publish: no picture could be embedded.")
-
-
-def _print_evaluation(figures: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{figures['images']:,} held-out pictures, {figures['captions']:,} captions")
-    for column in ("", "R@1", "R@5", "R@10", "median rank"):
-        table.add_column(column, justify="left" if not column else "right")
-    for way, name in (("t2i", "text to image"), ("i2t", "image to text")):
-        for kind in ("exact", "cascade"):
-            row = figures[kind]
-            rank = row.get(f"{way}_median_rank")
-            cells = [f"{row[f'{way}_r{k}']:.3f}" for k in (1, 5, 10)]
-            table.add_row(f"{name}, {kind}", *cells, f"{rank:.0f}" if rank else "")
-    console = Console()
-    console.print(table)
-    agreement, size, total = (
-        figures["agreement_at_10"],
-        figures["bytes_per_item"],
-        figures["latency_ms"]["total"],
-    )
-    console.print(f"The cascade finds {agreement['text_to_image']:.1%} of the exact first ten pictures for words, "
-                  f"{agreement['image_to_text']:.1%} of captions for pictures.")  # fmt: skip
-    console.print(f"{size['index']:.0f} bytes an item in the index, {size['embedding']:.0f} in the embedding store.")
-    console.print(f"A query takes {total['p50']:.1f} ms at the median, {total['p95']:.1f} ms at p95.")
 
 
 def _print_json(value: Any) -> None:

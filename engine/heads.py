@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from engine.aligners import Aligner, Identity
 from engine.aligners.texts import TextInput
 from engine.artifacts import read_manifest, write_artifact
+from engine.catalog import Catalog, HeadRow, chunks
 from engine.errors import ArtifactError, EncoderUnavailable
 from engine.types import F32, Modality
 
-HOME_FOLDER = "heads"  # of a library
+HOME_FOLDER, CURVE = "heads", "curve.svg"  # of a library; of a head
 KINDS: dict[str, type[Aligner]] = {Identity.kind: Identity}
 TEXT_KINDS: dict[str, type[TextInput]] = {}
 _WEIGHTS, _BLOCK = "aligner.safetensors", 4096
@@ -43,12 +44,27 @@ class Head:
     def is_identity(self) -> bool:
         return isinstance(self.aligner, Identity)
 
+    @property
+    def reads_words(self) -> bool:
+        """Whether words become vectors at all: as they are, or as the encoder embeds them."""
+        return self.texts is not None or Modality.TEXT in self.dims
+
+    def knows(self, words: str) -> bool:
+        """Whether a head that reads words itself makes anything of these."""
+        return self.texts is not None and bool(self.texts([words]).any())
+
+    def compares(self, a: Modality, b: Modality) -> bool:
+        """Whether two modalities share a space: without a map, where their vectors have one width."""
+        return not self.is_identity or self.dims.get(a) == self.dims.get(b)
+
     @torch.inference_mode()
     def project(self, x: F32, modality: Modality) -> F32:
-        """Stored vectors (n, width or more) to unit rows (n, dim) of the joint space."""
-        own = torch.from_numpy(np.ascontiguousarray(x[:, : self.dims.get(modality, x.shape[1])]))
-        parts = [self.aligner.project(block, modality) for block in torch.split(own, _BLOCK)]
-        out: F32 = torch.cat(parts).float().cpu().numpy() if parts else np.empty((0, self.aligner.dim), np.float32)
+        """Stored vectors (n, width or more) to unit rows (n, dim) of the joint space. Moments of films are pictures."""
+        seen = Modality.IMAGE if modality is Modality.VIDEO else modality
+        width = x.shape[1] if self.is_identity else self.dims.get(seen, x.shape[1])
+        own = torch.from_numpy(np.ascontiguousarray(x[:, :width]))
+        parts = [self.aligner.project(block, seen) for block in torch.split(own, _BLOCK)]
+        out: F32 = torch.cat(parts).float().cpu().numpy()
         return out
 
     @torch.inference_mode()
@@ -56,11 +72,15 @@ class Head:
         """Words to unit rows (n, dim), for a head that reads words itself."""
         if self.texts is None:
             raise EncoderUnavailable("this head reads embeddings of words, not words: its encoder is needed")
-        out: F32 = self.aligner.project(self.texts(texts), Modality.TEXT).float().cpu().numpy()
+        parts = [self.aligner.project(self.texts(some), Modality.TEXT) for some in chunks(texts, _BLOCK)]
+        out: F32 = torch.cat(parts).float().cpu().numpy()
         return out
 
-    def save(self, folder: Path, facts: Mapping[str, Any]) -> None:
-        """Write an artifact; `facts` (JSON values: method, settings, report, the encoder's fingerprint) go with it."""
+    def save(self, folder: Path, facts: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> None:
+        """Write an artifact.
+
+        facts: JSON values that go with it (method, settings, report, the encoder's fingerprint). files: others to keep.
+        """
         text = {"kind": self.texts.kind, "shape": self.texts.shape} if self.texts else None
         manifest = {
             **facts,
@@ -74,6 +94,8 @@ class Head:
             save_file(weights, temporary / _WEIGHTS)
             if self.texts:
                 self.texts.save(temporary)
+            for name, data in (files or {}).items():
+                (temporary / name).write_bytes(data)
 
     @classmethod
     def load(cls, folder: Path) -> "Head":
@@ -88,3 +110,12 @@ class Head:
         except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
             raise ArtifactError(f"the head in {folder} cannot be read ({error}): train it again") from None
         return cls(aligner.eval(), dims, texts)
+
+
+def curve_file(catalog: Catalog, head_id: int) -> Path | None:
+    """The drawn curves of a head's training, inside its own folder of the library; None when there are none."""
+    with catalog.session() as session:
+        row = session.get(HeadRow, head_id)
+    home = (catalog.home / HOME_FOLDER).resolve()
+    path = (catalog.home / row.folder / CURVE).resolve() if row else None
+    return path if path and path.parent.parent == home and path.name == CURVE and path.is_file() else None

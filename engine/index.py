@@ -16,6 +16,7 @@ from engine.store import EmbeddingStore, StoredRows
 from engine.types import F32, I32, I64, U8, Array, Bool
 
 _EXACT_BLOCK = 16_384  # rows scored at once by an exact scan: bounds its memory
+_NOTHING: I64 = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,18 @@ class Filter:
 
 
 class Rows(Protocol):
-    """A (n, d) array that may lie on the disk: indexing with positions reads float32 rows of unit length."""
+    """A (n, d) array that may lie on the disk: indexing reads float32 rows of unit length, `take` chooses unread ones.
+
+    `extended` appends rows of its own kind.
+    """
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, positions: I64) -> F32: ...
+    def __getitem__(self, positions: I64 | slice) -> F32: ...
+
+    def take(self, positions: I64) -> "Rows": ...
+
+    def extended(self, other: Any) -> "Rows": ...
 
 
 class VectorBackend(Protocol):
@@ -70,14 +78,14 @@ class VectorBackend(Protocol):
 
 
 class FaissBackend:
-    """Sign codes in a FAISS IndexBinaryFlat and vectors in the embedding store, on this machine.
+    """Sign codes in a FAISS IndexBinaryFlat beside rows in an embedding store or in memory, on this machine.
 
     Searching is safe from many threads. `delete` is safe beside searches; `upsert` is not: FAISS cannot add
     while it searches, so a Searcher adds to a copy and swaps it in.
     """
 
-    def __init__(self, bits: int, vectors: StoredRows) -> None:
-        """An empty backend whose vectors will come from the store of `vectors` (which has no rows yet)."""
+    def __init__(self, bits: int, vectors: Rows) -> None:
+        """An empty backend. vectors: no rows, of the kind that it is to be given."""
         self.caps = Caps(adc=False, exact_dtype="float16", max_candidates=1 << 20, distributed=False)
         self.bits = bits
         self._index: Any = faiss.IndexBinaryFlat(bits)
@@ -95,8 +103,6 @@ class FaissBackend:
         return self._ids[self._alive]
 
     def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
-        if not isinstance(vectors, StoredRows):
-            raise TypeError("FaissBackend keeps the places of vectors, not vectors: give it StoredRows")
         self.delete(ids)
         self._index.add(np.ascontiguousarray(codes))
         self._ids = np.concatenate([self._ids, ids])
@@ -114,10 +120,9 @@ class FaissBackend:
 
     def copy(self) -> "FaissBackend":
         """An independent backend with the same living rows, to add to beside searches."""
-        fresh = FaissBackend(self.bits, StoredRows(self._vectors.store, np.empty(0), np.empty(0)))
+        fresh = FaissBackend(self.bits, self._vectors.take(_NOTHING))
         living = np.flatnonzero(self._alive)
-        kept = StoredRows(self._vectors.store, self._vectors.shards[living], self._vectors.rows[living])
-        fresh.upsert(self._ids[living], self._codes()[living], kept, {})
+        fresh.upsert(self._ids[living], self._codes()[living], self._vectors.take(living), {})
         return fresh
 
     def _codes(self) -> U8:
@@ -175,12 +180,14 @@ class FaissBackend:
         return best
 
     def save(self, folder: Path, name: str) -> None:
-        """Write the living rows under `folder` as files that begin with `name`."""
+        """Write codes, ids and places of the living rows, which a store holds, as files that begin with `name`."""
         living = np.flatnonzero(self._alive)
+        places = self._vectors.take(living)
+        assert isinstance(places, StoredRows)  # rows in memory are a delta's, which no one saves
         np.save(folder / f"{name}.codes.npy", self._codes()[living])
         np.save(folder / f"{name}.ids.npy", self._ids[living])
-        np.save(folder / f"{name}.shards.npy", self._vectors.shards[living].astype(np.int32))
-        np.save(folder / f"{name}.rows.npy", self._vectors.rows[living].astype(np.int32))
+        np.save(folder / f"{name}.shards.npy", places.shards.astype(np.int32))
+        np.save(folder / f"{name}.rows.npy", places.rows.astype(np.int32))
 
     @classmethod
     def load(cls, folder: Path, name: str, bits: int, store: EmbeddingStore) -> "FaissBackend":
@@ -188,7 +195,7 @@ class FaissBackend:
         codes, ids, shards, rows = (
             np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("codes", "ids", "shards", "rows")
         )
-        backend = cls(bits, StoredRows(store, np.empty(0), np.empty(0)))
+        backend = cls(bits, StoredRows.none(store))
         backend.upsert(ids, codes, StoredRows(store, shards, rows), {})
         return backend
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, ItemView
+from engine.catalog import Caption, Catalog, Embedding, EncoderRow, IndexVersion, Item, ItemView
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
@@ -85,10 +85,11 @@ class Searcher:
         if not found:
             return version, False
         indexes = dict(version.indexes)
-        for modality, (ids, rows) in rows_by_modality(version.store, found).items():
-            known = indexes.get(modality) or version.empty_index(
-                rows, modality
-            )  # a kind new since the version was built
+        for modality, (ids, embeddings) in rows_by_modality(version.store, found).items():
+            if modality is Modality.TEXT and version.head.texts is not None:
+                continue  # such a head reads all words anew when the next version is built
+            rows = version.projected(embeddings, modality)
+            known = indexes.get(modality) or version.empty_index(rows)  # a kind new since the version was built
             indexes[modality] = known.with_rows(ids, rows)
         self._seen_embedding = found[-1].id
         return dataclasses.replace(version, indexes=indexes), True
@@ -134,7 +135,7 @@ class Searcher:
         took = dict[str, float]()
         started = time.perf_counter()
         with _timed(took, "encode"):
-            vector = self._vector(version, query.terms)
+            vector = self._vector(version, query)
         ranked = self._ranked(version, vector, query, took)
         page = slice(query.offset, query.offset + query.limit)
         with _timed(took, "catalog"):
@@ -192,25 +193,48 @@ class Searcher:
             return None
         return Filter(np.array(self.catalog.ids_matching(query.where, query.modality), np.int64))
 
-    def _vector(self, version: Version, terms: tuple[Term, ...]) -> F32:
+    def _vector(self, version: Version, query: Query) -> F32:
         """The query (1, d): the weighted sum of its terms' unit vectors in the joint space, of unit length."""
         total = np.zeros(version.head.aligner.dim, np.float32)
-        for term in terms:
-            total += term.weight * self._term_vector(version, term)
+        for term in query.terms:
+            modality, vector = self._term_vector(version, term)
+            if query.modality in version.indexes and not version.head.compares(modality, query.modality):
+                raise NotReady(
+                    f"{modality} and {query.modality} vectors of this library lie in different spaces: run "
+                    "`rebus train` to learn a common one from its captions"
+                )
+            total += term.weight * vector
+        if query.modality is Modality.TEXT and not version.head.reads_words:
+            raise _wordless()
         length = float(np.linalg.norm(total))
         if length < 1e-6:
             raise InvalidInput("the terms cancel each other out: change a weight or leave one out")
         return (total / length)[None]
 
-    def _term_vector(self, version: Version, term: Term) -> F32:
+    def _term_vector(self, version: Version, term: Term) -> tuple[Modality, F32]:
+        """A term's modality and unit vector (d,) in the joint space."""
+        words = term.text if term.item is None else self._words(version, term.item)
+        if words is not None and version.head.texts is not None:
+            if not version.head.knows(words):
+                raise InvalidInput(f"no word of {words!r} occurs in this library's captions: use other words")
+            return Modality.TEXT, version.head.project_texts([words])[0]
         if term.item is not None:
             modality, embedding = self._stored(version, term.item)
         elif term.image is not None:
             modality, embedding = Modality.IMAGE, self.encoder(version).encode_images([term.image])
+        elif not version.head.reads_words:
+            raise _wordless()
         else:
             modality, embedding = Modality.TEXT, self.encoder(version).encode_text([term.text or ""])
-        out: F32 = version.head.project(embedding, modality)[0]
-        return out
+        return modality, version.head.project(embedding, modality)[0]
+
+    def _words(self, version: Version, item_id: int) -> str | None:
+        """The words of a present text item, for a head that reads words itself; None for other items and heads."""
+        if version.head.texts is None:
+            return None
+        query = sa.select(Caption.text).join(Item, Item.id == Caption.id)
+        with self.catalog.session() as session:
+            return session.scalar(query.where(Item.id == item_id, Item.removed_at.is_(None)))
 
     def _stored(self, version: Version, item_id: int) -> tuple[Modality, F32]:
         query = sa.select(Item.modality, Embedding.shard, Embedding.row, EncoderRow.generation)
@@ -225,6 +249,13 @@ class Searcher:
             folder = store_folder(self.catalog.home, version.fingerprint, row.generation)
             store = EmbeddingStore(folder, store.dim)
         return Modality(row.modality), store.read(np.array([row.shard]), np.array([row.row]))
+
+
+def _wordless() -> NotReady:
+    return NotReady(
+        "this library has vectors of pictures alone, and nothing that reads words: run `rebus train` to learn from its "
+        "captions. A picture can be searched with a picture"
+    )
 
 
 def _check(query: Query) -> None:

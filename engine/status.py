@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.catalog import Catalog, Embedding, EncoderRow, Failure, IndexVersion, Item, Job, Root
+from engine.catalog import Catalog, Embedding, EncoderRow, Failure, HeadRow, IndexVersion, Item, Job, Root, dims_of
 from engine.types import Modality
 from engine.words import duration, readable_bytes
 
@@ -76,20 +76,22 @@ class LiveStatus:
 def counts(catalog: Catalog) -> dict[str, Any]:
     """Folders, items by modality, files, what waits for an embedding, failures, and the version served.
 
-    pending: items that can be embedded and are not; no_encoder: recognised ones that no encoder takes yet.
+    pending: items that can be embedded and are not; no_encoder: recognised ones that no encoder takes yet, nor a head.
     """
     version = catalog.current_version()
     with catalog.session() as session:
         items, files = _present(session)
         encoder = session.get(EncoderRow, version.encoder_id) if version else None
-        embeddable = sum(items.get(modality, 0) for modality in _ENCODABLE)
+        read = {m for m in _ENCODABLE if encoder is None or m in dims_of(encoder)}
+        embeddable = sum(items.get(modality, 0) for modality in read)
+        beside = {m for m in items if m not in read and version is not None and m in version.counts}
         stages, groups = _failures_grouped(session)
         return {
             "roots": list(session.scalars(sa.select(Root.path).order_by(Root.id))),
             "items": items,
             "files": files,
             "pending": embeddable - (_embedded(session, version.encoder_id) if version else 0),
-            "no_encoder": sum(items.values()) - embeddable,
+            "no_encoder": sum(items.values()) - embeddable - sum(items[modality] for modality in beside),
             "failures": sum(stages.values()),
             "failures_by_stage": stages,
             "failure_reasons": groups,
@@ -105,6 +107,24 @@ def failures(catalog: Catalog, limit: int = 1000, offset: int = 0) -> list[dict[
         return [
             {"root": root, "path": row.path, "stage": row.stage, "reason": row.reason, "hint": row.hint}
             for row, root in session.execute(query)
+        ]
+
+
+def head_facts(catalog: Catalog) -> list[dict[str, Any]]:
+    """Every trained head by id, with its report. served: the version that answers projects with it."""
+    version = catalog.current_version()
+    with catalog.session() as session:
+        return [
+            {
+                "id": row.id,
+                "method": row.method,
+                "promoted": row.promoted,
+                "served": version is not None and version.head_id == row.id,
+                "created_at": row.created_at,
+                "mismatched": {},
+                **row.report,
+            }
+            for row in session.scalars(sa.select(HeadRow).order_by(HeadRow.id))
         ]
 
 
@@ -203,6 +223,7 @@ def _version(version: IndexVersion, encoder: EncoderRow) -> dict[str, Any]:
         "encoder": encoder.spec if encoder.spec.startswith("open_clip:") else Path(encoder.spec).name,
         "spec": encoder.spec,
         "fingerprint": encoder.fingerprint,
+        "head": version.head_id,
         "published_at": version.published_at,
         "counts": version.counts,
     }
@@ -247,11 +268,16 @@ def status_lines(facts: dict[str, Any]) -> list[str]:
         f"Items     {items}; from {facts['files']:,} files; {waiting}",
         f"Failures  {facts['failures']:,}" + ("  (rebus status --failures)" if facts["failures"] else ""),
         *(f"          {row['count']:,} × {row['reason']} ({row['stage']})" for row in facts["failure_reasons"]),
-        f"Version   {version['id']}, encoder {version['spec']}" if version else "Version   none published yet",
+        _version_words(version) if version else "Version   none published yet",
     ]
     newest = facts["jobs"][:1]
     lines += [f"Job       {words}" for job in newest if (words := _job_words(job))]
     return lines
+
+
+def _version_words(version: dict[str, Any]) -> str:
+    head = f", head {version['head']}" if version["head"] else ""
+    return f"Version   {version['id']}, encoder {version['spec']}{head}"
 
 
 def _job_words(job: dict[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from engine.artifacts import sync
 from engine.errors import ArtifactError
 from engine.types import F16, F32, I64, Array
 
-SHARD_ROWS = 1 << 18
+SHARD_ROWS, SUFFIX = 1 << 18, ".f16"
 
 
 def store_folder(home: Path, fingerprint: str, generation: int = 0) -> Path:
@@ -31,7 +31,7 @@ class EmbeddingStore:
 
     def path(self, shard: int) -> Path:
         """The file of a shard, whether or not it is there."""
-        return self.folder / f"{shard:06d}.f16"
+        return self.folder / f"{shard:06d}{SUFFIX}"
 
     def _rows(self, shard: int) -> int:
         path = self.path(shard)
@@ -49,7 +49,7 @@ class EmbeddingStore:
 
     def shards(self) -> list[int]:
         """Numbers of the shards on the disk, ascending."""
-        return sorted(int(path.stem) for path in self.folder.glob("*.f16"))
+        return sorted(int(path.stem) for path in self.folder.glob(f"*{SUFFIX}"))
 
     def recover(self, rows: int) -> None:
         """Cut off what lies past the first `rows` rows, the number the catalog has committed.
@@ -135,8 +135,43 @@ class StoredRows:
     def __getitem__(self, positions: I64 | slice) -> F32:
         return self.store.read(self.shards[positions], self.rows[positions])
 
+    @classmethod
+    def none(cls, store: EmbeddingStore) -> "StoredRows":
+        """No row of a store, to be extended."""
+        return cls(store, np.empty(0), np.empty(0))
+
+    def take(self, positions: I64) -> "StoredRows":
+        """Some of these rows, still not read."""
+        return StoredRows(self.store, self.shards[positions], self.rows[positions])
+
     def extended(self, other: Self) -> "StoredRows":
         """These rows followed by those of `other`, of the same store."""
         return StoredRows(
             self.store, np.concatenate([self.shards, other.shards]), np.concatenate([self.rows, other.rows])
         )
+
+
+class HeldRows:
+    """A (n, dim) array in memory: float16 as a store has them, read as float32, so that both score alike."""
+
+    def __init__(self, vectors: F32 | F16) -> None:
+        self.vectors: F16 = vectors.astype(np.float16)
+
+    @classmethod
+    def none(cls, dim: int) -> "HeldRows":
+        """No row of this width, to be extended."""
+        return cls(np.empty((0, dim), np.float16))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, positions: I64 | slice) -> F32:
+        return self.vectors[positions].astype(np.float32)
+
+    def take(self, positions: I64) -> "HeldRows":
+        """Some of these rows."""
+        return HeldRows(self.vectors[positions])
+
+    def extended(self, other: Self) -> "HeldRows":
+        """These rows followed by those of `other`."""
+        return HeldRows(np.concatenate([self.vectors, other.vectors]))

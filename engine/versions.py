@@ -9,15 +9,17 @@ import numpy as np
 import sqlalchemy as sa
 
 from engine.artifacts import read_manifest
-from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, dims_of
+from engine.catalog import Caption, Catalog, Embedding, EncoderRow, HeadRow, IndexVersion, Item, dims_of
 from engine.codecs import load_codec
 from engine.codecs.hashing import SignHash
 from engine.encoders import resolved_spec
 from engine.errors import ArtifactError
 from engine.heads import Head
-from engine.index import FaissBackend, Filter, hamming_score, merge
-from engine.store import EmbeddingStore, StoredRows, store_folder
+from engine.index import FaissBackend, Filter, Rows, hamming_score, merge
+from engine.store import EmbeddingStore, HeldRows, StoredRows, store_folder
 from engine.types import F32, I64, Modality
+
+_NOTHING: I64 = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class LiveIndex:
         """The k best of all vectors."""
         return merge(self.base.exact(q, k, where), self.delta.exact(q, k, where), k)
 
-    def with_rows(self, ids: I64, rows: StoredRows) -> "LiveIndex":
+    def with_rows(self, ids: I64, rows: Rows) -> "LiveIndex":
         """This index with more (or newer) vectors in its delta."""
         delta = self.delta.copy()
         delta.upsert(ids, self.codec.quantize(rows[slice(None)]), rows, {})
@@ -62,7 +64,8 @@ class LiveIndex:
 class Version:
     """A loaded version: one encoder's fingerprint, one head, an index for each result modality.
 
-    encoder_spec: as `load_encoder` takes it. generation: of the shards that its places point into.
+    encoder_spec: as `load_encoder` takes it. head_id: None when nothing projects. store: of the encoder's embeddings,
+    generation: of its shards; what a head projected lies in the version's own folder.
     """
 
     id: int
@@ -70,6 +73,7 @@ class Version:
     encoder_id: int
     encoder_spec: str
     fingerprint: str
+    head_id: int | None
     head: Head
     store: EmbeddingStore
     indexes: dict[Modality, LiveIndex]
@@ -83,11 +87,16 @@ class Version:
         manifest = read_manifest(folder)
         with catalog.session() as session:
             encoder = session.get_one(EncoderRow, row.encoder_id)
-        if manifest["encoder"] != encoder.fingerprint:
-            raise ArtifactError(f"{folder} belongs to another encoder than the catalog says: run `rebus index` again")
+        if (manifest["encoder"], manifest.get("head")) != (encoder.fingerprint, row.head_id):
+            raise ArtifactError(
+                f"{folder} belongs to another encoder or head than the catalog says: run `rebus index` again"
+            )
+        head = load_head(catalog, row.head_id, encoder)
         store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, row.generation), encoder.dim)
+        own = store if head.is_identity else EmbeddingStore(folder, head.aligner.dim)
+        live = StoredRows.none(store) if head.is_identity else HeldRows.none(head.aligner.dim)
         indexes = {
-            Modality(name): _load_index(folder, name, facts, store) for name, facts in manifest["indexes"].items()
+            Modality(name): _load_index(folder, name, facts, own, live) for name, facts in manifest["indexes"].items()
         }
         return cls(
             row.id,
@@ -95,26 +104,41 @@ class Version:
             encoder.id,
             resolved_spec(catalog.home, encoder.spec),
             encoder.fingerprint,
-            Head.identity(dims_of(encoder)),
+            row.head_id,
+            head,
             store,
             indexes,
             row.watermark,
             row.generation,
         )
 
-    def empty_index(self, rows: StoredRows, modality: Modality) -> LiveIndex:
+    def projected(self, rows: StoredRows, modality: Modality) -> Rows:
+        """Embeddings as rows of the joint space: where they lie, or in memory when a head projects them."""
+        return rows if self.head.is_identity else HeldRows(self.head.project(rows[slice(None)], modality))
+
+    def empty_index(self, rows: Rows) -> LiveIndex:
         """An index for a modality that this version has none of, with hash codes fitted to the rows to come."""
         bits = next((index.base.bits for index in self.indexes.values()), 256)
-        codec = SignHash.fit(self.head.project(rows[slice(None)], modality), bits)
-        empty = StoredRows(self.store, np.empty(0), np.empty(0))
-        return LiveIndex(codec, FaissBackend(bits, empty), FaissBackend(bits, empty))
+        codec, none = SignHash.fit(rows[slice(None)], bits), rows.take(_NOTHING)
+        return LiveIndex(codec, FaissBackend(bits, none), FaissBackend(bits, none))
 
 
-def _load_index(folder: Path, name: str, facts: dict[str, Any], store: EmbeddingStore) -> LiveIndex:
+def load_head(catalog: Catalog, head_id: int | None, encoder: EncoderRow) -> Head:
+    """A head of an encoder's by its id; no map for None. Raises ArtifactError when its files are not as they were."""
+    if head_id is None:
+        return Head.identity(dims_of(encoder))
+    with catalog.session() as session:
+        row = session.get(HeadRow, head_id)
+    if row is None or row.encoder_id != encoder.id:
+        raise ArtifactError(f"head {head_id} of this encoder is not in the catalog: choose another with `rebus heads`")
+    return Head.load(catalog.home / row.folder)
+
+
+def _load_index(folder: Path, name: str, facts: dict[str, Any], store: EmbeddingStore, live: Rows) -> LiveIndex:
+    """store: what the version's places point into. live: no rows, of the kind that the delta takes."""
     codec = load_codec(folder, facts["codec"])
     base = FaissBackend.load(folder, name, facts["bits"], store)
-    delta = FaissBackend(facts["bits"], StoredRows(store, np.empty(0), np.empty(0)))
-    return LiveIndex(codec, base, delta)
+    return LiveIndex(codec, base, FaissBackend(facts["bits"], live))
 
 
 def embeddings_after(
@@ -132,6 +156,14 @@ def embeddings_after(
         query = query.where(EncoderRow.generation == generation)
     with catalog.session() as session:
         return list(session.execute(query))
+
+
+def words_of(catalog: Catalog) -> list[tuple[int, str]]:
+    """(item id, words) of every present text item, by id: what a head that reads words itself projects."""
+    query = sa.select(Caption.id, Caption.text).join(Item, Item.id == Caption.id)
+    query = query.where(Item.removed_at.is_(None), Item.modality == Modality.TEXT).order_by(Caption.id)
+    with catalog.session() as session:
+        return [(row.id, row.text) for row in session.execute(query)]
 
 
 def rows_by_modality(store: EmbeddingStore, found: Sequence[Any]) -> dict[Modality, tuple[I64, StoredRows]]:

@@ -10,8 +10,9 @@ from engine.config import Config
 from engine.errors import InvalidInput, NotReady
 from engine.index import Filter
 from engine.search import Searcher
+from engine.store import SUFFIX
 from engine.types import F32, I64, Modality, Query, Term
-from engine.versions import LiveIndex, Version, embeddings_after, rows_by_modality
+from engine.versions import LiveIndex, Version, embeddings_after, rows_by_modality, words_of
 from indexer.jobs import Tell
 from indexer.metrics import recall_both_ways
 from indexer.splits import Captioned, captioned, split
@@ -46,6 +47,7 @@ def evaluate(config: Config, tell: Tell) -> dict[str, Any]:
     return {
         "index_version": version.id,
         "encoder": version.fingerprint,
+        "head": version.head_id,
         "images": len(pool.images),
         "captions": len(pool.texts),
         "exact": exact,
@@ -62,9 +64,14 @@ class _Pool:
 
     def __init__(self, catalog: Catalog, version: Version, held_out: tuple[Captioned, ...]) -> None:
         groups = rows_by_modality(version.store, embeddings_after(catalog, version.encoder_id, 0, version.generation))
-        if Modality.IMAGE not in groups or Modality.TEXT not in groups:
-            raise NotReady("the version holds no captioned pictures: run `rebus index` on a folder with captions")
         place = {m: {int(i): row for row, i in enumerate(ids)} for m, (ids, _) in groups.items()}
+        if version.head.texts is not None:  # it reads the words themselves: no embedding of them is needed
+            place[Modality.TEXT] = {item: row for row, (item, _) in enumerate(words_of(catalog))}
+        if not all(modality in place and modality in version.indexes for modality in (Modality.IMAGE, Modality.TEXT)):
+            raise NotReady(
+                "the version holds no captioned pictures that words find: run `rebus index` on a folder with captions, "
+                "or `rebus train` where pictures alone have vectors"
+            )
         kept = [picture for picture in held_out if picture.id in place[Modality.IMAGE]]
         pairs = [(n, c) for n, p in enumerate(kept) for c in p.caption_ids if c in place[Modality.TEXT]]
         if not pairs:
@@ -77,10 +84,12 @@ class _Pool:
             rows = groups[modality][1][np.array([place[modality][int(i)] for i in ids], np.int64)]
             return version.head.project(rows, modality)
 
-        self.images, self.texts = (
-            vectors(Modality.IMAGE, self.image_ids),
-            vectors(Modality.TEXT, self.text_ids),
-        )
+        self.images = vectors(Modality.IMAGE, self.image_ids)
+        if version.head.texts is None:
+            self.texts = vectors(Modality.TEXT, self.text_ids)
+        else:
+            said = {c: words for p in kept for c, words in zip(p.caption_ids, p.texts, strict=True)}
+            self.texts = version.head.project_texts([said[int(caption)] for caption in self.text_ids])
 
     def through_index(self, version: Version, depth: int) -> dict[str, float]:
         """Recall at 1, 5 and 10 both ways when hash recall and refine do the finding."""
@@ -133,5 +142,6 @@ def _bytes_per_item(catalog: Catalog, version: Version) -> dict[str, float]:
     """Bytes on the disk an item: the version's codes and ids, and the float16 embedding for refine."""
     items = sum(len(index) for index in version.indexes.values())
     folder = catalog.home / "versions" / f"{version.id:06d}"
-    index = sum(path.stat().st_size for path in folder.iterdir())
-    return {"index": round(index / items, 1), "embedding": 2.0 * version.store.dim}
+    index = sum(path.stat().st_size for path in folder.iterdir() if path.suffix != SUFFIX)
+    width = version.store.dim if version.head.is_identity else version.head.aligner.dim
+    return {"index": round(index / items, 1), "embedding": 2.0 * width}

@@ -79,7 +79,7 @@ def writing(catalog: Catalog, kind: str, tell: Tell) -> Iterator[JobReport]:
                 f"another process is writing to the library at {catalog.home}: wait for it, or see `rebus status`"
             ) from None
         try:
-            for folder in ("versions", "encoders", "training", "thumbs/*"):
+            for folder in ("versions", "heads", "encoders", "training", "thumbs/*"):
                 for place in catalog.home.glob(folder):
                     remove_leftovers(place)
             with catalog.session() as session:

@@ -1,6 +1,6 @@
 """Every way to learn a head, by name: what it is, where it is from, and the one call that fits it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.aligners import Aligner
+from engine.aligners.texts import TextInput
 from engine.config import HeadSettings
 from indexer.stored_pairs import StoredPairs
 from indexer.train import TrainingReport
@@ -44,6 +45,7 @@ class Method:
     """A way to learn. family: its file in objectives/. source: paper and equation. aligner: the query-time shape.
 
     needs_categories: it learns from categories, not only from pairs. fit: (task) to the aligner and its report.
+    words: the text input it does best with (see TEXTS) where no encoder gives embeddings of words.
     """
 
     name: str
@@ -52,6 +54,9 @@ class Method:
     aligner: str
     fit: Callable[[Task], tuple[Aligner, TrainingReport]]
     needs_categories: bool = False
+    words: str = "lexical"
 
 
 METHODS: dict[str, Method] = {}
+TEXTS: dict[str, Callable[[Sequence[str], HeadSettings], TextInput]] = {}
+"""How each kind of text input is learned from captions."""

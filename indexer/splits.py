@@ -1,6 +1,6 @@
 """Which pictures are trained on and which are held out: as the captions say, else by a hash of the content."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -43,34 +43,42 @@ def captioned(catalog: Catalog, lang: str) -> list[Captioned]:
     query = query.join(parent, parent.id == Caption.owner_id).order_by(Caption.owner_id, Caption.id)
     query = query.where(Caption.lang == lang, Item.removed_at.is_(None), parent.removed_at.is_(None))
     words: dict[int, list[tuple[int, str]]] = {}
-    found = []
     with catalog.session() as session:
         for owner, caption_id, text in session.execute(query):
             words.setdefault(owner, []).append((caption_id, text))
+    return pictures(catalog, words)
+
+
+def pictures(catalog: Catalog, words: Mapping[int, Sequence[tuple[int, str]]]) -> list[Captioned]:
+    """Items by id, each with these captions (id, text) of it, if any."""
+    found = []
+    with catalog.session() as session:
         for ids in chunks(list(words), 500):
             rows = sa.select(Item, Root.path).join(Root, Root.id == Item.root_id).where(Item.id.in_(ids))
-            for item, root in session.execute(rows.order_by(Item.id)):
-                caption_ids, texts = zip(*words[item.id], strict=True)
+            for item, root in session.execute(rows):
                 content = item.content_hash or f"{item.size}:{item.path.rsplit('/', 1)[-1]}"
+                caption_ids, texts = tuple(i for i, _ in words[item.id]), tuple(text for _, text in words[item.id])
                 found.append(Captioned(item.id, root, item.path, content, item.split, caption_ids, texts))
-    return found
+    return sorted(found, key=lambda picture: picture.id)
 
 
-def split(pictures: Sequence[Captioned], settings: TrainSettings) -> Split:
+def split(pictures: Sequence[Captioned], settings: TrainSettings, minimum: int = MINIMUM) -> Split:
     """Divide by the split the captions name (train; val; others, such as test, take no part), else by hash.
 
-    Raises InvalidInput when there are too few pictures to learn from, or none to hold out.
+    Raises InvalidInput when there are fewer than `minimum` pictures to learn from, or none to hold out.
     """
     sides: dict[str, list[Captioned]] = {"train": [], "val": []}
     for picture in pictures:
         side = _side(picture, settings)
         if side in sides:
             sides[side].append(picture)
+    if not sides["val"] and len(sides["train"]) > 1 and all(picture.split is None for picture in pictures):
+        sides["val"] = [min(sides["train"], key=lambda picture: (_fraction(picture), picture.id))]  # few, but one
     held = {picture.content for picture in sides["val"]}
     train = tuple(picture for picture in sides["train"] if picture.content not in held)
-    if len(train) < MINIMUM or not held:
+    if len(train) < minimum or not held:
         raise InvalidInput(
-            f"{len(train)} captioned pictures to train on and {len(sides['val'])} held out: at least {MINIMUM} and 1 "
+            f"{len(train)} captioned pictures to train on and {len(sides['val'])} held out: at least {minimum} and 1 "
             "are needed. Add captions (NAME.txt beside NAME.jpg, or captions.jsonl) and run `rebus index` again"
         )
     return Split(train, tuple(sides["val"]))
@@ -79,5 +87,9 @@ def split(pictures: Sequence[Captioned], settings: TrainSettings) -> Split:
 def _side(picture: Captioned, settings: TrainSettings) -> str:
     if picture.split is not None:
         return "val" if picture.split.lower() in _VALIDATION else picture.split.lower()
-    fraction = xxhash.xxh3_64_intdigest(picture.content) / 2**64  # depends on the picture alone: it never changes side
-    return "val" if fraction < settings.held_out else "train"
+    return "val" if _fraction(picture) < settings.held_out else "train"
+
+
+def _fraction(picture: Captioned) -> float:
+    """A number in 0..1 that depends on the picture alone: it never changes side."""
+    return xxhash.xxh3_64_intdigest(picture.content) / 2**64

@@ -67,7 +67,7 @@ def test_status_tells_what_is_held(run: Any, library: Config) -> None:
         (["search", "boat", "--for", "smell"], 2, "smell"),
         (["index", "/no/such/folder"], 2, "cannot be indexed"),
         (["serve", "--host", "0.0.0.0"], 2, "127.0.0.1"),
-        (["train"], 2, "--encoder"),
+        (["train", "--method", "magic"], 2, "no method 'magic'"),
         (["fly"], 2, "fly"),
     ],
 )

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.index import FaissBackend, Filter, VectorBackend, hamming_score, merge
-from engine.store import EmbeddingStore, StoredRows
+from engine.store import EmbeddingStore, HeldRows, StoredRows
 from engine.types import F32, I32, I64, U8
 
 TOLERANCE = 2e-3  # of float16 rows
@@ -227,6 +227,19 @@ def test_equal_scores_come_in_the_order_of_their_ids(tmp_path: Path) -> None:
         backend.rescore(query, ids[None], 4),
     ):
         assert found.tolist() == [[2, 4, 7, 9]]
+
+
+def test_vectors_in_memory_are_found_as_stored_ones_are(tmp_path: Path) -> None:
+    codes, vectors = drawn(np.random.default_rng(4), 40, 8, 64)
+    store, ids = EmbeddingStore(tmp_path, 8), np.arange(40) * 3
+    stored, held = FaissBackend(64, no_rows(store)), FaissBackend(64, HeldRows.none(8))
+    put(stored, store, ids, codes, vectors)
+    held.upsert(ids, codes, HeldRows(vectors), {})
+    held.upsert(ids[:3], codes[:3], HeldRows(vectors[:3]), {})
+    assert [backend.delete(ids[30:]) for backend in (stored, held)] == [10, 10]
+    for backend in (held, held.copy()):
+        for mine, its in zip(backend.exact(vectors[:5], 40), stored.exact(vectors[:5], 40), strict=True):
+            np.testing.assert_array_equal(mine, its)
 
 
 def test_an_exact_scan_of_several_blocks_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

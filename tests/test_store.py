@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ArtifactError
-from engine.store import EmbeddingStore, StoredRows
+from engine.store import EmbeddingStore, HeldRows, StoredRows
 from engine.types import F32
 
 DIM = 8
@@ -163,6 +163,17 @@ def test_stored_rows_read_when_indexed_and_extend(tmp_path: Path) -> None:
     np.testing.assert_array_equal(both[np.array([9, 0, 5, 5])], expected[[9, 0, 5, 5]])
     np.testing.assert_array_equal(both[slice(2, 7)], expected[2:7])
     assert both[np.empty(0, np.int64)].shape == (0, DIM)
+
+
+def test_rows_in_memory_read_as_stored_ones_do(tmp_path: Path) -> None:
+    store = filled(tmp_path, 10)
+    stored = StoredRows(store, np.arange(10) // 4, np.arange(10) % 4)
+    held = HeldRows.none(DIM).extended(HeldRows(vectors(10)[:6])).extended(HeldRows(vectors(10)[6:]))
+    for positions in (np.array([9, 0, 5, 5]), slice(2, 7), np.empty(0, np.int64)):
+        np.testing.assert_array_equal(held[positions], stored[positions])
+    chosen = np.array([7, 1])
+    np.testing.assert_array_equal(held.take(chosen)[slice(None)], stored.take(chosen)[slice(None)])
+    assert (len(held), len(held.take(chosen)), len(stored.take(chosen))) == (10, 2, 2)
 
 
 @settings(max_examples=30, deadline=None)

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from flask import Blueprint, Response, request, send_file
 
 from engine.errors import NotFound
+from engine.heads import curve_file
 from engine.media import modality_of
 from engine.media.files import file_inside, read_file
 from engine.thumbnails import ensure_thumbnail
@@ -68,6 +69,17 @@ def thumbnail(item_id: int) -> Response:
         response.status_code = 304
         return response
     response.set_data(ensure_thumbnail(view, services().config).read_bytes())
+    return response
+
+
+@files.get(f"/heads/<int(max={LARGEST_ID}):head_id>/curve.svg")
+def curve(head_id: int) -> Response:
+    """The drawn curves of a head's training, and no other file of its folder."""
+    path = curve_file(services().catalog, head_id)
+    if path is None:
+        raise NotFound(f"head {head_id} has no curve")
+    response = Response(path.read_bytes(), mimetype="image/svg+xml")
+    response.headers["Cache-Control"] = "private, no-cache"
     return response
 
 

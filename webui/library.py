@@ -16,9 +16,16 @@ def public_status() -> dict[str, Any]:
         **{key: value for key, value in facts.items() if key != "home"},
         "roots": [Path(root).name or root for root in facts["roots"]],
         "version": version,
+        "heads": [_head(head) for head in status.head_facts(services().catalog)],
         "jobs": [{**job, "message": _without(job["message"], places)} for job in facts["jobs"]],
         "failure_reasons": [{**row, "reason": _without(row["reason"], places)} for row in facts["failure_reasons"]],
     }
+
+
+def _head(head: dict[str, Any]) -> dict[str, Any]:
+    """What a page shows of a head. curve: whether training drew one."""
+    shown = {key: head[key] for key in ("id", "method", "served", "created_at", "held_out", "seconds")}
+    return {**shown, "curve": bool(head.get("curve"))}
 
 
 def public_failures(limit: int, offset: int) -> list[dict[str, str]]:

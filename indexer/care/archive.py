@@ -12,7 +12,13 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 CATALOG = "catalog.db"
 ALONE = (CATALOG, "config.toml")
-FOLDERS = {"embeddings": 3, "versions": 3, "thumbs": 3, "encoders": 8}  # the parts that a path below them may have
+FOLDERS = {
+    "embeddings": 3,
+    "versions": 3,
+    "thumbs": 3,
+    "encoders": 8,
+    "heads": 3,
+}  # the parts that a path below them may have
 _PART = re.compile(r"[^./\\:*?\"<>|\x00-\x1f\x7f][^/\\:*?\"<>|\x00-\x1f\x7f]{0,199}")
 
 

@@ -98,7 +98,7 @@ def _check_room(folder: Path, needed: int) -> None:
 
 
 def _freeze(catalog: Catalog, copy: Path, stack: ExitStack) -> list[_Source]:
-    """A copy of the catalog, and open handles of all shards and versions that it names."""
+    """A copy of the catalog, and open handles of all shards, versions and heads that it names."""
     for _ in range(_TRIES):
         copy.unlink(missing_ok=True)
         copy.touch(mode=0o600)
@@ -127,13 +127,15 @@ def _named(home: Path, copy: Path) -> Iterator[tuple[Path, int | None]]:
     """The files that a catalog names, each with the bytes that belong to it; None for all of them."""
     with closing(sqlite3.connect(copy)) as database:
         encoders = database.execute("SELECT fingerprint, dim, rows, generation FROM encoders").fetchall()
-        versions = [folder for (folder,) in database.execute("SELECT folder FROM versions")]
+        folders = [
+            folder for (folder,) in database.execute("SELECT folder FROM versions UNION SELECT folder FROM heads")
+        ]
     for fingerprint, dim, rows, generation in encoders:
         store = EmbeddingStore(store_folder(home, fingerprint, generation), dim)
         for shard in range(-(-rows // SHARD_ROWS)):
             held = min(SHARD_ROWS, rows - shard * SHARD_ROWS)
             yield store.path(shard), held * 2 * dim
-    for folder in versions:
+    for folder in folders:
         files = sorted((home / folder).glob("*"))
         if not files:
             raise _Vanished

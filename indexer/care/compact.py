@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, chunks
+from engine.catalog import Catalog, Embedding, EncoderRow, HeadRow, IndexVersion, Item, chunks
 from engine.config import Config
 from engine.errors import DiskFull
 from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
@@ -62,14 +62,14 @@ def compact(catalog: Catalog, config: Config, encoder: EncoderRow, tell: Tell) -
     found = _present(catalog, encoder, ids, order) if published else []
     if published and not found:
         return False
-    _check_room(catalog, config, encoder, len(living), len(found))
+    _check_room(catalog, config, encoder, len(living), len(found), served.head_id if served else None)
     generation = encoder.generation + 1
     _copy(catalog, encoder, generation, living, tell)
     version = None
     if published:
         from indexer.build import write_version  # faiss and torch: only where something is built
 
-        version = write_version(catalog, config, encoder, generation, found, tell)
+        version = write_version(catalog, config, encoder, generation, found, tell, served.head_id if served else None)
     _switch(catalog, encoder, generation, ids, order, version, len(living))
     return True
 
@@ -92,8 +92,14 @@ def _present(catalog: Catalog, encoder: EncoderRow, ids: I64, order: I64) -> lis
     ]
 
 
-def _check_room(catalog: Catalog, config: Config, encoder: EncoderRow, rows: int, items: int) -> None:
+def _check_room(
+    catalog: Catalog, config: Config, encoder: EncoderRow, rows: int, items: int, head_id: int | None
+) -> None:
     needed = rows * 2 * encoder.dim + items * (config.codec.bits // 8 + 16)
+    if head_id is not None:  # the version has rows of its own
+        with catalog.session() as session:
+            head = session.get(HeadRow, head_id)
+        needed += items * 2 * int(head.report.get("dim", encoder.dim)) if head else 0
     free = shutil.disk_usage(catalog.home).free
     if needed + _MARGIN > free:
         raise DiskFull(

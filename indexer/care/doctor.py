@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
-from engine.catalog import Catalog, EncoderRow
+from engine.catalog import Catalog, EncoderRow, HeadRow
 from engine.config import Config
 from engine.errors import CatalogError
 from indexer.care.embeddings import examine_embeddings
 from indexer.care.findings import Finding, Level, problem
+from indexer.care.heads import examine_heads
 from indexer.care.rows import examine_catalog, examine_failures, examine_jobs
 from indexer.care.surroundings import (
     examine_disk,
@@ -42,6 +42,7 @@ def _examine(catalog: Catalog, config: Config, deep: bool, busy: bool) -> Iterat
             yield from examine_machine(config)
             return
     yield from examine_embeddings(catalog, deep)
+    yield from examine_heads(catalog)
     yield from examine_versions(catalog)
     yield from examine_encoders(catalog, config, deep)
     if not busy:  # what a writer is about to name is no leftover
@@ -77,7 +78,7 @@ def _mend(catalog: Catalog, config: Config, deep: bool, tell: Tell) -> None:
         if finding.mend:
             finding.mend()
     if before is not None and any(finding.stale for finding in findings):
-        _rebuild(catalog, config, before.encoder_id, tell)
+        _rebuild(catalog, config, before.encoder_id, before.head_id, tell)
 
 
 def _hopeless(finding: Finding) -> bool:
@@ -85,14 +86,15 @@ def _hopeless(finding: Finding) -> bool:
     return finding.level is Level.PROBLEM and finding.mend is None
 
 
-def _rebuild(catalog: Catalog, config: Config, encoder_id: int, tell: Tell) -> None:
-    """Publish what is left of the embeddings that were served."""
+def _rebuild(catalog: Catalog, config: Config, encoder_id: int, head_id: int | None, tell: Tell) -> None:
+    """Publish what is left of the embeddings that were served, with the head that was, if it is left."""
     from indexer.build import build  # faiss and torch: only where something is built
 
     with catalog.session() as session:
-        encoder = session.scalar(sa.select(EncoderRow).where(EncoderRow.id == encoder_id))
+        encoder = session.get(EncoderRow, encoder_id)
+        kept = head_id is not None and session.get(HeadRow, head_id) is not None
     if encoder is not None:
-        build(catalog, config, encoder, tell)
+        build(catalog, config, encoder, tell, head_id if kept else None)
 
 
 def being_written(catalog: Catalog) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, EncoderRow, IndexVersion, Item
+from engine.catalog import Catalog, EncoderRow, HeadRow, IndexVersion, Item
 from engine.store import store_folder
 from engine.thumbnails import thumbnail_file
 from engine.types import Modality
@@ -17,21 +17,22 @@ _TEMPORARY = ".tmp-"
 
 
 def unnamed_folders(catalog: Catalog) -> list[Path]:
-    """Folders of versions and of embeddings that no row names. Only the holder of the write lock may remove them."""
+    """Folders of versions, heads and embeddings that no row names. Only the holder of the write lock may remove any."""
     with catalog.session() as session:
-        named = {catalog.home / folder for folder in session.scalars(sa.select(IndexVersion.folder))}
+        folders = sa.union(sa.select(IndexVersion.folder), sa.select(HeadRow.folder))
+        named = {catalog.home / folder for folder in session.scalars(folders)}
         shards = session.execute(sa.select(EncoderRow.fingerprint, EncoderRow.generation).where(EncoderRow.rows > 0))
         named |= {store_folder(catalog.home, row.fingerprint, row.generation) for row in shards}
         served = sa.select(EncoderRow.fingerprint, IndexVersion.generation)
         served = served.join(IndexVersion, IndexVersion.encoder_id == EncoderRow.id)
         named |= {store_folder(catalog.home, row.fingerprint, row.generation) for row in session.execute(served)}
-    places = (*catalog.home.glob("versions/*"), *catalog.home.glob("embeddings/*"))
+    places = [place for kind in ("versions", "heads", "embeddings") for place in catalog.home.glob(f"{kind}/*")]
     return sorted(place for place in places if place not in named and not place.name.startswith(_TEMPORARY))
 
 
 def temporary_files(home: Path) -> list[Path]:
     """What a killed run was writing. The next writer removes it before anything else."""
-    patterns = (f"{folder}/{_TEMPORARY}*" for folder in ("versions", "encoders", "training", "thumbs/*"))
+    patterns = (f"{folder}/{_TEMPORARY}*" for folder in ("versions", "heads", "encoders", "training", "thumbs/*"))
     return sorted(path for pattern in patterns for path in home.glob(pattern))
 
 

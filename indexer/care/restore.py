@@ -24,6 +24,7 @@ from engine.errors import DiskFull, RebusError
 from indexer.care.archive import CATALOG, FORMAT, MANIFEST, BackupError, Hashed, belongs
 from indexer.care.embeddings import examine_embeddings
 from indexer.care.findings import Level
+from indexer.care.heads import examine_heads
 from indexer.care.rows import examine_catalog
 from indexer.care.versions import examine_versions
 from indexer.jobs import Tell
@@ -209,6 +210,7 @@ def _check_library(home: Path) -> list[str]:
         for examination in (
             examine_catalog(catalog, True),
             examine_embeddings(catalog, False),
+            examine_heads(catalog),
             examine_versions(catalog),
         ):
             for finding in examination:
