@@ -43,10 +43,15 @@ class Head:
     def is_identity(self) -> bool:
         return isinstance(self.aligner, Identity)
 
+    def relates(self, a: Modality, b: Modality) -> bool:
+        """Whether vectors of these modalities can be compared; without a map those of two widths cannot."""
+        return not self.is_identity or self.dims.get(a) == self.dims.get(b)
+
     @torch.inference_mode()
     def project(self, x: F32, modality: Modality) -> F32:
         """Stored vectors (n, width or more) to unit rows (n, dim) of the joint space."""
-        own = torch.from_numpy(np.ascontiguousarray(x[:, : self.dims.get(modality, x.shape[1])]))
+        width = x.shape[1] if self.is_identity else self.dims.get(modality, x.shape[1])  # it keeps the one width of rows
+        own = torch.from_numpy(np.ascontiguousarray(x[:, :width]))
         parts = [self.aligner.project(block, modality) for block in torch.split(own, _BLOCK)]
         out: F32 = torch.cat(parts).float().cpu().numpy() if parts else np.empty((0, self.aligner.dim), np.float32)
         return out

@@ -134,7 +134,7 @@ class Searcher:
         took = dict[str, float]()
         started = time.perf_counter()
         with _timed(took, "encode"):
-            vector = self._vector(version, query.terms)
+            vector = self._vector(version, query.terms, query.modality)
         ranked = self._ranked(version, vector, query, took)
         page = slice(query.offset, query.offset + query.limit)
         with _timed(took, "catalog"):
@@ -192,23 +192,28 @@ class Searcher:
             return None
         return Filter(np.array(self.catalog.ids_matching(query.where, query.modality), np.int64))
 
-    def _vector(self, version: Version, terms: tuple[Term, ...]) -> F32:
+    def _vector(self, version: Version, terms: tuple[Term, ...], wanted: Modality) -> F32:
         """The query (1, d): the weighted sum of its terms' unit vectors in the joint space, of unit length."""
         total = np.zeros(version.head.aligner.dim, np.float32)
         for term in terms:
-            total += term.weight * self._term_vector(version, term)
+            total += term.weight * self._term_vector(version, term, wanted)
         length = float(np.linalg.norm(total))
         if length < 1e-6:
             raise InvalidInput("the terms cancel each other out: change a weight or leave one out")
         return (total / length)[None]
 
-    def _term_vector(self, version: Version, term: Term) -> F32:
+    def _term_vector(self, version: Version, term: Term, wanted: Modality) -> F32:
         if term.item is not None:
             modality, embedding = self._stored(version, term.item)
         elif term.image is not None:
             modality, embedding = Modality.IMAGE, self.encoder(version).encode_images([term.image])
         else:
             modality, embedding = Modality.TEXT, self.encoder(version).encode_text([term.text or ""])
+        if wanted in version.indexes and not version.head.relates(modality, wanted):
+            raise NotReady(
+                f"the {modality} and {wanted} vectors of this library lie in spaces of their own: learn a common one "
+                f"with `rebus train`, or look for {modality}"
+            )
         out: F32 = version.head.project(embedding, modality)[0]
         return out
 

@@ -13,6 +13,7 @@ from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, d
 from engine.codecs import load_codec
 from engine.codecs.hashing import SignHash
 from engine.encoders import resolved_spec
+from engine.encoders.features import is_features
 from engine.errors import ArtifactError
 from engine.heads import Head
 from engine.index import FaissBackend, Filter, hamming_score, merge
@@ -85,7 +86,8 @@ class Version:
             encoder = session.get_one(EncoderRow, row.encoder_id)
         if manifest["encoder"] != encoder.fingerprint:
             raise ArtifactError(f"{folder} belongs to another encoder than the catalog says: run `rebus index` again")
-        store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, row.generation), encoder.dim)
+        folder_of_rows = store_folder(catalog.home, encoder.fingerprint, row.generation)
+        store = EmbeddingStore(folder_of_rows, encoder.dim, raw=is_features(encoder.spec))
         indexes = {
             Modality(name): _load_index(folder, name, facts, store) for name, facts in manifest["indexes"].items()
         }

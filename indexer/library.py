@@ -16,6 +16,7 @@ from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion
 from engine.config import Config
 from engine.decoding import DecoderPool
 from engine.encoders import Encoder, load_encoder, resolved_spec, weights_file
+from engine.encoders.features import is_features
 from engine.errors import InvalidInput
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
@@ -255,11 +256,11 @@ def chosen_encoder(catalog: Catalog, config: Config) -> str | None:
     if config.encoder.model:
         return config.encoder.model
     version = catalog.current_version()
+    newest = sa.select(EncoderRow.spec).where(EncoderRow.spec.not_like("features:%")).order_by(EncoderRow.id.desc())
     with catalog.session() as session:
-        if version is not None:
-            spec: str | None = session.get_one(EncoderRow, version.encoder_id).spec
-        else:
-            spec = session.scalar(sa.select(EncoderRow.spec).order_by(EncoderRow.id.desc()).limit(1))
+        spec = session.get_one(EncoderRow, version.encoder_id).spec if version else None
+        if spec is None or is_features(spec):  # what was imported cannot embed anything
+            spec = session.scalar(newest.limit(1))
     return resolved_spec(catalog.home, spec) if spec else None
 
 
