@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from indexer.care.commands import COMMANDS as CARE
+from indexer.imports.command import import_
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.catalog import Catalog
@@ -305,7 +306,7 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
         run_server(config)
 
 
-for _command in CARE:
+for _command in (import_, *CARE):
     cli.add_command(_command)
 
 

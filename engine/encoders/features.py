@@ -33,7 +33,8 @@ class FeatureEncoder:
         """Raises InvalidInput for a name that a spec cannot hold."""
         if not _NAME.fullmatch(name):
             raise InvalidInput(f"{name!r} cannot name features: use up to 64 letters, digits, spaces, dots and dashes")
-        self.name, self.dims = name, dict(dims)
+        self.name = name
+        self.dims: Mapping[Modality, int] = dict(dims)
         self.spec = f"{PREFIX}{name}/" + ",".join(f"{modality}={width}" for modality, width in sorted(dims.items()))
         self.fingerprint = hashlib.sha256(self.spec.encode()).hexdigest()
         self.image_input = ImageInput(1, 1)  # of no use: there is nothing to look at pictures with
