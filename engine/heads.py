@@ -50,9 +50,8 @@ class Head:
     @torch.inference_mode()
     def project(self, x: F32, modality: Modality) -> F32:
         """Stored vectors (n, width or more) to unit rows (n, dim) of the joint space."""
-        width = (
-            x.shape[1] if self.is_identity else self.dims.get(modality, x.shape[1])
-        )  # it keeps the one width of rows
+        # Without a map all modalities keep the one width of stored rows, as the index does.
+        width = x.shape[1] if self.is_identity else self.dims.get(modality, x.shape[1])
         own = torch.from_numpy(np.ascontiguousarray(x[:, :width]))
         parts = [self.aligner.project(block, modality) for block in torch.split(own, _BLOCK)]
         out: F32 = torch.cat(parts).float().cpu().numpy() if parts else np.empty((0, self.aligner.dim), np.float32)

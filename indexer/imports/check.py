@@ -60,7 +60,8 @@ class Checked:
                 lang = settings.languages[0]
                 words = [CaptionText(f"{name} ({n})" if n else name, lang, "name") for n in range(len(vectors))]
             once: dict[tuple[str, str], tuple[CaptionText, int | None]] = {}
-            for each, vector in zip(words, vectors or [None] * len(words), strict=True):
+            rows: list[int | None] = [*vectors] or [None] * len(words)
+            for each, vector in zip(words, rows, strict=True):
                 once.setdefault((each.text, each.lang), (each, vector))
             kept = tuple(once.values())[: settings.max_per_item]
             yield Entry(inside(record, self.library.media), record.split, record.category, kept)
@@ -88,17 +89,11 @@ def check(library: Library, tell: Tell) -> Checked:
         path = inside(record, library.media)
         first = seen.setdefault(blake2b(path.encode(), digest_size=16).digest(), rows)
         if first != rows:
-            raise InvalidInput(
-                f"{record.where} names {path!r}, as row {first:,} does: a picture has one row of features"
-            )
+            raise InvalidInput(f"{record.where} names {path!r}, as row {first:,} does: a picture has one row")
         if owned is not None and odd is None and len(vectors := owned.of(rows)) != len(record.texts):
             odd = record.where, len(vectors), len(record.texts)
-        captions, most, matched, rows = (
-            captions + len(record.texts),
-            max(most, len(record.texts)),
-            matched + said,
-            rows + 1,
-        )
+        captions, most = captions + len(record.texts), max(most, len(record.texts))
+        matched, rows = matched + said, rows + 1
         if rows % _TOLD == 0:
             tell("checking names", rows, len(library.images))
     if rows != len(library.images):
@@ -146,9 +141,7 @@ def inside(record: Record, media: Path) -> str:
     if path.is_absolute() and path.is_relative_to(media.as_posix()):
         path = path.relative_to(media.as_posix())
     if path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts:
-        raise InvalidInput(
-            f"{record.where}: {name!r} lies outside of {media}: name the folder of the pictures, --media"
-        )
+        raise InvalidInput(f"{record.where}: {name!r} lies outside of {media}: name the pictures' folder, --media")
     if not path.parts:
         raise InvalidInput(f"{record.where} names no picture")
     return path.as_posix()

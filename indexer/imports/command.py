@@ -13,9 +13,7 @@ FILE = click.Path(path_type=Path)
 @click.argument("folder", required=False, type=FILE)
 @click.option("--images", type=FILE, metavar="FILE.npy", help="Image features, a row a picture.")
 @click.option("--names", type=FILE, metavar="FILE.txt", help="The pictures' names, a line a row.")
-@click.option(
-    "--captions", type=FILE, metavar="FILE", help="Captions by picture, or row by row: .jsonl, .csv, .parquet."
-)
+@click.option("--captions", type=FILE, metavar="FILE", help="Captions by picture or row: .jsonl, .csv, .parquet.")
 @click.option("--texts", type=FILE, metavar="FILE.npy", help="Text features, in the order of the captions.")
 @click.option("--owners", type=FILE, metavar="FILE.npy", help="Of each row of text features, the row of its picture.")
 @click.option("--media", type=FILE, metavar="FOLDER", help="Where the pictures lie, if they are to be shown.")

@@ -66,9 +66,7 @@ class Matrix:
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 half = block.astype(np.float16)
             self._refuse(start, ~np.all(np.isfinite(block), axis=1), "NaN or infinity", "leave these pictures out")
-            self._refuse(
-                start, ~np.all(np.isfinite(half), axis=1), "numbers beyond 65,504", "float16 is kept: scale them down"
-            )
+            self._refuse(start, ~np.all(np.isfinite(half), axis=1), "numbers beyond 65,504", "scale all features down")
             lost = ~np.any(half, axis=1) & np.any(block, axis=1)
             self._refuse(start, lost, "numbers too small for float16 alone", "scale all features up")
             tell(f"checking {what}", start + len(block), len(self))
