@@ -14,7 +14,13 @@ from engine.errors import EncoderUnavailable, InvalidInput
 from indexer.library import index_folders
 from tests.conftest import config_at, silent
 from tests.feature_files import (
-    features, names, rows_of, take_in, write_arrays, write_clip_retrieval, write_lines,
+    features,
+    names,
+    rows_of,
+    take_in,
+    write_arrays,
+    write_clip_retrieval,
+    write_lines,
 )  # fmt: skip
 from tests.test_imports import write_mat
 
@@ -97,7 +103,7 @@ def test_bad_arrays_are_told_of_and_nothing_is_written(tmp_path: Path, case: str
     assert raised.value.exit_code == 2 and not config.home.exists()
 
 
-OWNERS: dict[str, tuple[object, str]] = {
+OWNERS: dict[str, tuple[list[float], str]] = {
     "too few": ([0, 1], "2 owners for 12 text vectors"),
     "beyond the pictures": ([0] * 11 + [6], "row 11: 6 is none of the 6 rows"),
     "negative": ([-1] * 12, "row 0: -1 is none"),

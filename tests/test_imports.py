@@ -12,9 +12,17 @@ from hypothesis import strategies as st
 from engine.catalog import Catalog, IndexVersion, Job, Root
 from engine.config import Config
 from indexer.imports import write
+from indexer.imports.check import Entry
 from tests.conftest import config_at
 from tests.feature_files import (
-    features, held, names, rows_of, take_in, write_arrays, write_clip_retrieval, write_lines,
+    features,
+    held,
+    names,
+    rows_of,
+    take_in,
+    write_arrays,
+    write_clip_retrieval,
+    write_lines,
 )  # fmt: skip
 
 
@@ -138,7 +146,7 @@ def test_an_import_that_ended_half_way_is_gone_on_with(
     monkeypatch.setattr("indexer.imports.run.BLOCK", 3)
     blocks = write.FeatureWriter.write
 
-    def stop(self: write.FeatureWriter, entries: list[write.Entry], first: int) -> None:
+    def stop(self: write.FeatureWriter, entries: list[Entry], first: int) -> None:
         if first == 6:
             self.vectors.append(np.ones((4, 12), np.float32))  # on the disk, and in no row
             raise KeyboardInterrupt
