@@ -118,7 +118,7 @@ def test_pictures_are_shown_where_they_lie_and_the_page_does_without(imported: C
     assert client.get(f"/thumbs/{there}").data[:2] == b"\xff\xd8"
     assert client.get(f"/thumbs/{absent}").status_code == 404 == client.get(f"/media/{absent}").status_code
     for item in (there, absent):
-        page = client.get(f"/item/{item}")
+        page = client.get(f"/items/{item}")
         assert page.status_code == 200 and "at sea" in page.text
         assert client.get(f"/?item={item}").status_code == 200
     catalog.engine.dispose()

@@ -1,7 +1,7 @@
 """What cannot be imported is told of before anything is written, with exit code 2."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -103,9 +103,9 @@ def test_bad_arrays_are_told_of_and_nothing_is_written(tmp_path: Path, case: str
     assert raised.value.exit_code == 2 and not config.home.exists()
 
 
-OWNERS: dict[str, tuple[list[float], str]] = {
+OWNERS: dict[str, tuple[Sequence[float], str]] = {
     "too few": ([0, 1], "2 owners for 12 text vectors"),
-    "beyond the pictures": ([0] * 11 + [6], "row 11: 6 is none of the 6 rows"),
+    "beyond the pictures": ([*[0] * 11, 6], "row 11: 6 is none of the 6 rows"),
     "negative": ([-1] * 12, "row 0: -1 is none"),
     "fractions": ([0.5] * 12, "whole number"),
     "not as the captions": ([0] * 12, "has 12 text vectors for 2 captions"),
