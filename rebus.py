@@ -15,6 +15,7 @@ import click
 
 from indexer.care.commands import COMMANDS as CARE
 from indexer.head_commands import COMMANDS as HEADS
+from indexer.imports.command import import_
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.catalog import Catalog
@@ -333,7 +334,7 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
         run_server(config)
 
 
-for _command in (*CARE, *HEADS):
+for _command in (import_, *CARE, *HEADS):
     cli.add_command(_command)
 
 

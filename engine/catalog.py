@@ -22,6 +22,7 @@ from engine.types import Modality, Where
 
 T = TypeVar("T")
 HEAD = "0003"  # the newest migration; a test holds it to migrations/versions
+IMPORT = "import"  # the kind of a root that an import made
 _VISIBLE = (Modality.IMAGE, Modality.VIDEO)
 _CHUNK = 500  # ids in one IN clause, below every database's limit
 
@@ -378,6 +379,11 @@ _shown, _owner = aliased(Item), aliased(Item)
 def _file(item: type[Item]) -> sa.ColumnElement[int]:
     """The item of the file that an item is, or belongs to."""
     return sa.func.coalesce(item.parent_id, item.id)
+
+
+def is_scanned() -> sa.ColumnElement[bool]:
+    """Whether an item lies in a folder that scans walk. What was imported is brought up to date by imports alone."""
+    return Item.root_id.not_in(sa.select(Root.id).where(Root.kind == IMPORT))
 
 
 def matches(where: Where, modality: Modality) -> Iterator[sa.ColumnElement[bool]]:

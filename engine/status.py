@@ -18,7 +18,19 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.catalog import Catalog, Embedding, EncoderRow, Failure, HeadRow, IndexVersion, Item, Job, Root, dims_of
+from engine.catalog import (
+    Catalog,
+    Embedding,
+    EncoderRow,
+    Failure,
+    HeadRow,
+    IndexVersion,
+    Item,
+    Job,
+    Root,
+    dims_of,
+    is_scanned,
+)
 from engine.types import Modality
 from engine.words import duration, readable_bytes
 
@@ -90,7 +102,7 @@ def counts(catalog: Catalog) -> dict[str, Any]:
             "roots": list(session.scalars(sa.select(Root.path).order_by(Root.id))),
             "items": items,
             "files": files,
-            "pending": embeddable - (_embedded(session, version.encoder_id) if version else 0),
+            "pending": embeddable - _settled(session, version.encoder_id if version else None, read),
             "no_encoder": sum(items.values()) - embeddable - sum(items[modality] for modality in beside),
             "failures": sum(stages.values()),
             "failures_by_stage": stages,
@@ -165,7 +177,7 @@ def disk_needed(catalog: Catalog, dim: int, bits: int, encoder_id: int | None = 
     encoder_id: leave out what this encoder has embedded already. A version is counted once for the one that is built
     and once for the one it replaces.
     """
-    query = sa.select(sa.func.count()).where(Item.removed_at.is_(None), Item.modality.in_(_ENCODABLE))
+    query = sa.select(sa.func.count()).where(Item.removed_at.is_(None), Item.modality.in_(_ENCODABLE), is_scanned())
     if encoder_id is not None:
         done = sa.select(Embedding.id).where(Embedding.item_id == Item.id, Embedding.encoder_id == encoder_id)
         query = query.where(~done.exists())
@@ -186,10 +198,13 @@ def _present(session: Session) -> tuple[dict[str, int], int]:
     return {modality: items[modality] for modality in _ORDER if items[modality]}, files
 
 
-def _embedded(session: Session, encoder_id: int) -> int:
-    query = sa.select(sa.func.count()).select_from(Embedding).join(Item, Item.id == Embedding.item_id)
-    query = query.where(Embedding.encoder_id == encoder_id, Item.removed_at.is_(None), Item.modality.in_(_ENCODABLE))
-    return int(session.scalar(query) or 0)
+def _settled(session: Session, encoder_id: int | None, modalities: set[Modality]) -> int:
+    """Items of these modalities that wait for no embedding: what this encoder has embedded, and what was imported."""
+    present = sa.and_(Item.removed_at.is_(None), Item.modality.in_(modalities))
+    imported = sa.select(sa.func.count()).select_from(Item).where(present, ~is_scanned())
+    embedded = sa.select(sa.func.count()).select_from(Embedding).join(Item, Item.id == Embedding.item_id)
+    embedded = embedded.where(Embedding.encoder_id == encoder_id, present, is_scanned())
+    return sum(session.scalar(query) or 0 for query in (imported, embedded))
 
 
 def _failures_grouped(session: Session) -> tuple[dict[str, int], list[dict[str, Any]]]:

@@ -23,10 +23,13 @@ def store_folder(home: Path, fingerprint: str, generation: int = 0) -> Path:
 
 
 class EmbeddingStore:
-    """The shards of one encoder. One writer at a time (the library's lock); any number of readers."""
+    """The shards of one encoder. One writer at a time (the library's lock); any number of readers.
 
-    def __init__(self, folder: Path, dim: int, shard_rows: int = SHARD_ROWS) -> None:
-        self.folder, self.dim, self.shard_rows = folder, dim, shard_rows
+    raw: rows have any length, as a feature library's do, and are made unit rows as they are read; rows of zeros stay.
+    """
+
+    def __init__(self, folder: Path, dim: int, shard_rows: int = SHARD_ROWS, *, raw: bool = False) -> None:
+        self.folder, self.dim, self.shard_rows, self.raw = folder, dim, shard_rows, raw
         self._maps: dict[int, F16] = {}
 
     def path(self, shard: int) -> Path:
@@ -102,6 +105,8 @@ class EmbeddingStore:
         for shard in np.unique(shards):
             chosen = shards == shard
             out[chosen] = self._map(int(shard), int(rows[chosen].max()))[rows[chosen]]
+        if self.raw:
+            out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return out
 
     def _map(self, shard: int, row: int) -> F16:

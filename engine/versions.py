@@ -13,6 +13,7 @@ from engine.catalog import Caption, Catalog, Embedding, EncoderRow, HeadRow, Ind
 from engine.codecs import load_codec
 from engine.codecs.hashing import SignHash
 from engine.encoders import resolved_spec
+from engine.encoders.features import is_features
 from engine.errors import ArtifactError
 from engine.heads import Head
 from engine.index import FaissBackend, Filter, Rows, hamming_score, merge
@@ -92,7 +93,9 @@ class Version:
                 f"{folder} belongs to another encoder or head than the catalog says: run `rebus index` again"
             )
         head = load_head(catalog, row.head_id, encoder)
-        store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, row.generation), encoder.dim)
+        raw = is_features(encoder.spec) and head.is_identity  # a head reads rows as they were imported
+        shards = store_folder(catalog.home, encoder.fingerprint, row.generation)
+        store = EmbeddingStore(shards, encoder.dim, raw=raw)
         own = store if head.is_identity else EmbeddingStore(folder, head.aligner.dim)
         live = StoredRows.none(store) if head.is_identity else HeldRows.none(head.aligner.dim)
         indexes = {

@@ -100,7 +100,7 @@ def sync_words(session: Session, wanted: Sequence[tuple[Owner, list[Words]]], *,
 
     inside: whether these are the words inside the files, or those of their sidecars; the others stay as they are.
     """
-    have = _words_of(session, [owner.id for owner, _ in wanted], inside)
+    have = words_of(session, [owner.id for owner, _ in wanted], inside)
     added: list[tuple[Owner, Words]] = []
     revived: list[int] = []
     gone: list[int] = []
@@ -151,7 +151,8 @@ def save_facts(session: Session, item_id: int, facts: Facts, keywords: Sequence[
         session.add_all(Keyword(item_id=item_id, word=word) for word in words if word not in known)
 
 
-def _words_of(session: Session, owners: Sequence[int], inside: bool) -> dict[int, dict[Words, sa.Row[Any]]]:
+def words_of(session: Session, owners: Sequence[int], inside: bool) -> dict[int, dict[Words, sa.Row[Any]]]:
+    """The words of files, by file and by what they say, removed ones too: rows with id and removed_at."""
     columns = Item.id, Item.parent_id, Item.removed_at, Item.position, Caption
     query = sa.select(*columns).join(Caption, Caption.id == Item.id).where(Item.parent_id.in_(owners))
     found: dict[int, dict[Words, sa.Row[Any]]] = {}

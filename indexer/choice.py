@@ -10,6 +10,7 @@ from engine.artifacts import replace_file
 from engine.catalog import Catalog, EncoderRow
 from engine.config import Config
 from engine.encoders import PREFIX, portable_spec, resolved_spec
+from engine.encoders.features import is_features
 from engine.errors import EncoderUnavailable
 
 _FILE = "chosen-encoder.txt"  # in the home, while the first run has not loaded its encoder
@@ -20,11 +21,11 @@ def chosen_encoder(catalog: Catalog, config: Config) -> str | None:
     if config.encoder.model:
         return config.encoder.model
     version = catalog.current_version()
+    newest = sa.select(EncoderRow.spec).where(EncoderRow.spec.not_like("features:%")).order_by(EncoderRow.id.desc())
     with catalog.session() as session:
-        if version is not None:
-            spec: str | None = session.get_one(EncoderRow, version.encoder_id).spec
-        else:
-            spec = session.scalar(sa.select(EncoderRow.spec).order_by(EncoderRow.id.desc()).limit(1))
+        spec = session.get_one(EncoderRow, version.encoder_id).spec if version else None
+        if spec is None or is_features(spec):  # what was imported cannot embed anything
+            spec = session.scalar(newest.limit(1))
     if spec is None:
         with suppress(OSError, UnicodeDecodeError):
             spec = (catalog.home / _FILE).read_text(encoding="utf-8") or None

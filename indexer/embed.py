@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, Root, chunks
+from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, Root, chunks, is_scanned
 from engine.config import Config
 from engine.decoding import Decoded, DecoderPool, Wanted
 from engine.encoders import Encoder, portable_spec
@@ -61,7 +61,8 @@ def _wanting(encoder_id: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[
     done = sa.select(Embedding.id).where(Embedding.item_id == Item.id, Embedding.encoder_id == encoder_id)
     unseen = sa.and_(Item.modality.in_(SEEN), ~done.exists())
     unread = sa.and_(Item.parent_id.is_(None), sa.or_(Item.content_hash.is_(None), unseen))
-    return sa.and_(Item.removed_at.is_(None), unread), sa.and_(Item.removed_at.is_(None), ~done.exists())
+    present = sa.and_(Item.removed_at.is_(None), is_scanned())
+    return sa.and_(present, unread), sa.and_(present, ~done.exists())
 
 
 class Embedder:

@@ -1,11 +1,11 @@
-"""Media folders of a library: opened once each, and joined when one turns out to hold another."""
+"""The folders of a library: opened once each; media folders are joined when one turns out to hold another."""
 
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.catalog import Catalog, Failure, Item, Root
+from engine.catalog import IMPORT, Catalog, Failure, Item, Root
 from engine.errors import InvalidInput
 
 
@@ -27,7 +27,9 @@ def open_root(catalog: Catalog, folder: Path) -> tuple[Root, Path]:
     except UnicodeEncodeError:
         raise InvalidInput(f"the path of {folder!r} is not valid UTF-8: rename the folder") from None
     with catalog.session() as session:
-        roots = list(session.scalars(sa.select(Root)))
+        roots = list(session.scalars(sa.select(Root).where(Root.kind != IMPORT)))
+        if session.scalar(sa.select(Root.id).where(Root.kind == IMPORT, Root.path == str(place))):
+            raise InvalidInput(f"{place} holds an imported feature library: `rebus import` brings it up to date")
         above = next((root for root in roots if place.is_relative_to(root.path)), None)
         if above is None:
             above = Root(path=str(place))
@@ -50,9 +52,27 @@ def _absorb(session: Session, below: Root, above: Root) -> None:
 
 
 def known_roots(catalog: Catalog) -> list[Path]:
-    """The folders of all roots, whether or not they are there, in the order they were added."""
+    """The folders that scans walk, whether or not they are there, in the order they were added."""
+    query = sa.select(Root.path).where(Root.kind != IMPORT).order_by(Root.id)
     with catalog.session() as session:
-        return [Path(path) for path in session.scalars(sa.select(Root.path).order_by(Root.id))]
+        return [Path(path) for path in session.scalars(query)]
+
+
+def open_import_root(catalog: Catalog, place: Path) -> Root:
+    """The root of a feature library whose pictures lie below `place`, an absolute path; a new one when there is none.
+
+    Raises InvalidInput when the folder is scanned already: its items are files, and not rows of features.
+    """
+    with catalog.session() as session:
+        root = session.scalar(sa.select(Root).where(Root.path == str(place)))
+        if root is None:
+            root = Root(path=str(place), kind=IMPORT)
+            session.add(root)
+        elif root.kind != IMPORT:
+            raise InvalidInput(
+                f"{place} is indexed as a media folder already: import into a library of its own, with --home"
+            )
+        return root
 
 
 def looks_mounted(root: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.catalog import Catalog, Failure, Item, Root, chunks
+from engine.catalog import Catalog, Failure, Item, Root, chunks, is_scanned
 from engine.config import Config
 from engine.errors import InvalidInput, MediaError
 from engine.media import modality_of
@@ -236,6 +236,7 @@ class Scan:
         query = sa.select(Item.id, Item.content_hash, Item.path, Item.removed_at, Root.path.label("root"))
         query = query.join(Root, Root.id == Item.root_id).outerjoin(Failure, Failure.item_id == Item.id)
         query = query.where(Item.content_hash.in_(contents), Item.parent_id.is_(None), Failure.id.is_(None))
+        query = query.where(is_scanned())
         free: dict[str, list[tuple[int, float | None]]] = {}
         mounted: dict[str, bool] = {}
         for row in session.execute(query.order_by(Item.removed_at.is_(None), Item.id.desc())) if contents else ():

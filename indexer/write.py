@@ -52,13 +52,39 @@ class Encoding:
     vectors: Future[F32]
 
 
+class Vectors:
+    """The embeddings by one encoder: rows on the disk, then their places, with what they belong to, in the catalog."""
+
+    def __init__(self, catalog: Catalog, row: EncoderRow) -> None:
+        self.row = row
+        self.store = EmbeddingStore(store_folder(catalog.home, row.fingerprint, row.generation), row.dim)
+        self.store.recover(row.rows)
+
+    def append(self, vectors: F32) -> list[Place]:
+        """Put vectors on the disk; their places. The catalog counts them only with the rows that point to them."""
+        shards, rows = self.store.append(vectors)
+        return list(zip(shards.tolist(), rows.tolist(), strict=True))
+
+    def insert(self, session: Session, embeddings: Sequence[tuple[int, Place]]) -> None:
+        """Say where the embeddings of items lie, instead of where they lay, and count all rows on the disk."""
+        grown = sa.update(EncoderRow).where(EncoderRow.id == self.row.id)
+        session.execute(grown.values(rows=self.store.rows()))
+        if not embeddings:
+            return
+        for some in chunks([item_id for item_id, _ in embeddings], 500):
+            session.execute(
+                sa.delete(Embedding).where(Embedding.encoder_id == self.row.id, Embedding.item_id.in_(some))
+            )
+        rows = [{"item_id": i, "encoder_id": self.row.id, "shard": s, "row": r} for i, (s, r) in embeddings]
+        session.execute(sa.insert(Embedding), rows)
+
+
 class Writer:
     """Writes what one encoder makes of files and words. written: bytes put on the disk so far, about."""
 
     def __init__(self, catalog: Catalog, config: Config, row: EncoderRow, encoder: Encoder) -> None:
         self.catalog, self.config, self.row, self.encoder = catalog, config, row, encoder
-        self.store = EmbeddingStore(store_folder(catalog.home, row.fingerprint, row.generation), row.dim)
-        self.store.recover(row.rows)
+        self.vectors = Vectors(catalog, row)
         self.written = 0
         self._thread = ThreadPoolExecutor(1, "encode-batch")
         self._begun: tuple[Key, ...] = ()  # new contents of the batch that was begun last
@@ -84,7 +110,6 @@ class Writer:
         places = {**self._written_last, **batch.places, **new}
         self._written_last = new
         with self.catalog.session() as session:
-            self._count_rows(session)
             frames = _frames(session, good)
             _update_items(session, good)
             embeddings = [
@@ -92,7 +117,7 @@ class Writer:
                 for file, decoded in good
                 for frame in decoded.frames
             ]
-            self._insert(session, embeddings)
+            self.vectors.insert(session, embeddings)
             words = _write_words(session, self.config.captions.languages[0], good, frames)
             for file, decoded in batch.files:
                 if isinstance(decoded, MediaError):
@@ -106,8 +131,7 @@ class Writer:
         """Embed and write a batch of words, as (item id, text)."""
         places = self._append(self.encoder.encode_text([text for _, text in words]))
         with self.catalog.session() as session:
-            self._count_rows(session)
-            self._insert(session, list(zip([i for i, _ in words], places, strict=True)))
+            self.vectors.insert(session, list(zip([i for i, _ in words], places, strict=True)))
 
     def _vectors(self, frames: Sequence[DecodedFrame]) -> F32:
         parts = [
@@ -117,22 +141,8 @@ class Writer:
         return np.concatenate(parts) if parts else np.empty((0, self.row.dim), np.float32)
 
     def _append(self, vectors: F32) -> list[Place]:
-        """Put vectors on the disk; their places. The catalog counts them only with the rows that point to them."""
-        shards, rows = self.store.append(vectors)
         self.written += 2 * vectors.size
-        return list(zip(shards.tolist(), rows.tolist(), strict=True))
-
-    def _count_rows(self, session: Session) -> None:
-        grown = sa.update(EncoderRow).where(EncoderRow.id == self.row.id)
-        session.execute(grown.values(rows=self.store.rows()))
-
-    def _insert(self, session: Session, embeddings: Sequence[tuple[int, Place]]) -> None:
-        if not embeddings:
-            return
-        ids = [item_id for item_id, _ in embeddings]
-        session.execute(sa.delete(Embedding).where(Embedding.encoder_id == self.row.id, Embedding.item_id.in_(ids)))
-        rows = [{"item_id": i, "encoder_id": self.row.id, "shard": s, "row": r} for i, (s, r) in embeddings]
-        session.execute(sa.insert(Embedding), rows)
+        return self.vectors.append(vectors)
 
 
 def _known_places(catalog: Catalog, encoder_id: int, hashes: set[str]) -> dict[Key, Place]:

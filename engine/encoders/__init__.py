@@ -43,8 +43,13 @@ class Encoder(Protocol):
 def load_encoder(spec: str, device: str = "auto") -> Encoder:
     """Load `open_clip:NAME/PRETRAINED`, `open_clip:NAME/path/to/checkpoint` or a folder with an open_clip model.
 
-    device: auto, cpu or cuda. Raises EncoderUnavailable when the weights cannot be had.
+    `features:...` stands for a feature library. device: auto, cpu or cuda. Raises EncoderUnavailable when the weights
+    cannot be had.
     """
+    from engine.encoders.features import FeatureEncoder, is_features
+
+    if is_features(spec):
+        return FeatureEncoder.load(spec)
     from engine.encoders.open_clip import OpenClipEncoder  # torch takes seconds to import: not before it is needed
 
     return OpenClipEncoder.load(spec, device)
@@ -71,7 +76,9 @@ def resolved_spec(home: Path, spec: str) -> str:
 
 
 def weights_file(spec: str) -> Path | None:
-    """The file that holds a spec's weights, whether or not it is there; None for a model named at a hub."""
+    """The file that holds a spec's weights, whether or not it is there; None for what is named at a hub or imported."""
+    if spec.startswith("features:"):
+        return None
     if not spec.startswith(PREFIX):
         return Path(spec).expanduser() / WEIGHTS_FILE
     path = Path(spec.removeprefix(PREFIX).partition("/")[2]).expanduser()

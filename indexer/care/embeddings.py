@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from engine.catalog import Catalog, Embedding, EncoderRow, Item, chunks
+from engine.encoders.features import is_features
 from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
 from engine.types import I64, Array, Modality
 from indexer.care.findings import Finding, ok, problem
@@ -31,24 +32,25 @@ def examine_embeddings(catalog: Catalog, deep: bool) -> Iterator[Finding]:
         encoders = list(session.scalars(sa.select(EncoderRow).order_by(EncoderRow.id)))
     for encoder in encoders:
         folder = store_folder(catalog.home, encoder.fingerprint, encoder.generation)
-        store = EmbeddingStore(folder, encoder.dim)
+        store = EmbeddingStore(folder, encoder.dim, raw=is_features(encoder.spec))
         yield from _examine(catalog, encoder, store, deep)
 
 
 def _examine(catalog: Catalog, encoder: EncoderRow, store: EmbeddingStore, deep: bool) -> Iterator[Finding]:
     whole = min(store.whole_rows(), encoder.rows)
     lost = _count(catalog, encoder, whole)
+    again = "`rebus import` writes it again" if store.raw else "`rebus index` embeds those files again"
     if whole < encoder.rows:
         yield problem(
             f"the shards in {store.folder} hold {whole:,} of {encoder.rows:,} rows: {lost:,} embeddings are lost",
-            "restore a backup, or drop what is lost (--repair), and `rebus index` embeds those files again",
+            f"restore a backup, or drop what is lost (--repair), and {again}",
             lambda: _cut(catalog, encoder, whole),
             stale=True,
         )
     elif lost:
         yield problem(
             f"{lost:,} embeddings point past the {whole:,} rows of {store.folder}",
-            "drop them (--repair), and `rebus index` embeds those files again",
+            f"drop them (--repair), and {again}",
             lambda: _cut(catalog, encoder, whole),
             stale=True,
         )
@@ -56,7 +58,7 @@ def _examine(catalog: Catalog, encoder: EncoderRow, store: EmbeddingStore, deep:
     if bad:
         yield problem(
             f"{len(bad):,} embeddings in {store.folder} are no vectors of unit length",
-            "drop them (--repair), and `rebus index` embeds those files again",
+            f"drop them (--repair), and {again}",
             lambda: _drop_all(catalog, bad),
             stale=True,
         )
@@ -96,7 +98,7 @@ def _drop(session: Session, ids: Sequence[int]) -> None:
 
 
 def _bad_rows(catalog: Catalog, encoder: EncoderRow, store: EmbeddingStore, whole: int) -> list[int]:
-    """Ids of embeddings whose vectors are not finite, or not of unit length."""
+    """Ids of embeddings whose vectors are not finite, or, unless they were imported, not of unit length."""
     found = table(catalog, Embedding.id, FLAT, where=Embedding.encoder_id == encoder.id)
     found = found[(found[:, 1] >= 0) & (found[:, 1] < whole)]
     found = found[np.argsort(found[:, 1], kind="stable")]
@@ -111,7 +113,7 @@ def _unit(store: EmbeddingStore, places: I64) -> Array:
     with np.errstate(all="ignore"):
         lengths = np.linalg.norm(store.read(places // SHARD_ROWS, places % SHARD_ROWS), axis=1)
         unit: Array = np.abs(lengths - 1) < _UNIT  # false for what is no number
-    return unit
+    return unit | (lengths == 0) if store.raw else unit
 
 
 def _drop_all(catalog: Catalog, ids: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, Item, Root
+from engine.catalog import IMPORT, Catalog, Item, Root
 from engine.config import Config
 from engine.errors import InvalidInput
 from indexer.jobs import Tell, writing
@@ -54,7 +54,7 @@ def _relocate(catalog: Catalog, old: Path, new: Path) -> Relocated:
         sample = session.execute(known.where(Item.id % step == 0).limit(2 * _SAMPLE)).all()
         sample = sample or session.execute(known.limit(_SAMPLE)).all()
         found = sum(_is_there(place / row.path, row.size) for row in sample)
-        if sample and not found:
+        if sample and not found and root.kind != IMPORT:  # whose pictures need not be there
             raise InvalidInput(
                 f"{place} holds none of {len(sample)} files of {root.path} that were looked for: "
                 "name the folder that lies where that one lay"

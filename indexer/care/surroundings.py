@@ -10,9 +10,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from engine.artifacts import MANIFEST, read_manifest
-from engine.catalog import Catalog, EncoderRow, IndexVersion, Item, Root
+from engine.catalog import IMPORT, Catalog, EncoderRow, IndexVersion, Item, Root
 from engine.config import Config
 from engine.encoders import PREFIX, load_encoder, resolved_spec
+from engine.encoders.features import is_features
 from engine.errors import ArtifactError, ConfigError, RebusError
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
@@ -25,11 +26,15 @@ _PACKAGES = ("rebus", "torch", "open_clip_torch", "faiss-gpu", "faiss-cpu", "num
 
 def examine_roots(catalog: Catalog) -> Iterator[Finding]:
     """Whether each media folder is there and holds anything."""
-    query = sa.select(Root.path, sa.func.count(Item.id).label("files")).order_by(Root.id).group_by(Root.id, Root.path)
+    query = sa.select(Root.path, Root.kind, sa.func.count(Item.id).label("files")).order_by(Root.id)
+    query = query.group_by(Root.id, Root.path, Root.kind)
     join = sa.and_(Item.root_id == Root.id, Item.parent_id.is_(None), Item.removed_at.is_(None))
     with catalog.session() as session:
         roots = session.execute(query.outerjoin(Item, join)).all()
     for row in roots:
+        if row.kind == IMPORT:
+            yield ok(f"{row.files:,} pictures of {row.path} were imported with their features: their files may be gone")
+            continue
         state = _state(Path(row.path))
         if state == "":
             yield ok(f"{row.path} is there: {row.files:,} files of it are indexed")
@@ -72,6 +77,8 @@ def examine_encoders(catalog: Catalog, config: Config, deep: bool) -> Iterator[F
 
 def _weights(spec: str) -> str:
     """What is wrong with an encoder's files, "" when nothing is seen. A model named at a hub is not looked at."""
+    if is_features(spec):
+        return ""
     if spec.startswith(PREFIX):
         checkpoint = Path(spec.partition("/")[2])
         return f"no checkpoint at {checkpoint}" if checkpoint.is_absolute() and not checkpoint.is_file() else ""

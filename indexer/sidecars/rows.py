@@ -22,7 +22,7 @@ _DATE_KEYS = ("taken_at", "datetimeoriginal", "date_taken", "createdate", "datet
 _PLACE_KEYS = ("place", "location", "sublocation", "city", "state", "province", "country")
 _LATITUDE_KEYS, _LONGITUDE_KEYS = ("latitude", "lat", "gpslatitude"), ("longitude", "lon", "lng", "gpslongitude")
 _CAMERA_KEYS = ("camera", "make", "model")
-_OTHER_KEYS = ("split", "status")
+_OTHER_KEYS = ("split", "status", "category")
 _FACT_KEYS = frozenset(
     ("title", "phototakentime", "geodata", "geodataexif", *_KEYWORD_KEYS, *_DATE_KEYS, *_PLACE_KEYS, *_LATITUDE_KEYS,
      *_LONGITUDE_KEYS, *_CAMERA_KEYS)

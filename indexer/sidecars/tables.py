@@ -130,7 +130,8 @@ def _columns(table: Any, name: str, settings: CaptionSettings) -> dict[str, str]
         words = pa.types.is_string(kind) or pa.types.is_large_string(kind)
         listed = pa.types.is_list(kind) and pa.types.is_string(kind.value_type)
         key = each.name.strip().lower()
-        if key in wanted and key not in found.values() and (words or listed or pa.types.is_floating(kind)):
+        number = pa.types.is_floating(kind) or (key == "category" and pa.types.is_integer(kind))
+        if key in wanted and key not in found.values() and (words or listed or number):
             found[each.name] = key
     names = SHARD_KEYS if is_shard_table(name) else NAME_KEYS
     if not set(names) & set(found.values()):
