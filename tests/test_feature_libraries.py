@@ -20,7 +20,8 @@ from engine.status import summarize
 from engine.types import F32, Modality, Query, Term
 from indexer.care.doctor import examine, healthy
 from indexer.care.relocate import relocate
-from indexer.library import chosen_encoder, index_folders
+from indexer.choice import chosen_encoder
+from indexer.library import index_folders
 from indexer.roots import known_roots
 from tests.conftest import config_at, draw, draw_folder, silent
 from tests.feature_files import features, held, names, take_in, write_arrays, write_lines

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.artifacts import sync
+from engine.artifacts import read_manifest, sync
 from engine.catalog import HEAD, Catalog
 from engine.config import Config
-from engine.errors import DiskFull
+from engine.errors import ArtifactError, DiskFull
 from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
 from indexer.care.archive import CATALOG, FORMAT, MANIFEST, BackupError, Hashed, belongs
 from indexer.jobs import Tell
@@ -136,11 +136,12 @@ def _named(home: Path, copy: Path) -> Iterator[tuple[Path, int | None]]:
             held = min(SHARD_ROWS, rows - shard * SHARD_ROWS)
             yield store.path(shard), held * 2 * dim
     for folder in folders:
-        files = sorted((home / folder).glob("*"))
-        if not files:
-            raise _Vanished
-        for path in files:
-            yield path, None
+        try:
+            files = read_manifest(home / folder)["files"]  # not what the folder holds: it may be half deleted
+        except (ArtifactError, OSError):
+            raise _Vanished from None
+        for name in sorted((MANIFEST, *files)):
+            yield home / folder / name, None
 
 
 def _opened(home: Path, path: Path, size: int | None, stack: ExitStack) -> _Source:
