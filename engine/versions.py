@@ -134,7 +134,12 @@ def load_head(catalog: Catalog, head_id: int | None, encoder: EncoderRow) -> Hea
         row = session.get(HeadRow, head_id)
     if row is None or row.encoder_id != encoder.id:
         raise ArtifactError(f"head {head_id} of this encoder is not in the catalog: choose another with `rebus heads`")
-    return Head.load(catalog.home / row.folder)
+    try:
+        return Head.load(catalog.home / row.folder)
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"head {head_id} is damaged ({error}): `rebus heads use 0` serves without it, `rebus train` fits another"
+        ) from None
 
 
 def _load_index(folder: Path, name: str, facts: dict[str, Any], store: EmbeddingStore, live: Rows) -> LiveIndex:

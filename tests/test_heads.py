@@ -26,6 +26,7 @@ from indexer.heads import Trained, measure_robustness, spoil, train_heads, use_h
 from tests.conftest import silent
 from tests.learned_library import Made, add_caption, add_marks, make_learnable, publish, register
 from tests.web_library import copy_library
+from webui import create_app
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,8 @@ def test_pictures_alone_find_pictures_and_words_name_the_way_out(made: Made, cat
         find(searcher, Term(item=caption))
     facts = summarize(catalog)
     assert facts["pending"] == 0 and facts["no_encoder"] == 320
+    page = create_app(made.config, searcher).test_client().get(f"/items/{first}")
+    assert page.status_code == 200 and page.text.count("/thumbs/") > 5  # pictures like it, and no words
 
 
 def test_spaces_of_different_width_are_not_compared(known: Made) -> None:
@@ -478,8 +481,6 @@ def test_flags_of_heads_and_of_encoders_do_not_mix(run: Any) -> None:
 
 
 def test_the_page_shows_heads_and_serves_their_curves_alone(made: Made, catalog: Catalog) -> None:
-    from webui import create_app
-
     train(made.config, "epochs")
     train(made.config, "nothing")
     client = create_app(made.config, Searcher(made.config, catalog)).test_client()

@@ -113,10 +113,13 @@ def neighbours(view: ItemView, limit: int) -> tuple[list[HitOut], list[HitOut]]:
     film = item.modality == Modality.VIDEO
     kind = Modality.VIDEO if film else Modality.IMAGE
     try:
-        words = services().search(Query(term, Modality.TEXT, limit=WORDS_OF_A_PICTURE + 1)).hits
         similar = services().search(Query(term, kind, limit=10 * limit if film else limit + 1)).hits
     except (NotFound, NotReady):
         return [], []
+    try:
+        words = services().search(Query(term, Modality.TEXT, limit=WORDS_OF_A_PICTURE + 1)).hits
+    except NotReady:  # pictures alone have vectors here, or such that captions' cannot be compared with
+        words = ()
     others = [hit for hit in similar if hit.id != item.id and not (film and (hit.root, hit.path) == _place(view))]
     words = tuple(hit for hit in words if hit.id != item.id)[:WORDS_OF_A_PICTURE]
     return [HitOut.of(hit) for hit in words], [HitOut.of(hit) for hit in others[:limit]]

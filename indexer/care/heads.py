@@ -25,9 +25,7 @@ def examine_heads(catalog: Catalog) -> Iterator[Finding]:
         except ArtifactError as error:
             rest = "a version without it is built in place of those that need it" if row.id in used else "none uses it"
             repair = f"drop it (--repair): {rest}; or restore a backup. `rebus train` fits another"
-            yield problem(
-                f"head {row.id} is damaged: {error}", repair, partial(drop_head, catalog, row), row.id in used
-            )
+            yield problem(str(error), repair, partial(drop_head, catalog, row), row.id in used)
         else:
             yield ok(f"head {row.id}, {row.method}, is whole")
 
@@ -36,7 +34,7 @@ def check_head(catalog: Catalog, row: HeadRow) -> None:
     """Raise ArtifactError when the head cannot be used as it was trained."""
     parts = PurePosixPath(row.folder).parts
     if len(parts) != 2 or parts[0] != HOME_FOLDER or parts[1] in ("..", "."):
-        raise ArtifactError(f"{row.folder!r} is no folder of heads")
+        raise ArtifactError(f"head {row.id} is damaged: {row.folder!r} is no folder of heads")
     with catalog.session() as session:
         encoder = session.get_one(EncoderRow, row.encoder_id)
     load_head(catalog, row.id, encoder)
