@@ -8,7 +8,7 @@ MEDIA ?=
 BENCH ?=
 DEMO_HOME ?= .demo
 
-.PHONY: install demo test bench-index lint lock wheel clean
+.PHONY: install demo test bench-index bench-learning lint lock wheel clean
 
 install: $(VENV)/installed
 
@@ -30,6 +30,9 @@ test: install lint
 
 bench-index: install
 	$(BIN)/python -m tests.bench.index $(BENCH)
+
+bench-learning: install
+	$(BIN)/python -m tests.bench.learning $(BENCH)
 
 lint: install
 	$(BIN)/ruff check .

@@ -10,6 +10,8 @@ from torch import Tensor
 from engine.aligners import Aligner
 from engine.aligners.texts import TextInput
 from engine.config import HeadSettings
+from indexer.class_heads import kernel_ridge_head, semantic
+from indexer.closed_heads import CCA, FACTORS, RIDGE
 from indexer.stored_pairs import StoredPairs
 from indexer.train import TrainingReport
 
@@ -57,6 +59,21 @@ class Method:
     words: str = "lexical"
 
 
-METHODS: dict[str, Method] = {}
+_CLOSED_FORMS = (
+    Method("ridge", "closed_form", "Hoerl and Kennard 1970, eq. 2.1", "linear", RIDGE),
+    Method(
+        "kernel-ridge",
+        "closed_form",
+        "Saunders et al. 1998, eq. 7; Zhang et al. 2007, eq. 1",
+        "linear",
+        kernel_ridge_head,
+    ),
+    Method("cca", "closed_form", "Hotelling 1936; Vinod 1976, eq. 9; Gong et al. 2014, eq. 6", "linear", CCA),
+    Method("semantic", "closed_form", "Rasiwasia et al. 2010, section 4", "linear", semantic, needs_categories=True),
+    Method("matrix-factorization", "closed_form", "Singh and Gordon 2008, eq. 3", "linear", FACTORS),
+)
+
 TEXTS: dict[str, Callable[[Sequence[str], HeadSettings], TextInput]] = {}
 """How each kind of text input is learned from captions."""
+
+METHODS: dict[str, Method] = {method.name: method for method in _CLOSED_FORMS}
