@@ -89,6 +89,7 @@ class TrainSettings:
     epochs: Positive = 40
     max_minutes: Annotated[float, Field(gt=0)] = 60.0
     batch_size: Annotated[int, Field(ge=2)] = 128
+    accumulate: Positive = 1
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.2
     captions_per_image: Positive = 3

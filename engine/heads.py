@@ -11,13 +11,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from engine.aligners import Aligner, Identity
+from engine.aligners.fusion import Fusion
 from engine.aligners.texts import TextInput
+from engine.aligners.towers import Towers
 from engine.artifacts import read_manifest, write_artifact
 from engine.errors import ArtifactError, EncoderUnavailable
 from engine.types import F32, Modality
 
 HOME_FOLDER = "heads"  # of a library
-KINDS: dict[str, type[Aligner]] = {Identity.kind: Identity}
+KINDS: dict[str, type[Aligner]] = {kind.kind: kind for kind in (Identity, Towers, Fusion)}
 TEXT_KINDS: dict[str, type[TextInput]] = {}
 _WEIGHTS, _BLOCK = "aligner.safetensors", 4096
 
