@@ -104,7 +104,11 @@ class HeadSettings:
     method: str = "infonce"
     text: Literal["auto", "encoder", "lexical", "tokens"] = "auto"
     dim: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = 256
+    layers: Annotated[int, Field(ge=0, le=8)] = 0
     width: Annotated[int, Field(ge=8, le=8192, multiple_of=8)] = 1024
+    shared: bool = False
+    sequence: Literal["none", "gru", "transformer"] = "none"
+    pooling: Literal["mean", "max", "attention"] = "max"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     vocabulary: Annotated[int, Field(ge=256, le=200_000)] = 8000
     context_length: Annotated[int, Field(ge=8, le=512)] = 77
