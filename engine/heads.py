@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.aligners import Aligner, Identity
 from engine.aligners.fusion import Fusion
-from engine.aligners.texts import TextInput
+from engine.aligners.texts import Lexical, TextInput, Tokens
 from engine.aligners.towers import Towers
 from engine.artifacts import read_manifest, write_artifact
 from engine.errors import ArtifactError, EncoderUnavailable
@@ -20,7 +20,7 @@ from engine.types import F32, Modality
 
 HOME_FOLDER = "heads"  # of a library
 KINDS: dict[str, type[Aligner]] = {kind.kind: kind for kind in (Identity, Towers, Fusion)}
-TEXT_KINDS: dict[str, type[TextInput]] = {}
+TEXT_KINDS: dict[str, type[TextInput]] = {Lexical.kind: Lexical, Tokens.kind: Tokens}
 _WEIGHTS, _BLOCK = "aligner.safetensors", 4096
 
 
