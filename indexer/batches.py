@@ -37,7 +37,7 @@ class PairTensors:
     def batch(self, rows: Tensor) -> Batch:
         """The captions of `rows` (k,), their pictures, and the pictures that are marked wrong for them."""
         marked = self.negatives[torch.isin(self.negatives[:, 0], rows)]
-        images, where = torch.cat([self.owner[rows], marked[:, 1]]).unique(return_inverse=True)
+        images, where = torch.unique(torch.cat([self.owner[rows], marked[:, 1]]), return_inverse=True)
         place = torch.empty(len(self.owner), dtype=torch.int64)
         place[rows] = torch.arange(len(rows))
         negatives = torch.stack([place[marked[:, 0]], where[len(rows) :]], 1)
@@ -56,6 +56,6 @@ class PairTensors:
         owner = self.owner[by_picture]
         counts = torch.bincount(owner)
         within = torch.arange(len(owner)) - (counts.cumsum(0) - counts)[owner]
-        _, group = (owner * (len(owner) + 1) + within // together).unique(return_inverse=True)
+        _, group = torch.unique(owner * (len(owner) + 1) + within // together, return_inverse=True)
         turn = torch.randperm(int(group.max()) + 1, generator=generator)
         return by_picture[turn[group].argsort(stable=True)]

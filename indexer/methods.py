@@ -3,12 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from engine.aligners import Aligner
 from engine.config import HeadSettings
+from indexer.gradient_heads import Recipe, fusion, generator, towers, widths
+from indexer.objectives.adversarial import FeatureGAN, ModalityDiscriminator
+from indexer.objectives.fused import FusedNCE
+from indexer.objectives.hashing import Binarised
+from indexer.objectives.ranking import InfoNCE, Siamese, Sigmoid, SupervisedNCE, Triplet
+from indexer.objectives.reconstruction import (
+    CorrespondenceAutoencoder,
+    Reconstruction,
+    VariationalAutoencoder,
+    VectorQuantizedAutoencoder,
+)
 from indexer.stored_pairs import StoredPairs
 from indexer.train import TrainingReport
 
@@ -43,7 +55,8 @@ class Task:
 class Method:
     """A way to learn. family: its file in objectives/. source: paper and equation. aligner: the query-time shape.
 
-    needs_categories: it learns from categories, not only from pairs. fit: (task) to the aligner and its report.
+    needs_categories: it learns from categories, not only from pairs. text: what it reads of words best, where no
+    encoder has embeddings of them. fit: (task) to the aligner and its report.
     """
 
     name: str
@@ -52,6 +65,63 @@ class Method:
     aligner: str
     fit: Callable[[Task], tuple[Aligner, TrainingReport]]
     needs_categories: bool = False
+    text: Literal["lexical", "tokens"] = "lexical"
 
 
-METHODS: dict[str, Method] = {}
+def _ranking(name: str, source: str, objective: Callable[[], Any], **settings: Any) -> Method:
+    recipe = Recipe(lambda task, aligner: objective(), towers, settings)
+    return Method(name, "ranking", source, "towers", recipe, objective is SupervisedNCE, "tokens")
+
+
+def _reconstruction(name: str, source: str, kind: type[Reconstruction], **settings: Any) -> list[Method]:
+    """The method, and its like that searches by translation."""
+
+    def objective(task: Task, aligner: Any) -> Reconstruction:
+        return kind(task.settings.dim, task.settings.width, widths(task))
+
+    plain = Recipe(objective, towers, settings, vectors_only=True)
+    translating = Recipe(objective, towers, settings, vectors_only=True, translates=True)
+    return [
+        Method(name, "reconstruction", source, "towers", plain),
+        Method(f"{name}-translate", "reconstruction", source, "towers", translating),
+    ]
+
+
+def _discriminator(task: Task, aligner: Any) -> ModalityDiscriminator:
+    known = task.train.categories
+    return ModalityDiscriminator(task.settings.dim, 0 if known is None else int(known.max()) + 1)
+
+
+def _gan(task: Task, aligner: Any) -> FeatureGAN:
+    return FeatureGAN(task.settings.dim, aligner.dim, task.settings.width)
+
+
+_GRADIENT = [
+    _ranking("infonce", "Radford et al. 2021; van den Oord et al. 2018, eq. 4", InfoNCE),
+    _ranking("siglip", "Zhai et al. 2023, eq. 1", Sigmoid),
+    _ranking("triplet", "Faghri et al. 2018 (VSE++), eq. 6", Triplet),
+    _ranking("siamese", "Hadsell et al. 2006, eq. 4", Siamese),
+    _ranking("supervised", "Khosla et al. 2020, eq. 2", SupervisedNCE),
+    *_reconstruction("autoencoder", "Feng et al. 2014, eq. 6", CorrespondenceAutoencoder),
+    *_reconstruction("vae", "Wu & Goodman 2018, eqs. 2, 4, 5", VariationalAutoencoder),
+    *_reconstruction("vqvae", "van den Oord et al. 2017, eq. 3", VectorQuantizedAutoencoder),
+    Method("acmr", "adversarial", "Wang et al. 2017, eq. 8", "towers", Recipe(_discriminator, towers), text="tokens"),
+    Method("gan", "adversarial", "Reed et al. 2016, alg. 1; Xian et al. 2018", "towers", Recipe(_gan, generator)),
+    Method(
+        "fusion",
+        "fusion",
+        "Jaegle et al. 2021; Vo et al. 2019, eq. 2",
+        "fusion",
+        Recipe(lambda task, aligner: FusedNCE(), fusion, together=2),
+        text="tokens",
+    ),
+    Method(
+        "hashing",
+        "hashing",
+        "Jiang & Li 2017, eq. 2; Weiss et al. 2008, eq. 2",
+        "towers",
+        Recipe(lambda task, aligner: Binarised(), towers, bits=True),
+        text="tokens",
+    ),
+]
+METHODS: dict[str, Method] = {method.name: method for method in _GRADIENT}

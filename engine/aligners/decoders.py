@@ -10,6 +10,7 @@ class Decoder(nn.Module):
 
     def __init__(self, code: int, width: int, out: int) -> None:
         super().__init__()
+        self.width, self.out = width, out
         self.layers = nn.Sequential(nn.Linear(code, width), nn.GELU(), nn.Linear(width, out))
 
     def forward(self, x: Tensor) -> Tensor:

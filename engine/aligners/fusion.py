@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.aligners import Aligner
-from engine.aligners.readers import Standardize
+from engine.aligners.readers import Residual, Standardize
 from engine.types import Modality
 
 
@@ -106,14 +106,12 @@ class Attend(nn.Module):
         super().__init__()
         self.attention = nn.MultiheadAttention(width, max(1, width // 64), dropout, batch_first=True)
         self.norm = nn.LayerNorm(width)
-        self.layers = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
-        )
+        self.residual = Residual(width, 2 * width, dropout)
 
     def forward(self, latents: Tensor, slots: Tensor, absent: Tensor) -> Tensor:
         seen, _ = self.attention(self.norm(latents), slots, slots, key_padding_mask=absent, need_weights=False)
-        out: Tensor = latents + seen
-        return out + self.layers(out)
+        out: Tensor = self.residual(latents + seen)
+        return out
 
 
 def _slots(spec: dict[str, Any], width: int, dropout: float) -> VectorSlots | TokenSlots:

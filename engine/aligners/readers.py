@@ -41,6 +41,20 @@ class Standardize(nn.Module):
         return F.normalize(x.sign() * x.abs().sqrt() if self.root else x, dim=-1)
 
 
+class Residual(nn.Module):
+    """x + W₂ dropout(gelu(W₁ norm(x))): a pre-norm residual layer, (n, d) to (n, d)."""
+
+    def __init__(self, dim: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, dim)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.layers(x)
+        return out
+
+
 class VectorReader(nn.Module):
     """Standardized vectors (n, d) through dropout and one matrix to (n, out)."""
 
@@ -182,7 +196,7 @@ class Pool(nn.Module):
             return states.masked_fill(~here, _LOWEST).amax(1) * here.any(1)
         if self.score is None:
             return (states * here).sum(1) / here.sum(1).clamp(min=1)
-        weights = self.score(states).masked_fill(~here, _LOWEST).softmax(1)
+        weights: Tensor = self.score(states).masked_fill(~here, _LOWEST).softmax(1)
         return (states * weights * here).sum(1)
 
 

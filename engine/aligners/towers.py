@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from engine.aligners import Aligner
 from engine.aligners.decoders import Codebook, Decoder
-from engine.aligners.readers import Standardize, make_reader
+from engine.aligners.readers import Residual, Standardize, make_reader
 from engine.types import Modality
 
 _SHARED = "shared"
@@ -63,7 +63,8 @@ class Towers(Aligner):
         blocks = _SHARED if self.is_shared else str(modality)
         if blocks in self.blocks:
             out = self.blocks[blocks](out)
-        return out.float()
+        code: Tensor = out.float()
+        return code
 
     def project(self, x: Tensor, modality: Modality) -> Tensor:
         out = self.embed(x, modality)
@@ -75,17 +76,3 @@ class Towers(Aligner):
         """Take from the training inputs what is counted, not learned by gradients: means, deviations, frequencies."""
         for modality, x in inputs.items():
             self.readers[modality].learn(x)  # type: ignore[operator]
-
-
-class Residual(nn.Module):
-    """x + W₂ dropout(gelu(W₁ norm(x))): a pre-norm residual layer, (n, d) to (n, d)."""
-
-    def __init__(self, dim: int, width: int, dropout: float) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.LayerNorm(dim), nn.Linear(dim, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, dim)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.layers(x)
-        return out

@@ -32,7 +32,9 @@ class ModalityDiscriminator(Objective):
     def forward(self, aligner: Aligner, batch: Batch) -> dict[str, Tensor]:
         images, texts = projected(aligner, batch)
         both = torch.cat([images, texts])
-        truth = torch.arange(2, device=both.device).repeat_interleave(torch.tensor([len(images), len(texts)]).to(both.device))
+        truth = torch.arange(2, device=both.device).repeat_interleave(
+            torch.tensor([len(images), len(texts)]).to(both.device)
+        )
         share = torch.tensor([len(texts), len(images)], device=both.device) / len(both)  # each modality counts half
         told = F.cross_entropy(self.discriminator(Reversed.apply(both, self.adversary)), truth, weight=share)
         ranked = self.triplet.rank(images, texts, batch)["loss"]
@@ -88,10 +90,10 @@ class Reversed(torch.autograd.Function):
     """The identity, whose gradient is turned around and scaled (Ganin & Lempitsky 2015, eq. 10)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
         ctx.scale = scale
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return -ctx.scale * gradient, None

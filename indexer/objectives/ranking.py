@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.aligners import Aligner
-from engine.types import Modality
 from indexer.objectives import Batch, Objective, projected, weighted_mean
 
 MARKED_WRONG = 4.0  # how often an answer that a person called bad counts among a text's wrong answers
@@ -130,7 +129,11 @@ class Siamese(Ranking):
         near = distance.gather(1, batch.owner[:, None])[:, 0].square()
         violation = (self.margin - distance).clamp(min=0).masked_fill(described(batch, len(images)), 0)
         far = violation.square().sum(1) / (violation > 0).sum(1).clamp(min=1)
-        return {"loss": weighted_mean(near + far, batch.weights), "near": near.detach().mean(), "far": far.detach().mean()}
+        return {
+            "loss": weighted_mean(near + far, batch.weights),
+            "near": near.detach().mean(),
+            "far": far.detach().mean(),
+        }
 
 
 def siblings(owner: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class Reconstruction(Objective):
         for modality, x in batch.inputs.items():
             rows = batch.owner if modality is Modality.IMAGE and Modality.TEXT in batch.inputs else slice(None)
             codes[modality] = aligner.embed(x, modality)[rows]
-            targets[modality] = aligner.readers[modality].standardize(x)[rows]  # type: ignore[operator, union-attr]
+            targets[modality] = aligner.readers[modality].standardize(x)[rows]  # type: ignore[operator]
         return codes, targets
 
     def error(self, code: Tensor, targets: dict[Modality, Tensor], weights: Tensor | None) -> Tensor:
@@ -42,7 +42,7 @@ class Reconstruction(Objective):
 
     @torch.no_grad()
     def measure(self, aligner: Aligner, batch: Batch) -> dict[str, Tensor]:
-        """"reconstruction": the error of each modality's code on both modalities, without noise."""
+        """ "reconstruction": the error of each modality's code on both modalities, without noise."""
         codes, targets = self.pairs(aligner, batch)
         errors = [self.error(self.settled(code), targets, None) for code in codes.values()]
         return {"reconstruction": torch.stack(errors).mean()}
@@ -92,9 +92,7 @@ class VariationalAutoencoder(Reconstruction):
     code say something of its image. noise: the variance of what is decoded, in units of the standardized inputs.
     """
 
-    def __init__(
-        self, code: int, width: int, outs: dict[Modality, int], beta: float = 1.0, noise: float = 0.5
-    ) -> None:
+    def __init__(self, code: int, width: int, outs: dict[Modality, int], beta: float = 1.0, noise: float = 0.5) -> None:
         super().__init__(code, width, outs)
         self.beta, self.noise = beta, noise
         self.log_variances = nn.ModuleDict({str(modality): nn.Linear(code, code) for modality in outs})
@@ -207,14 +205,13 @@ def translated(aligner: Towers, objective: Reconstruction) -> Towers:
     assert isinstance(decoder, Decoder)
     image = {name: shape["towers"][Modality.IMAGE][name] for name in ("input", "root")}
     book = objective.book if isinstance(objective, VectorQuantizedAutoencoder) else None
-    first, last = decoder.layers[0], decoder.layers[2]
-    tail = {"width": first.out_features, "groups": book.groups if book else 1, "size": len(book.codes) if book else 0}
+    tail = {"width": decoder.width, "groups": book.groups if book else 1, "size": len(book.codes) if book else 0}
     made = Towers(
-        last.out_features,
-        {Modality.IMAGE: {"kind": "fixed", **image}, Modality.TEXT: shape["towers"][Modality.TEXT]},
+        decoder.out,
+        {str(Modality.IMAGE): {"kind": "fixed", **image}, str(Modality.TEXT): shape["towers"][Modality.TEXT]},
         shared=aligner.is_shared,
         code=aligner.code,
-        tails={Modality.TEXT: tail},
+        tails={str(Modality.TEXT): tail},
     )
     made.readers[Modality.IMAGE].load_state_dict(aligner.readers[Modality.IMAGE].standardize.state_dict())  # type: ignore[union-attr]
     made.readers[Modality.TEXT].load_state_dict(aligner.readers[Modality.TEXT].state_dict())
