@@ -103,20 +103,20 @@ class TrainSettings:
 class HeadSettings:
     method: str = "infonce"
     text: Literal["auto", "encoder", "lexical", "tokens"] = "auto"
-    dim: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = 256
+    dim: Annotated[int, Field(ge=8, le=4096, multiple_of=8)] = 512
     layers: Annotated[int, Field(ge=0, le=8)] = 0
     width: Annotated[int, Field(ge=8, le=8192, multiple_of=8)] = 1024
     shared: bool = False
     sequence: Literal["none", "gru", "transformer"] = "none"
     pooling: Literal["mean", "max", "attention"] = "max"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     vocabulary: Annotated[int, Field(ge=256, le=200_000)] = 8000
     context_length: Annotated[int, Field(ge=8, le=512)] = 77
-    epochs: Positive = 30
+    epochs: Positive = 8
     max_minutes: Annotated[float, Field(gt=0)] = 20.0
-    batch_size: Annotated[int, Field(ge=2)] = 256
+    batch_size: Annotated[int, Field(ge=2)] = 1024
     accumulate: Positive = 1
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     patience: Positive = 6
     mark_weight: Annotated[float, Field(gt=0)] = 2.0

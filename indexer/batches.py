@@ -10,6 +10,9 @@ from indexer.objectives import Batch
 from indexer.stored_pairs import StoredPairs
 
 
+_FEWEST, _STEPS = 32, 8
+
+
 class PairTensors:
     """Stored pairs as tensors: images (n, d) float32, texts (m, …) as an aligner takes them, owner (m,)."""
 
@@ -18,6 +21,7 @@ class PairTensors:
         self.owner, self.weights = torch.from_numpy(pairs.owner), torch.from_numpy(pairs.weights)
         self.negatives = torch.from_numpy(pairs.negatives).reshape(-1, 2)
         self.categories = None if pairs.categories is None else torch.from_numpy(pairs.categories)
+        self.paired = (self.weights > 0).nonzero()[:, 0]
         self.even = bool((self.weights == 1).all())
 
     def batches(self, size: int, generator: torch.Generator, together: int = 1) -> Iterator[Batch]:
@@ -25,18 +29,21 @@ class PairTensors:
 
         together: up to so many captions of one picture, chosen anew each epoch, stand in the same batch.
         """
-        size = self.batch_size(size)
         order = self._order(together, generator)
+        size = self.batch_size(size)
         for start in range(0, len(order) - size + 1, size):
             yield self.batch(order[start : start + size])
 
     def batch_size(self, wanted: int) -> int:
-        """Captions in a batch: no more than there are."""
-        return min(wanted, len(self.owner))
+        """Captions in a batch: few enough that a small library still makes several steps an epoch."""
+        return min(wanted, len(self.paired), max(_FEWEST, len(self.paired) // _STEPS))
 
     def batch(self, rows: Tensor) -> Batch:
-        """The captions of `rows` (k,), their pictures, and the pictures that are marked wrong for them."""
-        marked = self.negatives[torch.isin(self.negatives[:, 0], rows)]
+        """The captions of `rows` (k,), then those marked wrong for their pictures; and all pictures of either."""
+        near = torch.isin(self.negatives[:, 0], rows) | torch.isin(self.negatives[:, 1], self.owner[rows])
+        marked = self.negatives[near]
+        more = torch.unique(marked[:, 0])
+        rows = torch.cat([rows, more[~torch.isin(more, rows)]])
         images, where = torch.unique(torch.cat([self.owner[rows], marked[:, 1]]), return_inverse=True)
         place = torch.empty(len(self.owner), dtype=torch.int64)
         place[rows] = torch.arange(len(rows))
@@ -50,8 +57,8 @@ class PairTensors:
         )
 
     def _order(self, together: int, generator: torch.Generator) -> Tensor:
-        """Every caption once, in groups of one picture's."""
-        shuffled = torch.randperm(len(self.owner), generator=generator)
+        """Every caption that is one of its picture's once, in groups of one picture's."""
+        shuffled = self.paired[torch.randperm(len(self.paired), generator=generator)]
         by_picture = shuffled[self.owner[shuffled].argsort(stable=True)]
         owner = self.owner[by_picture]
         counts = torch.bincount(owner)

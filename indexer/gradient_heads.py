@@ -70,7 +70,7 @@ class Recipe:
             return {**self._recall(aligner, objective, held_out), **gap(aligner, objective, train, held_out)}
 
         score = "bits_r10" if self.bits else "r10"
-        steps = len(train.owner) // size
+        steps = len(train.paired) // size
         report = fit(
             aligner, objective, batches, steps, evaluate, settings, task.checkpoint, task.identity, task.hear, score
         )
@@ -106,9 +106,9 @@ def chosen(settings: HeadSettings, own: Mapping[str, Any]) -> HeadSettings:
 @torch.inference_mode()
 def gap(aligner: Aligner, objective: Objective, train: PairTensors, held_out: PairTensors) -> dict[str, float]:
     """What the objective measures on as many training pairs as held-out ones, and by how much these are worse."""
-    count = min(len(train.owner), len(held_out.owner), _WATCHED)
-    seen = objective.measure(aligner, train.batch(torch.arange(count)))
-    unseen = objective.measure(aligner, held_out.batch(torch.arange(count)))
+    count = min(len(train.paired), len(held_out.paired), _WATCHED)
+    seen = objective.measure(aligner, train.batch(train.paired[:count]))
+    unseen = objective.measure(aligner, held_out.batch(held_out.paired[:count]))
     figures: dict[str, float] = {}
     for name, value in unseen.items():
         figures |= {f"{name}_train": seen[name].item(), f"{name}_held_out": value.item()}
@@ -154,8 +154,8 @@ def widths(task: "Task") -> dict[Modality, int]:
 
 
 def vector_input(x: F32 | Tensor) -> dict[str, Any]:
-    """How vectors are read: those that are never negative by their square roots."""
-    return {"input": x.shape[1], "root": bool((x >= 0).all())}
+    """How vectors are read: those that are never negative by their logarithms."""
+    return {"input": x.shape[1], "compress": bool((x >= 0).all())}
 
 
 def _rows(aligner: Aligner, x: Tensor, modality: Modality) -> Tensor:

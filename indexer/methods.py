@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,8 +55,8 @@ class Task:
 class Method:
     """A way to learn. family: its file in objectives/. source: paper and equation. aligner: the query-time shape.
 
-    needs_categories: it learns from categories, not only from pairs. text: what it reads of words best, where no
-    encoder has embeddings of them. fit: (task) to the aligner and its report.
+    needs_categories: it learns from categories, not only from pairs. words: the text input it does best with where no
+    encoder gives embeddings of words. fit: (task) to the aligner and its report.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Method:
     aligner: str
     fit: Callable[[Task], tuple[Aligner, TrainingReport]]
     needs_categories: bool = False
-    text: Literal["lexical", "tokens"] = "lexical"
+    words: str = "lexical"
 
 
 def _ranking(name: str, source: str, objective: Callable[[], Any], **settings: Any) -> Method:
@@ -105,7 +105,7 @@ _GRADIENT = [
     *_reconstruction("autoencoder", "Feng et al. 2014, eq. 6", CorrespondenceAutoencoder),
     *_reconstruction("vae", "Wu & Goodman 2018, eqs. 2, 4, 5", VariationalAutoencoder),
     *_reconstruction("vqvae", "van den Oord et al. 2017, eq. 3", VectorQuantizedAutoencoder),
-    Method("acmr", "adversarial", "Wang et al. 2017, eq. 8", "towers", Recipe(_discriminator, towers), text="tokens"),
+    Method("acmr", "adversarial", "Wang et al. 2017, eq. 8", "towers", Recipe(_discriminator, towers), words="tokens"),
     Method("gan", "adversarial", "Reed et al. 2016, alg. 1; Xian et al. 2018", "towers", Recipe(_gan, generator)),
     Method(
         "fusion",
@@ -113,7 +113,7 @@ _GRADIENT = [
         "Jaegle et al. 2021; Vo et al. 2019, eq. 2",
         "fusion",
         Recipe(lambda task, aligner: FusedNCE(), fusion, together=2),
-        text="tokens",
+        words="tokens",
     ),
     Method(
         "hashing",
@@ -121,7 +121,7 @@ _GRADIENT = [
         "Jiang & Li 2017, eq. 2; Weiss et al. 2008, eq. 2",
         "towers",
         Recipe(lambda task, aligner: Binarised(), towers, bits=True),
-        text="tokens",
+        words="tokens",
     ),
 ]
 METHODS: dict[str, Method] = {method.name: method for method in _GRADIENT}

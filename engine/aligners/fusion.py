@@ -15,7 +15,7 @@ from engine.types import Modality
 class Fusion(Aligner):
     """Learned latents attend over an item's slots (Perceiver, Jaegle et al. 2021), and their mean is its place.
 
-    inputs: by modality {"kind": "vectors", "input": d, "root": bool, "slots": s} or {"kind": "tokens",
+    inputs: by modality {"kind": "vectors", "input": d, "compress": bool, "slots": s} or {"kind": "tokens",
     "vocabulary": v}. A vector makes `slots` slots, a token one. A set of vectors (n, m, d), such as regions, frames
     or the embeddings of several captions, and a set of captions (n, m, t) make m times as many. Rows of zeros and
     tokens 0 pad. An item may lack any modality: the slot of nothing, which all items have, is then all there is.
@@ -66,9 +66,9 @@ class Fusion(Aligner):
 class VectorSlots(nn.Module):
     """Vectors (n, d) or sets of them (n, m, d) to slots (n, m * s, width), and which of them are absent (bool)."""
 
-    def __init__(self, input: int, root: bool, slots: int, width: int, dropout: float) -> None:
+    def __init__(self, input: int, compress: bool, slots: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.count, self.standardize, self.dropout = slots, Standardize(input, root), nn.Dropout(dropout)
+        self.count, self.standardize, self.dropout = slots, Standardize(input, compress), nn.Dropout(dropout)
         self.map, self.norm = nn.Linear(input, slots * width), nn.LayerNorm(width)
 
     def learn(self, x: Tensor) -> None:
@@ -118,5 +118,5 @@ def _slots(spec: dict[str, Any], width: int, dropout: float) -> VectorSlots | To
     if spec["kind"] == "tokens":
         return TokenSlots(spec["vocabulary"], width, dropout)
     if spec["kind"] == "vectors":
-        return VectorSlots(spec["input"], spec["root"], spec["slots"], width, dropout)
+        return VectorSlots(spec["input"], spec["compress"], spec["slots"], width, dropout)
     raise ValueError(f"fusion takes vectors or tokens, not {spec['kind']!r}")

@@ -13,15 +13,17 @@ _LOWEST = -1e4  # a score that no softmax or maximum takes, and that float16 can
 class Standardize(nn.Module):
     """Unit rows (n, d), each column then centred and divided by its deviation as seen in `learn`.
 
-    root: the signed square root comes first (power normalisation, Perronnin et al. 2010, eq. 5), which suits
-    features that are never negative, such as pooled activations.
+    compress: log(1 + x / mean) comes first, the mean being of all training values. It suits features that are never
+    negative, such as pooled activations, whose few large values would drown the others.
     """
 
-    def __init__(self, width: int, root: bool) -> None:
+    def __init__(self, width: int, compress: bool) -> None:
         super().__init__()
-        self.root = root
+        self.compress = compress
+        self.level: Tensor
         self.mean: Tensor
         self.scale: Tensor
+        self.register_buffer("level", torch.ones(()))
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
 
@@ -31,14 +33,15 @@ class Standardize(nn.Module):
     @torch.no_grad()
     def learn(self, x: Tensor) -> None:
         """Take mean and deviation of the training inputs (n, d); a column that hardly varies is not blown up."""
-        unit = self._unit(x.to(self.mean.device))
+        self.level.copy_(x.mean().clamp(min=1e-6))
+        unit = self._unit(x)
         deviation = unit.std(0, correction=0)
         self.mean.copy_(unit.mean(0))
         self.scale.copy_(1 / (deviation + 0.1 * deviation.mean() + 1e-6))
 
     def _unit(self, x: Tensor) -> Tensor:
         x = x.to(self.mean.device, torch.float32)
-        return F.normalize(x.sign() * x.abs().sqrt() if self.root else x, dim=-1)
+        return F.normalize((x.clamp(min=0) / self.level).log1p() if self.compress else x, dim=-1)
 
 
 class Residual(nn.Module):
@@ -58,9 +61,10 @@ class Residual(nn.Module):
 class VectorReader(nn.Module):
     """Standardized vectors (n, d) through dropout and one matrix to (n, out)."""
 
-    def __init__(self, input: int, out: int, root: bool = False, dropout: float = 0.0) -> None:
+    def __init__(self, input: int, out: int, compress: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
-        self.standardize, self.dropout, self.map = Standardize(input, root), nn.Dropout(dropout), nn.Linear(input, out)
+        self.standardize, self.dropout = Standardize(input, compress), nn.Dropout(dropout)
+        self.map = nn.Linear(input, out)
 
     def learn(self, x: Tensor) -> None:
         """See Standardize."""

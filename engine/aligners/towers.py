@@ -18,7 +18,7 @@ class Towers(Aligner):
     """A reader for each modality, then residual layers, then unit length.
 
     towers: by modality, a reader's JSON (see readers.py) with "layers" residual blocks of hidden "width" and
-    "dropout"; or {"kind": "fixed", "input": d, "root": bool}: nothing learned, the standardized input is the joint
+    "dropout"; or {"kind": "fixed", "input": d, "compress": bool}: nothing learned, the standardized input is the joint
     space. shared: the modalities share their residual layers. tails: by modality, what turns its code into the
     joint space, {"width": hidden units, "groups": g, "size": codes}: a decoder, after a codebook when size is not 0.
     code: the width before the tails, `dim` when not said.
@@ -42,7 +42,7 @@ class Towers(Aligner):
         self.readers, self.blocks, self.tails = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for name, spec in specs.items():
             if spec["kind"] == "fixed":
-                self.readers[name] = Standardize(spec["input"], spec["root"])
+                self.readers[name] = Standardize(spec["input"], spec["compress"])
                 continue
             own = dict(spec)
             layers, width = own.pop("layers", 0), own.pop("width", self.code)

@@ -25,7 +25,7 @@ class FusedNCE(InfoNCE):
     def forward(self, aligner: Aligner, batch: Batch) -> dict[str, Tensor]:
         assert isinstance(aligner, Fusion)
         parts = super().forward(aligner, batch)
-        first, second = couples(batch.owner)
+        first, second = couples(batch)
         if len(first) < 2:
             return parts
         images, texts = batch.inputs[Modality.IMAGE][batch.owner[first]], batch.inputs[Modality.TEXT]
@@ -38,10 +38,12 @@ class FusedNCE(InfoNCE):
         return {**parts, "loss": loss, "composed": composed.detach(), "described": described.detach()}
 
 
-def couples(owner: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of the first and the second text of each image that has two in the batch: (k,) and (k,)."""
-    order = owner.argsort(stable=True)
-    ranked = owner[order]
+def couples(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Rows of the first and the second text of each image that two describe in the batch: (k,) and (k,)."""
+    rows = torch.arange(len(batch.owner), device=batch.owner.device)
+    rows = rows if batch.weights is None else rows[batch.weights > 0]
+    order = rows[batch.owner[rows].argsort(stable=True)]
+    ranked = batch.owner[order]
     starts = torch.ones_like(ranked, dtype=torch.bool)
     starts[1:] = ranked[1:] != ranked[:-1]
     paired = (starts[:-1] & ~starts[1:]).nonzero()[:, 0]

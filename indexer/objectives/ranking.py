@@ -47,7 +47,7 @@ class InfoNCE(Ranking):
             text, image = batch.negatives.T
             to_images = to_images.index_put((text, image), to_images.new_tensor(math.log(MARKED_WRONG)), True)
         to_texts = to_images.T[owner]  # (m, m): row j is text j's image against every text
-        to_texts = to_texts.masked_fill(siblings(owner), float("-inf"))
+        to_texts = to_texts.masked_fill(siblings(batch), float("-inf"))
         text_to_image = F.cross_entropy(to_images, owner, reduction="none")
         image_to_text = F.cross_entropy(to_texts, torch.arange(len(texts), device=texts.device), reduction="none")
         loss = weighted_mean(text_to_image + image_to_text, batch.weights) / 2
@@ -84,7 +84,8 @@ class Sigmoid(Ranking):
     def rank(self, images: Tensor, texts: Tensor, batch: Batch) -> dict[str, Tensor]:
         scores = self.log_scale.exp() * texts @ images.T + self.bias
         sign = 2 * described(batch, len(images)).float() - 1
-        return {"loss": weighted_mean(-F.logsigmoid(sign * scores).sum(1), batch.weights)}
+        weights = None if batch.weights is None else batch.weights.where(batch.weights > 0, 1)  # no pair: all wrong
+        return {"loss": weighted_mean(-F.logsigmoid(sign * scores).sum(1), weights)}
 
 
 class Triplet(Ranking):
@@ -136,14 +137,16 @@ class Siamese(Ranking):
         }
 
 
-def siblings(owner: Tensor) -> Tensor:
-    """(m, m) bool: which texts describe the same image, but for themselves."""
-    return (owner[:, None] == owner[None, :]).fill_diagonal_(False)
+def siblings(batch: Batch) -> Tensor:
+    """(m, m) bool: which other texts describe the image of each row's text."""
+    same = (batch.owner[:, None] == batch.owner[None, :]).fill_diagonal_(False)
+    return same if batch.weights is None else same & (batch.weights > 0)
 
 
 def described(batch: Batch, images: int) -> Tensor:
-    """(m, n) bool: which image each text describes."""
-    return batch.owner[:, None] == torch.arange(images, device=batch.owner.device)[None, :]
+    """(m, n) bool: which image each text describes; none, for a text that is no pair."""
+    right = batch.owner[:, None] == torch.arange(images, device=batch.owner.device)[None, :]
+    return right if batch.weights is None else right & (batch.weights > 0)[:, None]
 
 
 def same_category(batch: Batch, images: int) -> Tensor:
@@ -151,10 +154,10 @@ def same_category(batch: Batch, images: int) -> Tensor:
     right = described(batch, images)
     if batch.categories is None:
         return right
-    mine = batch.categories[batch.owner]
+    mine = batch.categories[batch.owner].where(right.any(1), -1)
     return right | ((mine[:, None] == batch.categories[None, :]) & (mine >= 0)[:, None])
 
 
 def _toward(scores: Tensor, right: Tensor, weights: Tensor | None) -> Tensor:
     """Cross-entropy of scores (a, b) toward an even choice among what is right."""
-    return weighted_mean(-(scores.log_softmax(1) * right).sum(1) / right.sum(1), weights)
+    return weighted_mean(-(scores.log_softmax(1) * right).sum(1) / right.sum(1).clamp(min=1), weights)

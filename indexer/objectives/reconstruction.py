@@ -203,7 +203,7 @@ def translated(aligner: Towers, objective: Reconstruction) -> Towers:
     """
     shape, decoder = aligner.shape, objective.decoders[Modality.IMAGE]
     assert isinstance(decoder, Decoder)
-    image = {name: shape["towers"][Modality.IMAGE][name] for name in ("input", "root")}
+    image = {name: shape["towers"][Modality.IMAGE][name] for name in ("input", "compress")}
     book = objective.book if isinstance(objective, VectorQuantizedAutoencoder) else None
     tail = {"width": decoder.width, "groups": book.groups if book else 1, "size": len(book.codes) if book else 0}
     made = Towers(
