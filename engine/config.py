@@ -96,6 +96,7 @@ class TrainSettings(_Checked):
     epochs: Positive = 40
     max_minutes: Annotated[float, Gt(0)] = 60.0
     batch_size: Annotated[int, Ge(2)] = 128
+    accumulate: Positive = 1
     learning_rate: Annotated[float, Gt(0)] = 1e-3
     weight_decay: Annotated[float, Ge(0)] = 0.2
     captions_per_image: Positive = 3
@@ -109,16 +110,20 @@ class TrainSettings(_Checked):
 class HeadSettings(_Checked):
     method: str = "infonce"
     text: Literal["auto", "encoder", "lexical", "tokens"] = "auto"
-    dim: Annotated[int, Interval(ge=8, le=4096), MultipleOf(8)] = 256
+    dim: Annotated[int, Interval(ge=8, le=4096), MultipleOf(8)] = 512
+    layers: Annotated[int, Interval(ge=0, le=8)] = 0
     width: Annotated[int, Interval(ge=8, le=8192), MultipleOf(8)] = 1024
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.2
+    shared: bool = False
+    sequence: Literal["none", "gru", "transformer"] = "none"
+    pooling: Literal["mean", "max", "attention"] = "max"
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.3
     vocabulary: Annotated[int, Interval(ge=256, le=200_000)] = 8000
     context_length: Annotated[int, Interval(ge=8, le=512)] = 77
-    epochs: Positive = 30
+    epochs: Positive = 8
     max_minutes: Annotated[float, Gt(0)] = 20.0
-    batch_size: Annotated[int, Ge(2)] = 256
+    batch_size: Annotated[int, Ge(2)] = 1024
     accumulate: Positive = 1
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    learning_rate: Annotated[float, Gt(0)] = 2e-3
     weight_decay: Annotated[float, Ge(0)] = 0.05
     patience: Positive = 6
     mark_weight: Annotated[float, Gt(0)] = 2.0

@@ -11,15 +11,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from engine.aligners import Aligner, Identity
+from engine.aligners.fusion import Fusion
 from engine.aligners.linear import Linear
 from engine.aligners.texts import Lexical, TextInput, Tokens
+from engine.aligners.towers import Towers
 from engine.artifacts import read_manifest, write_artifact
 from engine.catalog import Catalog, HeadRow, chunks
 from engine.errors import ArtifactError, EncoderUnavailable
 from engine.types import F32, Modality
 
 HOME_FOLDER, CURVE = "heads", "curve.svg"  # of a library; of a head
-KINDS: dict[str, type[Aligner]] = {Identity.kind: Identity, Linear.kind: Linear}
+KINDS: dict[str, type[Aligner]] = {kind.kind: kind for kind in (Identity, Linear, Towers, Fusion)}
 TEXT_KINDS: dict[str, type[TextInput]] = {Lexical.kind: Lexical, Tokens.kind: Tokens}
 _WEIGHTS, _BLOCK = "aligner.safetensors", 4096
 

@@ -38,9 +38,11 @@ _EVALUATION_BATCH = 128
 class PixelTowers(Aligner):
     """An open_clip model as an aligner from pixels (n, 3, h, w) in 0..1 and tokens (n, t)."""
 
-    def __init__(self, model: Any, dim: int) -> None:
+    kind = "pixels"
+
+    def __init__(self, model: Any, shape: dict[str, Any]) -> None:
         super().__init__()
-        self.model, self.dim = model, dim
+        self.model, self.dim, self.shape = model, shape["model_cfg"]["embed_dim"], shape
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
@@ -69,7 +71,7 @@ def train_encoder(
     model_config = _model_config(settings)
     model = open_clip.CLIP(**model_config["model_cfg"]).to(memory_format=torch.channels_last)
     device = choose_device(config.encoder.device)
-    towers, objective = PixelTowers(model, settings.embedding_width).to(device), InfoNCE().to(device)
+    towers, objective = PixelTowers(model, model_config).to(device), InfoNCE().to(device)
     tokenizer = open_clip.SimpleTokenizer(context_length=settings.context_length)
     folder = config.home / "training"
 

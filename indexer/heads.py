@@ -24,8 +24,9 @@ from indexer.build import build
 from indexer.curves import draw_curves
 from indexer.jobs import Tell, writing
 from indexer.judging import Ranked, Verdict, judge, rank
-from indexer.methods import METHODS, TEXTS, Method, Task, TextsOf
+from indexer.methods import METHODS, TEXTS, Method
 from indexer.stored_pairs import Sides, StoredPairs, load_pairs
+from indexer.tasks import Task, TextsOf
 
 Hear = Callable[[dict[str, float], int, int], None]
 Note = Callable[[str], None]

@@ -2,44 +2,28 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import Any
 
 from engine.aligners import Aligner
-from engine.aligners.texts import TextInput
+from engine.aligners.texts import Lexical, TextInput, Tokens
 from engine.config import HeadSettings
 from indexer.class_heads import kernel_ridge_head, semantic
 from indexer.closed_heads import CCA, FACTORS, RIDGE
-from indexer.stored_pairs import StoredPairs
+from indexer.gradient_heads import Recipe, fusion, generator, towers, widths
+from indexer.objectives.adversarial import FeatureGAN, ModalityDiscriminator
+from indexer.objectives.fused import FusedNCE
+from indexer.objectives.hashing import Binarised
+from indexer.objectives.ranking import InfoNCE, Siamese, Sigmoid, SupervisedNCE, Triplet
+from indexer.objectives.reconstruction import (
+    CorrespondenceAutoencoder,
+    Reconstruction,
+    VariationalAutoencoder,
+    VectorQuantizedAutoencoder,
+)
+from indexer.tasks import Task
 from indexer.train import TrainingReport
 
-
-@dataclass(frozen=True, slots=True)
-class TextsOf:
-    """The text inputs of the pairs, as the aligner takes them: vectors (m, d) float32 or tokens (m, t) int64."""
-
-    train: Tensor
-    held_out: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One fit: the pairs, their text inputs, and how. A method learns from `train` and stops by `held_out` alone.
-
-    vocabulary: how many tokens there are, when texts are tokens; None for vectors. hear(figures, epoch, epochs).
-    """
-
-    train: StoredPairs
-    held_out: StoredPairs
-    texts: TextsOf
-    vocabulary: int | None
-    settings: HeadSettings
-    device: torch.device
-    checkpoint: Path
-    identity: str
-    hear: Callable[[dict[str, float], int, int], None]
+_LEXICAL_WIDTH = 400  # singular vectors of words
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +57,67 @@ _CLOSED_FORMS = (
     Method("matrix-factorization", "closed_form", "Singh and Gordon 2008, eq. 3", "linear", FACTORS),
 )
 
-TEXTS: dict[str, Callable[[Sequence[str], HeadSettings], TextInput]] = {}
-"""How each kind of text input is learned from captions."""
 
-METHODS: dict[str, Method] = {method.name: method for method in _CLOSED_FORMS}
+def _ranking(name: str, source: str, objective: Callable[[], Any], **settings: Any) -> Method:
+    recipe = Recipe(lambda task, aligner: objective(), towers, settings)
+    return Method(name, "ranking", source, "towers", recipe, objective is SupervisedNCE, "tokens")
+
+
+def _reconstruction(name: str, source: str, kind: type[Reconstruction], **settings: Any) -> list[Method]:
+    """The method, and its like that searches by translation."""
+
+    def objective(task: Task, aligner: Any) -> Reconstruction:
+        return kind(task.settings.dim, task.settings.width, widths(task))
+
+    plain = Recipe(objective, towers, settings, vectors_only=True)
+    translating = Recipe(objective, towers, settings, vectors_only=True, translates=True)
+    return [
+        Method(name, "reconstruction", source, "towers", plain),
+        Method(f"{name}-translate", "reconstruction", source, "towers", translating),
+    ]
+
+
+def _discriminator(task: Task, aligner: Any) -> ModalityDiscriminator:
+    known = task.train.categories
+    return ModalityDiscriminator(task.settings.dim, 0 if known is None else int(known.max()) + 1)
+
+
+def _gan(task: Task, aligner: Any) -> FeatureGAN:
+    return FeatureGAN(task.settings.dim, aligner.dim, task.settings.width)
+
+
+_GRADIENT = [
+    _ranking("infonce", "Radford et al. 2021; van den Oord et al. 2018, eq. 4", InfoNCE),
+    _ranking("siglip", "Zhai et al. 2023, eq. 1", Sigmoid),
+    _ranking("triplet", "Faghri et al. 2018 (VSE++), eq. 6", Triplet),
+    _ranking("siamese", "Hadsell et al. 2006, eq. 4", Siamese),
+    _ranking("supervised", "Khosla et al. 2020, eq. 2", SupervisedNCE),
+    *_reconstruction("autoencoder", "Feng et al. 2014, eq. 6", CorrespondenceAutoencoder),
+    *_reconstruction("vae", "Wu & Goodman 2018, eqs. 2, 4, 5", VariationalAutoencoder),
+    *_reconstruction("vqvae", "van den Oord et al. 2017, eq. 3", VectorQuantizedAutoencoder),
+    Method("acmr", "adversarial", "Wang et al. 2017, eq. 8", "towers", Recipe(_discriminator, towers), words="tokens"),
+    Method("gan", "adversarial", "Reed et al. 2016, alg. 1; Xian et al. 2018", "towers", Recipe(_gan, generator)),
+    Method(
+        "fusion",
+        "fusion",
+        "Jaegle et al. 2021; Vo et al. 2019, eq. 2",
+        "fusion",
+        Recipe(lambda task, aligner: FusedNCE(), fusion, together=2),
+        words="tokens",
+    ),
+    Method(
+        "hashing",
+        "hashing",
+        "Jiang & Li 2017, eq. 2; Weiss et al. 2008, eq. 2",
+        "towers",
+        Recipe(lambda task, aligner: Binarised(), towers, bits=True),
+        words="tokens",
+    ),
+]
+METHODS: dict[str, Method] = {method.name: method for method in (*_CLOSED_FORMS, *_GRADIENT)}
+
+TEXTS: dict[str, Callable[[Sequence[str], HeadSettings], TextInput]] = {
+    Lexical.kind: lambda words, settings: Lexical.learn(words, settings.vocabulary, _LEXICAL_WIDTH, settings.seed),
+    Tokens.kind: lambda words, settings: Tokens.learn(words, settings.vocabulary, settings.context_length),
+}
+"""How each kind of text input is learned from captions."""

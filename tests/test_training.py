@@ -31,9 +31,11 @@ SMALL = {"image_pixels": 32, "image_tower": "test_resnet", "text_width": 32, "te
 class TwoMatrices(Aligner):
     """The smallest pair of towers: one linear map for each modality."""
 
+    kind = "two matrices"
+
     def __init__(self, width: int, dim: int) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim, self.shape = dim, {"width": width, "dim": dim}
         self.image, self.text = nn.Linear(width, dim), nn.Linear(width, dim)
 
     def project(self, x: Tensor, modality: Modality) -> Tensor:

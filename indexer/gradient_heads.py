@@ -1,0 +1,172 @@
+"""What fits a head with gradients: a recipe names the aligner and the objective, the one loop does the rest."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine.aligners import Aligner
+from engine.aligners.fusion import Fusion
+from engine.aligners.towers import Towers
+from engine.config import HeadSettings
+from engine.errors import InvalidInput
+from engine.types import F32, Modality
+from indexer.batches import PairTensors
+from indexer.metrics import recall_both_ways
+from indexer.objectives import Batch, Objective
+from indexer.objectives.reconstruction import Reconstruction, translated
+from indexer.train import TrainingReport, fit
+
+if TYPE_CHECKING:  # methods.py holds the table of recipes
+    from indexer.tasks import Task
+
+_WATCHED = 2000  # held-out pictures looked at after each epoch, at most
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A way to learn with gradients. objective: (task, aligner) to the objective.
+
+    settings: where this method's default is another than [head]'s; what a person set otherwise stands. together: see
+    PairTensors. vectors_only: texts must be vectors. translates: texts are searched with as what their codes decode
+    to. bits: also by the signs of the vectors alone, which then decide which epoch is kept.
+    """
+
+    objective: Callable[["Task", Any], Objective]
+    aligner: Callable[["Task"], Towers | Fusion]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    together: int = 1
+    vectors_only: bool = False
+    translates: bool = False
+    bits: bool = False
+
+    def __call__(self, task: "Task") -> tuple[Aligner, TrainingReport]:
+        """Fit. Raises InvalidInput when the method cannot read this task's texts."""
+        if self.vectors_only and task.vocabulary is not None:
+            raise InvalidInput(f"{task.settings.method} reads vectors of texts, not tokens: set head.text to lexical")
+        task = dataclasses.replace(task, settings=chosen(task.settings, self.settings))
+        settings, device = task.settings, task.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(settings.seed)
+            aligner = self.aligner(task).to(device)
+            objective = self.objective(task, aligner).to(device)
+        images = torch.from_numpy(task.train.images)
+        aligner.learn_inputs({Modality.IMAGE: images, Modality.TEXT: task.texts.train})
+        train, held_out = (
+            PairTensors(pairs, texts, device)
+            for pairs, texts in ((task.train, task.texts.train), (task.held_out, task.texts.held_out))
+        )
+        size = train.batch_size(settings.batch_size)
+
+        def batches(_epoch: int, _epochs: int, generator: torch.Generator) -> Iterator[Batch]:
+            return train.batches(size, generator, self.together)
+
+        def evaluate(aligner: Aligner) -> dict[str, float]:
+            return {**self._recall(aligner, objective, held_out), **gap(aligner, objective, train, held_out)}
+
+        score = "bits_r10" if self.bits else "r10"
+        steps = len(train.paired) // size
+        report = fit(
+            aligner, objective, batches, steps, evaluate, settings, task.checkpoint, task.identity, task.hear, score
+        )
+        return self._finished(aligner, objective).eval().cpu(), report
+
+    def _finished(self, aligner: Aligner, objective: Objective) -> Aligner:
+        if not self.translates:
+            return aligner
+        assert isinstance(aligner, Towers) and isinstance(objective, Reconstruction)
+        return translated(aligner, objective)
+
+    @torch.inference_mode()
+    def _recall(self, aligner: Aligner, objective: Objective, pairs: PairTensors) -> dict[str, float]:
+        """Recall both ways over the first held-out pictures, and "r10": its mean at 10."""
+        finished = self._finished(aligner, objective)
+        own = pairs.owner < _WATCHED
+        images = _rows(finished, pairs.images[:_WATCHED], Modality.IMAGE)
+        texts, owner = _rows(finished, pairs.texts[own], Modality.TEXT), pairs.owner[own].numpy()
+        figures = _with_mean(recall_both_ways(images.numpy(), texts.numpy(), owner))
+        if self.bits:
+            signs = _with_mean(recall_both_ways(_signs(images), _signs(texts), owner))
+            figures |= {f"bits_{name}": value for name, value in signs.items()}
+        return figures
+
+
+def chosen(settings: HeadSettings, own: Mapping[str, Any]) -> HeadSettings:
+    """The settings, with a method's own defaults where they are [head]'s defaults."""
+    usual = HeadSettings()
+    changes = {name: value for name, value in own.items() if getattr(settings, name) == getattr(usual, name)}
+    return dataclasses.replace(settings, **changes)
+
+
+@torch.inference_mode()
+def gap(aligner: Aligner, objective: Objective, train: PairTensors, held_out: PairTensors) -> dict[str, float]:
+    """What the objective measures on as many training pairs as held-out ones, and by how much these are worse."""
+    count = min(len(train.paired), len(held_out.paired), _WATCHED)
+    seen = objective.measure(aligner, train.batch(train.paired[:count]))
+    unseen = objective.measure(aligner, held_out.batch(held_out.paired[:count]))
+    figures: dict[str, float] = {}
+    for name, value in unseen.items():
+        figures |= {f"{name}_train": seen[name].item(), f"{name}_held_out": value.item()}
+        figures[f"{name}_gap"] = value.item() - seen[name].item()
+    return figures
+
+
+def towers(task: "Task", **changes: Any) -> Towers:
+    """Towers for a task as its settings say; `changes` are of the Towers' constructor."""
+    settings = task.settings
+    blocks = {"layers": settings.layers, "width": settings.width, "dropout": settings.dropout}
+    image = {"kind": "vectors", **vector_input(task.train.images), **blocks}
+    if task.vocabulary is None:
+        text = {"kind": "vectors", **vector_input(task.texts.train), **blocks}
+    else:
+        text = {"kind": "tokens", "vocabulary": task.vocabulary, **blocks}
+        text |= {"sequence": settings.sequence, "pooling": settings.pooling}
+    given = {"towers": {Modality.IMAGE: image, Modality.TEXT: text}, "dim": settings.dim, "shared": settings.shared}
+    return Towers(**{**given, **changes})
+
+
+def generator(task: "Task") -> Towers:
+    """Towers whose text side makes an image's embedding; images are left as they are."""
+    made, image = towers(task), vector_input(task.train.images)
+    specs = {str(Modality.IMAGE): {"kind": "fixed", **image}, str(Modality.TEXT): made.shape["towers"][Modality.TEXT]}
+    tails = {str(Modality.TEXT): {"width": task.settings.width, "groups": 1, "size": 0}}
+    return Towers(image["input"], specs, code=task.settings.dim, tails=tails)
+
+
+def fusion(task: "Task") -> Fusion:
+    """Fusion for a task: slots of each vector, or tokens as they are."""
+    settings = task.settings
+    text: dict[str, Any] = {"kind": "tokens", "vocabulary": task.vocabulary}
+    if task.vocabulary is None:
+        text = {"kind": "vectors", **vector_input(task.texts.train), "slots": 4}
+    image = {"kind": "vectors", **vector_input(task.train.images), "slots": 4}
+    return Fusion(settings.dim, {Modality.IMAGE: image, Modality.TEXT: text}, 256, 4, 1, settings.dropout)
+
+
+def widths(task: "Task") -> dict[Modality, int]:
+    """The width of each modality's vectors."""
+    return {Modality.IMAGE: task.train.images.shape[1], Modality.TEXT: task.texts.train.shape[1]}
+
+
+def vector_input(x: F32 | Tensor) -> dict[str, Any]:
+    """How vectors are read: those that are never negative by their logarithms."""
+    return {"input": x.shape[1], "compress": bool((x >= 0).all())}
+
+
+def _rows(aligner: Aligner, x: Tensor, modality: Modality) -> Tensor:
+    return torch.cat([aligner.project(block, modality).float().cpu() for block in torch.split(x, _BLOCK)])
+
+
+def _signs(x: Tensor) -> F32:
+    """The bits of vectors (n, d) as unit rows, whose inner products order like Hamming distances."""
+    out: F32 = F.normalize(x.sign(), dim=-1).numpy()
+    return out
+
+
+def _with_mean(figures: dict[str, float]) -> dict[str, float]:
+    return {**figures, "r10": (figures["t2i_r10"] + figures["i2t_r10"]) / 2}
