@@ -16,7 +16,7 @@ from engine.errors import InvalidInput
 from engine.types import F32, I64, Array, Modality
 from indexer.closed_heads import KERNEL, Data, data_of, landmarks, linear, r10
 from indexer.metrics import average_precision
-from indexer.objectives.closed_form import cca, kernel_ridge, logistic, moments
+from indexer.objectives.closed_form import cca, kernel_ridge, logistic
 from indexer.train import TrainingReport
 
 if TYPE_CHECKING:

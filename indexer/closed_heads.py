@@ -1,4 +1,4 @@
-"""Heads by closed forms over pairs: the solver's settings are chosen on pictures set aside inside the training pairs."""
+"""Heads by closed forms over pairs: a solver's settings are chosen on training pictures set aside."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +110,7 @@ def r10(aligner: Aligner, data: Data) -> float:
 
 
 def linear(sides: Mapping[Modality, Mapping[str, Any]], classes: int = 0) -> Linear:
-    """The aligner of these sides: matrix (d, out), mean (d,), and what else `Side` has. Its width is a multiple of 8."""
+    """The aligner of these sides: matrix (d, out), mean (d,), what else `Side` has. Its width is a multiple of 8."""
     out = max(side["matrix"].shape[1] for side in sides.values())
     dim = -8 * (-(classes + len(sides) if classes else out) // 8)
     shapes = {}
