@@ -218,7 +218,7 @@ def _two(m: Moments, a: Array, b: Array) -> Linear:
 
 
 RIDGE = ClosedForm(ridge_solver, [{"to": to, "alpha": a} for to in ("texts", "images") for a in (0.01, 0.1, 1.0, 10.0)])
-CCA = ClosedForm(cca_solver, [{"alpha": a, "power": p} for a in (0.01, 0.03, 0.1, 0.3) for p in (0.0, 1.0, 2.0)])
+CCA = ClosedForm(cca_solver, [{"alpha": a, "power": p} for a in (0.03, 0.1, 0.3, 1.0) for p in (0.0, 1.0, 2.0)])
 FACTORS = ClosedForm(
     factors_solver,
     [{"balance": b, "alpha": a, "load": load} for b in (1.0, 4.0) for a in (1e-3, 1e-2) for load in (0.1, 1.0)],

@@ -27,8 +27,10 @@ def made_pairs(pictures: int, each: int, seed: int, noise: float = 0.3, width: i
     hidden, owner = rng.standard_normal((pictures, 4)), np.repeat(np.arange(pictures), each)
     images = hidden @ to_images + noise * rng.standard_normal((pictures, 16))
     texts = hidden[owner] @ to_texts + noise * rng.standard_normal((len(owner), width))
-    return StoredPairs(images.astype(np.float32), texts.astype(np.float32), ("",) * len(owner), owner,
-                       hidden[:, :3].argmax(axis=1), np.ones(len(owner), np.float32), np.empty((0, 2), np.int64))  # fmt: skip
+    weights, marks = np.ones(len(owner), np.float32), np.empty((0, 2), np.int64)
+    categories = hidden[:, :3].argmax(axis=1)
+    x, y = images.astype(np.float32), texts.astype(np.float32)
+    return StoredPairs(x, y, ("",) * len(owner), owner, categories, weights, marks)
 
 
 def task(train: StoredPairs, held_out: StoredPairs, tmp_path: Path, **settings: Any) -> Task:

@@ -69,8 +69,8 @@ def flickr8k(data: Path, language: str = "en", seed: int = 0) -> Set:
         owner = np.repeat(np.arange(len(side)), [len(row[language]) for row in side])
         made.append(pairs(features[[place[row["image"]] for row in side]], words, owner))
     lexical = Lexical.learn(made[0].words, HeadSettings().vocabulary, _LSA, seed)
-    train, held_out, measured = made
-    return Set(f"flickr8k-{language}", train, held_out, measured, lambda given: lexical(given.words))
+    fitted, held_out, measured = made
+    return Set(f"flickr8k-{language}", fitted, held_out, measured, lambda given: lexical(given.words))
 
 
 def wikipedia(data: Path) -> Set:
