@@ -1,4 +1,4 @@
-"""Heads by closed forms over pairs: the solver's settings are chosen on pictures set aside inside the training pairs."""
+"""Heads by closed forms over pairs: a solver's settings are chosen on training pictures set aside."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +110,7 @@ def r10(aligner: Aligner, data: Data) -> float:
 
 
 def linear(sides: Mapping[Modality, Mapping[str, Any]], classes: int = 0) -> Linear:
-    """The aligner of these sides: matrix (d, out), mean (d,), and what else `Side` has. Its width is a multiple of 8."""
+    """The aligner of these sides: matrix (d, out), mean (d,), what else `Side` has. Its width is a multiple of 8."""
     out = max(side["matrix"].shape[1] for side in sides.values())
     dim = -8 * (-(classes + len(sides) if classes else out) // 8)
     shapes = {}
@@ -218,7 +218,7 @@ def _two(m: Moments, a: Array, b: Array) -> Linear:
 
 
 RIDGE = ClosedForm(ridge_solver, [{"to": to, "alpha": a} for to in ("texts", "images") for a in (0.01, 0.1, 1.0, 10.0)])
-CCA = ClosedForm(cca_solver, [{"alpha": a, "power": p} for a in (0.01, 0.03, 0.1, 0.3) for p in (0.0, 1.0, 2.0)])
+CCA = ClosedForm(cca_solver, [{"alpha": a, "power": p} for a in (0.03, 0.1, 0.3, 1.0) for p in (0.0, 1.0, 2.0)])
 FACTORS = ClosedForm(
     factors_solver,
     [{"balance": b, "alpha": a, "load": load} for b in (1.0, 4.0) for a in (1e-3, 1e-2) for load in (0.1, 1.0)],

@@ -162,7 +162,8 @@ def _scores(queries: F32, items: F32, numbers: int) -> Iterator[tuple[slice, F32
 
 
 def _right(wanted: I64, labels: I64) -> Bool:
-    return (wanted[:, None] == labels) & (wanted[:, None] >= 0)
+    right: Bool = (wanted[:, None] == labels) & (wanted[:, None] >= 0)
+    return right
 
 
 def _in_order(queries: F32, items: F32, wanted: I64, labels: I64, numbers: int) -> Iterator[tuple[slice, Bool]]:

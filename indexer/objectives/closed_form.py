@@ -57,7 +57,7 @@ def moments(images: F32, texts: F32, owner: I64, weights: F32) -> Moments:
 
 
 def ridge(m: Moments, alpha: float) -> Array:
-    """(a, b): argmin |xW - y|² + λ|W|², (xx + λI)⁻¹ xy (Hoerl and Kennard 1970, eq. 2.1); λ = alpha · mean of diag xx."""
+    """(a, b): (xx + λI)⁻¹ xy (Hoerl and Kennard 1970, eq. 2.1), with λ = alpha · the mean of xx's diagonal."""
     out: Array = scipy.linalg.solve(_loaded(m.xx, alpha), m.xy, assume_a="pos")
     return out
 
@@ -78,7 +78,7 @@ def cca(m: Moments, alpha: float, dim: int) -> tuple[Array, Array, Array]:
 
 
 def kernel_ridge(to_landmarks: Array, among: Array, targets: Array, alpha: float) -> Array:
-    """(k, c) weights of k landmarks, from K (n, k) of rows with landmarks, K (k, k) among these, targets (n, c) centred.
+    """(k, c) weights of k landmarks, from K (n, k) of rows with them, K (k, k) among them, and targets (n, c).
 
     With every row a landmark, (K + αI)⁻¹ Y (Saunders et al. 1998, eq. 7); else the Nyström form,
     (Kᵀ K + α K_landmarks)⁻¹ Kᵀ Y (Williams and Seeger 2001; Rudi et al. 2015, eq. 7).

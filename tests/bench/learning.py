@@ -38,8 +38,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Set:
-    """A data set as methods take it. inner: the share of its training pairs that may stop a training. `measured`: its
-    validation or test pairs, which no fit sees."""
+    """A data set as methods take it. measured: validation or test pairs, which no fit sees. vectors: of its texts."""
 
     name: str
     train: StoredPairs
@@ -55,9 +54,9 @@ def pairs(
     return StoredPairs(images, texts, words, owner, of, ones, none)
 
 
-def flickr8k(language: str = "en", seed: int = 0) -> Set:
+def flickr8k(data: Path, language: str = "en", seed: int = 0) -> Set:
     """Features of MobileNetV2, and words; held out while training: a tenth of the training pictures."""
-    folder = DATA / "flickr8k"
+    folder = data / "flickr8k"
     features = np.load(folder / "mobilenetv2_gap1280_f16.npy", allow_pickle=False).astype(np.float32)
     place = {name: row for row, name in enumerate((folder / "image_names.txt").read_text().split())}
     rows = [json.loads(line) for line in (folder / "captions.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -70,12 +69,13 @@ def flickr8k(language: str = "en", seed: int = 0) -> Set:
         owner = np.repeat(np.arange(len(side)), [len(row[language]) for row in side])
         made.append(pairs(features[[place[row["image"]] for row in side]], words, owner))
     lexical = Lexical.learn(made[0].words, HeadSettings().vocabulary, _LSA, seed)
-    return Set(f"flickr8k-{language}", *made, lambda given: lexical(given.words))
+    fitted, held_out, measured = made
+    return Set(f"flickr8k-{language}", fitted, held_out, measured, lambda given: lexical(given.words))
 
 
-def wikipedia() -> Set:
-    """SIFT histograms and topic shares with ten categories; nothing is set aside, since closed forms do so themselves."""
-    folder = DATA / "wikipedia"
+def wikipedia(data: Path) -> Set:
+    """SIFT histograms and topic shares with ten categories; a fit sets aside what it needs."""
+    folder = data / "wikipedia"
     arrays = loadmat(folder / "raw_features.mat")
     made = []
     for side, listed in (("tr", "trainset_txt_img_cat.list"), ("te", "testset_txt_img_cat.list")):
@@ -179,12 +179,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--sets", nargs="*", default=["wikipedia", "flickr8k"], choices=["wikipedia", "flickr8k"])
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder of the development data")
     given = parser.parse_args()
-    if not DATA.is_dir():
-        sys.exit(f"the development data are not in {DATA}")
+    if not given.data.is_dir():
+        sys.exit(f"the development data are not in {given.data}: name their folder with --data")
     rows = []
     for name in given.sets:
-        data = wikipedia() if name == "wikipedia" else flickr8k()
+        data = wikipedia(given.data) if name == "wikipedia" else flickr8k(given.data)
         rows.append(reference_cca(data, _REFERENCE_WIDTH if name == "wikipedia" else HeadSettings().dim))
         say(rows[-1])
         for method in (METHODS[name] for name in given.methods):
