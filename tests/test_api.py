@@ -236,7 +236,7 @@ def test_the_state_is_told_without_paths(changed: Config) -> None:
     facts = client.get("/api/v1/status").get_json()
     assert set(facts) == {
         "roots", "items", "files", "pending", "no_encoder", "failures", "failures_by_stage", "failure_reasons",
-        "version", "jobs", "disk_bytes",
+        "version", "heads", "jobs", "disk_bytes",
     }  # fmt: skip
     assert facts["items"] == {"image": 40, "text": 80} and facts["files"] == 40 and facts["roots"] == ["media1"]
     job = facts["jobs"][0]

@@ -8,8 +8,6 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, EncoderRow, HeadRow, IndexVersion
 from engine.errors import ArtifactError
-from engine.heads import HOME_FOLDER
-from engine.versions import load_head
 from indexer.care.findings import Finding, ok, problem
 from indexer.care.leftovers import remove, unnamed_folders
 
@@ -32,6 +30,9 @@ def examine_heads(catalog: Catalog) -> Iterator[Finding]:
 
 def check_head(catalog: Catalog, row: HeadRow) -> None:
     """Raise ArtifactError when the head cannot be used as it was trained."""
+    from engine.heads import HOME_FOLDER  # torch: only where a head is there
+    from engine.versions import load_head
+
     parts = PurePosixPath(row.folder).parts
     if len(parts) != 2 or parts[0] != HOME_FOLDER or parts[1] in ("..", "."):
         raise ArtifactError(f"head {row.id} is damaged: {row.folder!r} is no folder of heads")

@@ -12,7 +12,6 @@ from engine.artifacts import read_manifest
 from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion
 from engine.errors import ArtifactError
 from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
-from engine.versions import load_head
 from indexer.care.findings import Finding, note, ok, problem
 from indexer.care.leftovers import bytes_of, remove, temporary_files, unnamed_folders
 
@@ -50,10 +49,11 @@ def check_version(catalog: Catalog, row: IndexVersion, encoder: EncoderRow) -> N
         raise ArtifactError(f"{folder} belongs to another encoder than the catalog says")
     if manifest.get("head") != row.head_id:
         raise ArtifactError(f"{folder} was projected by another head than the catalog says")
-    head = load_head(catalog, row.head_id, encoder)
     store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, row.generation), encoder.dim)
-    if not head.is_identity:
-        store = EmbeddingStore(folder, head.aligner.dim)
+    if row.head_id is not None:
+        from engine.versions import load_head  # torch: only where a head is used
+
+        store = EmbeddingStore(folder, load_head(catalog, row.head_id, encoder).aligner.dim)
     whole = store.whole_rows()
     for name in manifest.get("indexes", {}):
         last = _last_place(folder, str(name), manifest["files"])
