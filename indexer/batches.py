@@ -9,7 +9,6 @@ from engine.types import Modality
 from indexer.objectives import Batch
 from indexer.stored_pairs import StoredPairs
 
-
 _FEWEST, _STEPS = 32, 8
 
 
