@@ -144,7 +144,7 @@ def ridge_solver(data: Data, dim: int, seed: int) -> Callable[[Setting], Linear]
 
 
 def cca_solver(data: Data, dim: int, seed: int) -> Callable[[Setting], Linear]:
-    """Variates weighted by a power of their correlations (Gong et al. 2014, eq. 6, there the fourth of them)."""
+    """Variates weighted by a power of their correlations (Gong et al. 2014, there the fourth of them)."""
     m = data.moments
     solved = cache(lambda alpha: cca(m, alpha, dim))
 
