@@ -8,8 +8,9 @@ import torch
 
 from engine.aligners import Aligner
 from engine.config import HeadSettings
-from indexer.methods import METHODS, Task, TextsOf
+from indexer.methods import METHODS
 from indexer.stored_pairs import StoredPairs
+from indexer.tasks import Task, TextsOf
 from indexer.train import TrainingReport
 from tests.conftest import silent
 
@@ -47,7 +48,7 @@ def learn(
     train, held_out = point_pairs(256, 1), point_pairs(64, 2)
     task = Task(
         train=train[0],
-        held_out=held_out[0],
+        aside=held_out[0],
         texts=TextsOf(*(side[2] if tokens else side[1] for side in (train, held_out))),
         vocabulary=26 if tokens else None,
         settings=HeadSettings(method=method, **{**QUICK, **changes}),

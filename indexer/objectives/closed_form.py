@@ -105,7 +105,8 @@ def shared_factors(x: Array, y: Array, dim: int, balance: float, alpha: float, s
         a = scipy.linalg.solve(gram + loads, u.T @ x, assume_a="pos")
         b = scipy.linalg.solve(gram + loads / balance, u.T @ y, assume_a="pos")
         u = scipy.linalg.solve(a @ a.T + balance * b @ b.T + loads, a @ x.T + balance * b @ y.T, assume_a="pos").T
-    return u
+    out: Array = u
+    return out
 
 
 def logistic(x: Array, labels: I64, classes: int, penalty: float) -> tuple[Array, Array]:

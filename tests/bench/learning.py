@@ -24,10 +24,11 @@ from engine.config import HeadSettings
 from engine.types import F32, I64, Array, Modality
 from indexer.class_heads import category_map
 from indexer.closed_heads import Data, linear
-from indexer.methods import METHODS, Method, Task, TextsOf
+from indexer.methods import METHODS, Method
 from indexer.metrics import recall_both_ways
 from indexer.objectives.closed_form import cca
 from indexer.stored_pairs import StoredPairs
+from indexer.tasks import Task, TextsOf
 from tests.bench.report import write
 
 DATA = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "data"
