@@ -1,4 +1,4 @@
-"""One head fitted to stored pairs: learn what reads words, set pictures aside to stop by, let the method do the rest."""
+"""One head fitted to stored pairs: learn what reads words, set pictures aside to stop by, and let its method fit."""
 
 import json
 import time
