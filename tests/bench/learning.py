@@ -1,8 +1,8 @@
 """Every method of `rebus train`, side by side: `make bench-learning`. Development data lie in ../shared/data.
 
-Flickr8k: MobileNetV2's features and captions of 6,000 training pictures, measured on the 1,000 of val. Wikipedia: 2,173
-training pairs, measured on the 693 test items of the other kind, over the full ranking. A fit is `rebus train`'s own, with
-each method's own settings; what is measured no fit has seen. The table goes into README.md.
+Flickr8k: MobileNetV2's features and captions of 6,000 training pictures, measured on the 1,000 of val. Wikipedia:
+2,173 training pairs, measured on the 693 test items of the other kind, over the full ranking. A fit is `rebus train`'s
+own, with each method's own settings; what is measured no fit has seen. The table goes into README.md.
 """
 
 import argparse
@@ -43,7 +43,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Set:
-    """A data set. measured: pairs that no fit sees, by language; the first is the one that robustness is measured on."""
+    """A data set. measured: pairs that no fit sees, by language; robustness is measured on the first."""
 
     name: str
     train: StoredPairs

@@ -31,8 +31,9 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _flickr8k(rows: list[Row]) -> list[str]:
-    head = ["| Flickr8k val | reads | text→image R@1/5/10 | image→text R@1/5/10 | untrained R@10 | 20 % mismatched R@10 |"
-            " known by captions / picture / both | numbers | s |", "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    columns = ("Flickr8k val", "reads", "text→image R@1/5/10", "image→text R@1/5/10", "untrained R@10",
+               "20 % mismatched R@10", "known by captions / picture / both", "numbers", "s")  # fmt: skip
+    head = [_line(*columns), _line(*["---"] * len(columns))]
     lines = []
     for row in rows:
         ways = [" / ".join(_percent(row, f"{way}_r{k}") for k in (1, 5, 10)) for way in ("t2i", "i2t")]
@@ -47,8 +48,8 @@ def _flickr8k(rows: list[Row]) -> list[str]:
 
 
 def _wikipedia(rows: list[Row]) -> list[str]:
-    head = ["| Wikipedia test | mAP image→text | mAP text→image | untrained | 20 % mismatched | numbers | s |",
-            "|---|---|---|---|---|---|---|"]  # fmt: skip
+    columns = ("Wikipedia test", "mAP image→text", "mAP text→image", "untrained", "20 % mismatched", "numbers", "s")
+    head = [_line(*columns), _line(*["---"] * len(columns))]
     return [*head, *(_line(
         f"`{row['method']}`", f"{row['i2t_map']:.3f}", f"{row['t2i_map']:.3f}", _maps(row["untrained"]),
         _maps(row.get("mismatched", {})), f"{row['parameters']:,}", f"{row['seconds']:.0f}",
