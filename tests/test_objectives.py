@@ -197,7 +197,7 @@ def test_quantisation_takes_the_nearest_code_and_lets_gradients_through() -> Non
 
 def test_the_reversed_gradient_is_turned_and_scaled() -> None:
     x = torch.tensor([2.0, -1.0], requires_grad=True)
-    y = Reversed.apply(x, 0.5)  # type: ignore[no-untyped-call]
+    y = Reversed.apply(x, 0.5)
     assert torch.equal(y, x)
     (y * torch.tensor([1.0, 3.0])).sum().backward()
     assert x.grad is not None and x.grad.tolist() == [-0.5, -1.5]
