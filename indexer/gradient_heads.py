@@ -140,7 +140,7 @@ def towers(task: "Task", **changes: Any) -> Towers:
     if task.vocabulary is None:
         text = {"kind": "vectors", **vector_input(task.texts.train), **blocks}
     else:
-        text = {"kind": "tokens", "vocabulary": task.vocabulary, "pairs": 2 * task.vocabulary, **blocks}
+        text = {"kind": "tokens", "vocabulary": task.vocabulary, **blocks}
         text |= {"sequence": settings.sequence, "pooling": settings.pooling}
     given = {"towers": {Modality.IMAGE: image, Modality.TEXT: text}, "dim": settings.dim, "shared": settings.shared}
     return Towers(**{**given, **changes})

@@ -20,7 +20,7 @@ KINDS = [(s, p) for s in ("none", "gru", "transformer") for p in ("mean", "max",
 
 def text_towers(sequence: str, pooling: str) -> Aligner:
     torch.manual_seed(0)
-    spec = {"kind": "tokens", "vocabulary": 20, "pairs": 30, "sequence": sequence, "pooling": pooling, "layers": 1}
+    spec = {"kind": "tokens", "vocabulary": 20, "sequence": sequence, "pooling": pooling, "layers": 1}
     return Towers(8, {"image": {"kind": "vectors", "input": 6}, "text": spec}).eval()
 
 

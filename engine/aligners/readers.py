@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _WORD_DROPOUT = 0.1  # words left out at random in training: a caption must be found by what is left
-_PRIME = 92_821  # spreads pairs of tokens over the table
 _LOWEST = -1e4  # a score that no softmax or maximum takes, and that float16 can hold
 
 
@@ -80,9 +79,8 @@ class TokenReader(nn.Module):
     """Tokens (n, t) int64, 0 pads, to (n, out): a weighted bag of words, and a sequence's pooled states beside it.
 
     The bag sums a vector for each token times a learned weight (which begins as its inverse document frequency, see
-    `learn`), over the length of the weights. pairs: how many more vectors neighbouring tokens share, by a hash of both
-    (Joulin et al. 2017): what words are to scripts whose characters stand alone. sequence: none, gru (in both
-    directions) or transformer, of `layers` layers, pooled by `pooling`: mean, max or attention.
+    `learn`), over the length of the weights. sequence: none, gru (in both directions) or transformer, of `layers`
+    layers, pooled by `pooling`: mean, max or attention.
     """
 
     def __init__(
@@ -90,7 +88,6 @@ class TokenReader(nn.Module):
         vocabulary: int,
         out: int,
         dropout: float = 0.0,
-        pairs: int = 0,
         sequence: str = "none",
         width: int = 256,
         layers: int = 1,
@@ -98,10 +95,9 @@ class TokenReader(nn.Module):
         longest: int = 512,
     ) -> None:
         super().__init__()
-        self.vocabulary, self.pairs = vocabulary, pairs
-        self.bag = nn.Embedding(vocabulary + pairs, out, padding_idx=0)
+        self.bag = nn.Embedding(vocabulary, out, padding_idx=0)
         nn.init.normal_(self.bag.weight, std=0.05)
-        self.importance = nn.Parameter(torch.ones(vocabulary + pairs))
+        self.importance = nn.Parameter(torch.ones(vocabulary))
         self.dropout = nn.Dropout(dropout)
         self.sequence = None
         if sequence != "none":
@@ -111,7 +107,7 @@ class TokenReader(nn.Module):
     def learn(self, x: Tensor) -> None:
         """Begin with the inverse document frequencies of the training tokens (n, t), 1 on average."""
         counts = torch.zeros(len(self.importance))
-        ordered = self._terms(x.cpu()).sort(1).values
+        ordered = x.cpu().sort(1).values
         first = torch.ones_like(ordered, dtype=torch.bool)
         first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
         counts += torch.bincount(ordered[first], minlength=len(counts))
@@ -123,19 +119,10 @@ class TokenReader(nn.Module):
         seen = x != 0
         if self.training:
             x = x * (torch.rand(x.shape, device=x.device) > _WORD_DROPOUT)
-        terms = self._terms(x)
-        weight = self.importance[terms] * (terms != 0)
-        total = torch.einsum("nt,nto->no", weight, self.bag(terms))
+        weight = self.importance[x] * (x != 0)
+        total = torch.einsum("nt,nto->no", weight, self.bag(x))
         out: Tensor = self.dropout(total / (weight.norm(dim=1, keepdim=True) + 1e-6))
         return out if self.sequence is None else out + self.sequence(x, seen)
-
-    def _terms(self, x: Tensor) -> Tensor:
-        """Tokens (n, t), and beside them their neighbouring pairs: (n, 2t - 1); 0 where there is none."""
-        if not self.pairs:
-            return x
-        left, right = x[:, :-1], x[:, 1:]
-        hashed = (left * _PRIME + right) % self.pairs + self.vocabulary
-        return torch.cat([x, hashed * ((left != 0) & (right != 0))], 1)
 
 
 class Sequence(nn.Module):
