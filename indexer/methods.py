@@ -60,8 +60,9 @@ _CLOSED_FORMS = (
 
 
 def _ranking(name: str, source: str, objective: Callable[[], Any], **settings: Any) -> Method:
-    recipe = Recipe(lambda task, aligner: objective(), towers, settings)
-    return Method(name, "ranking", source, "towers", recipe, objective is SupervisedNCE, "tokens")
+    by_category = objective is SupervisedNCE
+    recipe = Recipe(lambda task, aligner: objective(), towers, settings, score="map" if by_category else "r10")
+    return Method(name, "ranking", source, "towers", recipe, by_category, "tokens")
 
 
 def _reconstruction(name: str, source: str, kind: type[Reconstruction], **settings: Any) -> list[Method]:
@@ -96,7 +97,14 @@ _GRADIENT = [
     *_reconstruction("autoencoder", "Feng et al. 2014, eq. 6", CorrespondenceAutoencoder),
     *_reconstruction("vae", "Wu & Goodman 2018, eqs. 2, 4, 5", VariationalAutoencoder),
     *_reconstruction("vqvae", "van den Oord et al. 2017, eq. 3", VectorQuantizedAutoencoder),
-    Method("acmr", "adversarial", "Wang et al. 2017, eq. 8", "towers", Recipe(_discriminator, towers), words="tokens"),
+    Method(
+        "acmr",
+        "adversarial",
+        "Wang et al. 2017, eq. 8",
+        "towers",
+        Recipe(_discriminator, towers, score="map"),
+        words="tokens",
+    ),
     Method("gan", "adversarial", "Reed et al. 2016, alg. 1; Xian et al. 2018", "towers", Recipe(_gan, generator)),
     Method(
         "fusion",
@@ -111,7 +119,7 @@ _GRADIENT = [
         "hashing",
         "Jiang & Li 2017, eq. 2; Weiss et al. 2008, eq. 2",
         "towers",
-        Recipe(lambda task, aligner: Binarised(), towers, bits=True),
+        Recipe(lambda task, aligner: Binarised(), towers, bits=True, score="bits_r10"),
         words="tokens",
     ),
 ]
