@@ -15,7 +15,6 @@ from engine.aligners.linear import Kernel, distances, powered
 from engine.errors import InvalidInput
 from engine.types import F32, I64, Array, Modality
 from indexer.closed_heads import KERNEL, Data, data_of, landmarks, linear
-from indexer.metrics import average_precision
 from indexer.objectives.closed_form import cca, kernel_ridge, logistic
 from indexer.train import TrainingReport
 
@@ -194,15 +193,3 @@ def _finished(
     figures = {f"{modality}_log_loss": one.loss for modality, one in learned.items()}
     task.hear(figures, 1, 1)
     return aligner, TrainingReport(best=figures, seconds=time.monotonic() - started)
-
-
-@torch.inference_mode()
-def category_map(aligner: Aligner, data: Data, categories: I64) -> dict[str, float]:
-    """Mean average precision each way, an item being right when it is of the query's category."""
-    images = aligner.project(torch.from_numpy(data.images), Modality.IMAGE).numpy()
-    texts = aligner.project(torch.from_numpy(data.texts), Modality.TEXT).numpy()
-    of_texts = categories[data.owner]
-    return {
-        "i2t_map": float(np.nanmean(average_precision(images, texts, categories, of_texts))),
-        "t2i_map": float(np.nanmean(average_precision(texts, images, of_texts, categories))),
-    }

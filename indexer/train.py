@@ -71,7 +71,7 @@ def fit(
         best_weights, report = saved["best_weights"], TrainingReport(**json.loads(saved["report"]))
         epochs = report.epochs
 
-    while (epoch := len(report.curve)) < epochs and _stale(report) < settings.patience:
+    while (epoch := len(report.curve)) < epochs and _stale(report, score) < settings.patience:
         started = time.monotonic()
         seed = settings.seed * 1_000_003 + epoch
         modules.train()
@@ -125,8 +125,10 @@ def _schedule(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, steps))))
 
 
-def _stale(report: TrainingReport) -> int:
-    return len(report.curve) - int(report.best.get("epoch", len(report.curve)))
+def _stale(report: TrainingReport, score: str) -> int:
+    """Epochs since the score was first as good as it ever was."""
+    scores = [row[score] for row in report.curve]
+    return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
 
 def _weights(modules: nn.Module) -> dict[str, torch.Tensor]:

@@ -94,7 +94,7 @@ def test_modalities_of_two_widths_are_not_compared(tmp_path: Path) -> None:
     take_in(config, write_arrays(tmp_path / "set", texts=5))
     found, catalog = held(config), Catalog(config)
     searcher, text = Searcher(config, catalog), found.texts["000.jpg at sea"][0]
-    with pytest.raises(NotReady, match="spaces of their own.*`rebus train`"):
+    with pytest.raises(NotReady, match="different spaces.*`rebus train`"):
         searcher.search(Query((Term(item=text),), Modality.IMAGE))
     assert searcher.search(Query((Term(item=text),), Modality.TEXT)).hits[0].id == text
     picture = found.pictures["003.jpg"][0]
