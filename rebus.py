@@ -486,14 +486,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _fail(message: str, code: int) -> None:
     click.echo(f"rebus: {message}", err=True)
-    if threading.active_count() > 1:
-        from indexer.library import LOADER
-
-        if any(thread.name.startswith((LOADER, "encode")) for thread in threading.enumerate()):
-            sys.stdout.flush()
-            os._exit(code)  # they may import torch, or encode, for seconds yet: a tidy end would wait for them or crash
     sys.exit(code)
 
 
+def program() -> None:
+    """`rebus`: the command line, ended without waiting for threads that import torch or encode, for seconds yet.
+
+    A tidy end would wait for them, or crash in them.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        names = {thread.name for thread in threading.enumerate()}
+        if end.code and any(name.startswith(("load-encoder", "encode")) for name in names):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(int(end.code))
+        raise
+
+
 if __name__ == "__main__":
-    main()
+    program()

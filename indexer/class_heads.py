@@ -14,7 +14,7 @@ from engine.aligners import Aligner
 from engine.aligners.linear import Kernel, distances, powered
 from engine.errors import InvalidInput
 from engine.types import F32, I64, Array, Modality
-from indexer.closed_heads import KERNEL, Data, data_of, landmarks, linear, r10
+from indexer.closed_heads import KERNEL, Data, data_of, landmarks, linear
 from indexer.metrics import average_precision
 from indexer.objectives.closed_form import cca, kernel_ridge, logistic
 from indexer.train import TrainingReport
@@ -191,11 +191,7 @@ def _finished(
     task: "Task", learned: Mapping[Modality, Learned], classes: int, started: float
 ) -> tuple[Aligner, TrainingReport]:
     aligner = linear({modality: one.side for modality, one in learned.items()}, classes)
-    held = Data(task.held_out.images, task.texts.held_out.numpy(), task.held_out.owner, task.held_out.weights)
-    figures = {"r10": r10(aligner, held)}
-    figures |= {f"{modality}_log_loss": one.loss for modality, one in learned.items()}
-    if task.held_out.categories is not None:
-        figures |= category_map(aligner, held, task.held_out.categories)
+    figures = {f"{modality}_log_loss": one.loss for modality, one in learned.items()}
     task.hear(figures, 1, 1)
     return aligner, TrainingReport(best=figures, seconds=time.monotonic() - started)
 

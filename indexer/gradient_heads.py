@@ -59,7 +59,7 @@ class Recipe:
         aligner.learn_inputs({Modality.IMAGE: images, Modality.TEXT: task.texts.train})
         train, held_out = (
             PairTensors(pairs, texts, device)
-            for pairs, texts in ((task.train, task.texts.train), (task.held_out, task.texts.held_out))
+            for pairs, texts in ((task.train, task.texts.train), (task.aside, task.texts.aside))
         )
         size = train.batch_size(settings.batch_size)
 

@@ -1,16 +1,11 @@
 """`rebus train`: fit heads on stored embeddings, and keep one only where it helps. `rebus heads` chooses among them."""
 
-import json
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
-import torch
-import xxhash
 
 from engine.catalog import Catalog, EncoderRow, HeadRow, IndexVersion, dims_of
 from engine.config import Config, HeadSettings
@@ -22,13 +17,12 @@ from engine.types import F32, Modality
 from engine.versions import load_head
 from indexer.build import build
 from indexer.curves import draw_curves
+from indexer.fitting import Fitted, Hear, fit_head, spoil, text_of
 from indexer.jobs import Tell, writing
 from indexer.judging import Ranked, Verdict, judge, rank
-from indexer.methods import METHODS, TEXTS, Method
-from indexer.stored_pairs import Sides, StoredPairs, load_pairs
-from indexer.tasks import Task, TextsOf
+from indexer.methods import METHODS, Method
+from indexer.stored_pairs import Sides, load_pairs
 
-Hear = Callable[[dict[str, float], int, int], None]
 Note = Callable[[str], None]
 MISMATCHED = 0.2  # of the training pairs, where robustness is measured
 
@@ -40,16 +34,6 @@ class Trained:
     heads: list[HeadRow] = field(default_factory=list)
     best: HeadRow | None = None
     version: IndexVersion | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    """A head with how it came about."""
-
-    head: Head
-    text: str
-    curve: list[dict[str, float]]
-    seconds: float
 
 
 class _Workshop:
@@ -72,57 +56,21 @@ class _Workshop:
             resolved_spec(self.catalog.home, self.encoder.spec), self.config.encoder.device
         ).encode_text(words)
 
-    def text_of(self, method: Method, settings: HeadSettings) -> str:
-        """What a head by this method reads of words. Raises InvalidInput for what this library has not."""
-        embedded = Modality.TEXT in self.dims
-        if settings.text == "encoder" and not embedded:
-            raise InvalidInput(
-                "this library has no embeddings of words, which --text encoder needs: choose lexical, tokens or auto"
-            )
-        if settings.text != "auto":
-            return settings.text
-        return "encoder" if embedded else method.words
-
-    def fit(self, method: Method, settings: HeadSettings, mismatched: float = 0.0) -> _Fitted:
-        """Learn the text input, where there is none, and the head. mismatched: the share of pairs to spoil before.
-
-        Raises InvalidInput where the method cannot learn from this library, ArtifactError for a damaged checkpoint.
-        """
-        kind = self.text_of(method, settings)
-        sides = self.pairs(kind != "encoder")
-        train, held_out = sides.train, next(iter(sides.held_out.values()))
-        if method.needs_categories and train.categories is None:
-            raise InvalidInput(f"{method.name} learns from categories, and no picture here has one: use another method")
-        if mismatched:
-            train = spoil(train, mismatched, settings.seed)
-        started = time.perf_counter()
-        words = TEXTS[kind](train.words, settings) if kind != "encoder" else None
-        assert words is not None or train.texts is not None and held_out.texts is not None
-        inputs = [words(p.words) if words else torch.from_numpy(p.texts) for p in (train, held_out)]
-        checkpoint = self.config.home / "training" / f"head-{method.name}.pt"
-        facts = [method.name, kind, mismatched, asdict(settings), self.encoder.fingerprint]
-        torch.manual_seed(settings.seed)
-        task = Task(
-            train=train,
-            held_out=held_out,
-            texts=TextsOf(*inputs),
-            vocabulary=getattr(words, "vocabulary", None),
-            settings=settings,
-            device=choose_device(self.config.encoder.device),
-            checkpoint=checkpoint,
-            identity=_identity((train, held_out), facts),
-            hear=self.hear,
+    def fit(self, method: Method, settings: HeadSettings, mismatched: float = 0.0) -> Fitted:
+        """Fit to the stored pairs. mismatched: the share of them to spoil before. Raises as `fit_head` does."""
+        text = text_of(method, settings, embedded=Modality.TEXT in self.dims)
+        train = self.pairs(text != "encoder").train
+        return fit_head(
+            method,
+            settings,
+            spoil(train, mismatched, settings.seed) if mismatched else train,
+            text,
+            self.dims,
+            self.encoder.fingerprint,
+            choose_device(self.config.encoder.device),
+            self.config.home / "training",
+            self.hear,
         )
-        try:
-            aligner, report = method.fit(task)
-        except ArtifactError as error:
-            raise ArtifactError(f"{error}. The present model is kept") from None
-        checkpoint.unlink(missing_ok=True)
-        seen = {modality: self.dims[modality] for modality in (Modality.IMAGE, Modality.TEXT) if modality in self.dims}
-        if words is not None:
-            seen.pop(Modality.TEXT, None)
-        seconds = time.perf_counter() - started
-        return _Fitted(Head(aligner.cpu().eval(), seen, words), kind, report.curve, seconds)
 
     def rank(self, head: Head) -> dict[str, Ranked]:
         """The head's ranks on what is held out, by language."""
@@ -183,7 +131,7 @@ def train_heads(
     return out
 
 
-def _keep(shop: _Workshop, method: Method, fitted: _Fitted, ranked: dict[str, Ranked], verdict: Verdict) -> HeadRow:
+def _keep(shop: _Workshop, method: Method, fitted: Fitted, ranked: dict[str, Ranked], verdict: Verdict) -> HeadRow:
     """Write the head as an artifact of the library, then its row."""
     sides = shop.pairs(fitted.text != "encoder")
     aligner = fitted.head.aligner
@@ -197,6 +145,7 @@ def _keep(shop: _Workshop, method: Method, fitted: _Fitted, ranked: dict[str, Ra
         "dim": aligner.dim,
         "parameters": sum(tensor.numel() for tensor in aligner.state_dict().values()),
         "seconds": round(fitted.seconds, 3),
+        "best": fitted.best,
         "pictures": len(sides.train),
         "pairs": len(sides.train.words),
         "marks": sides.marks,
@@ -260,14 +209,6 @@ def measure_robustness(config: Config, tell: Tell, hear: Hear, note: Note) -> No
     catalog.engine.dispose()
 
 
-def spoil(pairs: StoredPairs, share: float, seed: int) -> StoredPairs:
-    """The same pairs, of which this share have their pictures exchanged among each other."""
-    rng, owner = np.random.default_rng(seed), pairs.owner.copy()
-    chosen = rng.permutation(len(owner))[: round(share * len(owner))]
-    owner[chosen] = np.roll(owner[chosen], 1)
-    return replace(pairs, owner=owner)
-
-
 def _method(name: str) -> Method:
     if name not in METHODS:
         raise InvalidInput(f"there is no method {name!r}; the methods are: {', '.join(METHODS) or 'none'}")
@@ -293,12 +234,3 @@ def _encoder(catalog: Catalog) -> EncoderRow:
 def _update(catalog: Catalog, row: HeadRow, **values: Any) -> None:
     with catalog.session() as session:
         session.execute(sa.update(HeadRow).where(HeadRow.id == row.id).values(**values))
-
-
-def _identity(sides: Sequence[StoredPairs], facts: Sequence[Any]) -> str:
-    """What a checkpoint must share to be gone on from: the pairs, the method and its settings."""
-    digest = xxhash.xxh3_128(json.dumps([facts, [pairs.words for pairs in sides]]))
-    for pairs in sides:
-        for array in (pairs.images, pairs.texts, pairs.owner, pairs.categories, pairs.weights, pairs.negatives):
-            digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

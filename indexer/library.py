@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # What embeds and trains imports torch, which takes seconds: functions import it when they come to it, so that a scan
 # without an encoder, or an error in the arguments, does not wait.
 
-LOADER = "load-encoder"  # the thread's name: the command line asks whether it still runs
+LOADER = "load-encoder"  # a name that the command line knows: it does not wait for it
 _SOON_S = 2.0  # after which a library without a version gets its first
 _GROWTH = 4096  # items that a version must lack, at least, before the next one is built while indexing runs
 Note = Callable[[str], None]

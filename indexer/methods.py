@@ -23,6 +23,7 @@ from indexer.objectives.reconstruction import (
 from indexer.tasks import Task
 from indexer.train import TrainingReport
 
+CLOSED_FORM = "closed_form"
 _LEXICAL_WIDTH = 400  # singular vectors of words
 
 
@@ -44,17 +45,17 @@ class Method:
 
 
 _CLOSED_FORMS = (
-    Method("ridge", "closed_form", "Hoerl and Kennard 1970, eq. 2.1", "linear", RIDGE),
+    Method("ridge", CLOSED_FORM, "Hoerl and Kennard 1970", "linear", RIDGE),
     Method(
         "kernel-ridge",
-        "closed_form",
-        "Saunders et al. 1998, eq. 7; Zhang et al. 2007, eq. 1",
+        CLOSED_FORM,
+        "Saunders et al. 1998; Zhang et al. 2007",
         "linear",
         kernel_ridge_head,
     ),
-    Method("cca", "closed_form", "Hotelling 1936; Vinod 1976, eq. 9; Gong et al. 2014, eq. 6", "linear", CCA),
-    Method("semantic", "closed_form", "Rasiwasia et al. 2010, section 4", "linear", semantic, needs_categories=True),
-    Method("matrix-factorization", "closed_form", "Singh and Gordon 2008, eq. 3", "linear", FACTORS),
+    Method("cca", CLOSED_FORM, "Hotelling 1936; Vinod 1976; Gong et al. 2014", "linear", CCA),
+    Method("semantic", CLOSED_FORM, "Rasiwasia et al. 2010", "linear", semantic, needs_categories=True),
+    Method("matrix-factorization", CLOSED_FORM, "Singh and Gordon 2008", "linear", FACTORS),
 )
 
 

@@ -46,6 +46,30 @@ class StoredPairs:
     def __len__(self) -> int:
         return len(self.images)
 
+    def of(self, pictures: I64) -> "StoredPairs":
+        """The pairs of these pictures alone, given as ascending rows."""
+        place = np.full(len(self), -1)
+        place[pictures] = np.arange(len(pictures))
+        kept = np.flatnonzero(place[self.owner] >= 0)
+        row = np.full(len(self.owner), -1)
+        row[kept] = np.arange(len(kept))
+        wrong = np.stack([row[self.negatives[:, 0]], place[self.negatives[:, 1]]], axis=1)
+        return StoredPairs(
+            images=self.images[pictures],
+            texts=None if self.texts is None else self.texts[kept],
+            words=tuple(self.words[i] for i in kept),
+            owner=place[self.owner[kept]],
+            categories=None if self.categories is None else self.categories[pictures],
+            weights=self.weights[kept],
+            negatives=wrong[(wrong >= 0).all(axis=1)],
+        )
+
+    def parted(self, seed: int) -> tuple["StoredPairs", "StoredPairs"]:
+        """Most pictures to learn from, and some set aside to stop by: a twentieth, but a hundred where there are."""
+        aside = max(len(self) // 20, min(100, len(self) // 4))
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self.of(np.sort(order[aside:])), self.of(np.sort(order[:aside]))
+
 
 @dataclass(frozen=True, slots=True)
 class Sides:

@@ -16,18 +16,20 @@ class TextsOf:
     """The text inputs of the pairs, as the aligner takes them: vectors (m, d) float32 or tokens (m, t) int64."""
 
     train: Tensor
-    held_out: Tensor
+    aside: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One fit: the pairs, their text inputs, and how. A method learns from `train` and stops by `held_out` alone.
+    """One fit: the pairs, their text inputs, and how.
 
-    vocabulary: how many tokens there are, when texts are tokens; None for vectors. hear(figures, epoch, epochs).
+    aside: pictures that training set aside, by which a method that takes steps knows when to stop. What judges a head,
+    the library's held-out pictures, no method sees. vocabulary: how many tokens there are, when texts are tokens; None
+    for vectors. hear(figures, epoch, epochs).
     """
 
     train: StoredPairs
-    held_out: StoredPairs
+    aside: StoredPairs
     texts: TextsOf
     vocabulary: int | None
     settings: HeadSettings

@@ -96,7 +96,7 @@ def fit(
         means = {name: torch.stack(values).float().mean().item() for name, values in losses.items()}
         figures = {"epoch": epoch + 1.0, **means, **evaluate(aligner)}
         report.curve.append(figures)
-        if not report.best or figures[score] > report.best[score]:
+        if not report.best or figures[score] >= report.best[score]:  # of equals the longer trained
             report.best, best_weights = figures, _weights(modules)
         seconds = time.monotonic() - started
         report.seconds += seconds

@@ -23,10 +23,11 @@ from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, Modality
 from indexer.build import build
 from indexer.jobs import writing
-from indexer.methods import Method, Task
+from indexer.methods import Method
 from indexer.metrics import recall_both_ways
 from indexer.objectives import Batch
 from indexer.objectives.ranking import InfoNCE
+from indexer.tasks import Task
 from indexer.train import TrainingReport, fit
 from tests.conftest import config_at, silent
 
@@ -92,7 +93,7 @@ def fit_in_epochs(task: Task) -> tuple[Aligner, TrainingReport]:
 
 def fit_by_gradient(task: Task) -> tuple[Aligner, TrainingReport]:
     """The same two matrices by the training loop."""
-    train, held_out = task.train, task.held_out
+    train, held_out = task.train, task.aside
     aligner = Maps(train.images.shape[1], task.texts.train.shape[1], 8)
     images, size = torch.from_numpy(train.images), len(train.owner)
 
@@ -104,7 +105,7 @@ def fit_by_gradient(task: Task) -> tuple[Aligner, TrainingReport]:
     @torch.inference_mode()
     def evaluate(maps: Aligner) -> dict[str, float]:
         shown = maps.project(torch.from_numpy(held_out.images), Modality.IMAGE).numpy()
-        read = maps.project(task.texts.held_out, Modality.TEXT).numpy()
+        read = maps.project(task.texts.aside, Modality.TEXT).numpy()
         figures = recall_both_ways(shown, read, held_out.owner)
         return {**figures, "r10": (figures["t2i_r10"] + figures["i2t_r10"]) / 2}
 

@@ -13,10 +13,11 @@ from engine.errors import ArtifactError, InvalidInput
 from engine.heads import Head
 from engine.types import F32, I64, Modality
 from indexer.closed_heads import Data, r10
-from indexer.methods import METHODS, Task, TextsOf
+from indexer.methods import METHODS
 from indexer.metrics import recall
 from indexer.objectives import closed_form
 from indexer.stored_pairs import StoredPairs
+from indexer.tasks import Task, TextsOf
 
 
 def made_pairs(pictures: int, each: int, seed: int, noise: float = 0.3, width: int = 12) -> StoredPairs:

@@ -18,7 +18,7 @@ from engine.errors import ArtifactError, InvalidInput
 from engine.types import Modality
 from indexer.evaluate import evaluate
 from indexer.library import index_folders, train_and_publish
-from indexer.objectives import Batch
+from indexer.objectives import Batch, Objective
 from indexer.objectives.ranking import InfoNCE
 from indexer.pairs import augment
 from indexer.splits import Captioned, split
@@ -114,6 +114,42 @@ def test_training_stops_when_it_no_longer_helps_and_keeps_the_best(tmp_path: Pat
     _, report = run(tmp_path / "c.pt", epochs=60, patience=3, learning_rate=0.1)
     assert len(report.curve) < 60
     assert report.best["r10"] == max(row["r10"] for row in report.curve)
+
+
+class Toward(Objective):
+    """The squared distance of each image's row from its text's."""
+
+    def forward(self, aligner: Aligner, batch: Batch) -> dict[str, Tensor]:
+        rows = [aligner.project(batch.inputs[m], m) for m in (Modality.IMAGE, Modality.TEXT)]
+        return {"loss": (rows[0] - rows[1]).square().mean()}
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path: Path) -> None:
+    images, texts = linear_problem()
+    moved = []
+    for parts in (1, 4):
+        torch.manual_seed(1)
+        aligner = TwoMatrices(16, 8)
+        before = aligner.image.weight.detach().clone()
+        cut = [torch.tensor_split(x[:64], parts) for x in (images, texts)]
+        batches = [
+            Batch({Modality.IMAGE: a, Modality.TEXT: b}, torch.arange(len(a))) for a, b in zip(*cut, strict=True)
+        ]
+        settings = TrainSettings(epochs=1, accumulate=parts, learning_rate=1e-4, weight_decay=0)
+        path = tmp_path / f"{parts}.pt"
+        fit(
+            aligner,
+            Toward(),
+            lambda *_, of=batches: iter(of),
+            parts,
+            lambda _: {"r10": 0.0},
+            settings,
+            path,
+            "",
+            silent,
+        )
+        moved.append(F.normalize((aligner.image.weight.detach() - before).flatten(), dim=0))
+    assert moved[0] @ moved[1] > 0.999  # one step in the same direction; its length is the schedule's
 
 
 def test_info_nce_equals_its_formula_and_leaves_siblings_out() -> None:

@@ -23,7 +23,7 @@ class Linear(Aligner):
 
     With classes, a modality's row is its softmax p, and in a column of that modality's own √(1 - |p|²): the inner
     product of an image and a text is then Σ p q, the probability that both are of one category (semantic matching,
-    Rasiwasia et al. 2010, with the unit-length map for inner products of Neyshabur and Srebro 2015, eq. 7). Two rows of
+    Rasiwasia et al. 2010, with the unit-length map for inner products of Neyshabur and Srebro 2015). Two rows of
     one modality are compared by their certainty too.
     """
 
@@ -97,7 +97,7 @@ def distances(x: Tensor, y: Tensor, kernel: Kernel) -> Tensor:
 
 
 def similarities(x: Tensor, y: Tensor, kernel: Kernel, gamma: float) -> Tensor:
-    """exp(-gamma · distance), (n, m) between 0 and 1; the chi2 one is Zhang et al. 2007, eq. 1."""
+    """exp(-gamma · distance), (n, m) between 0 and 1; the chi2 one is Zhang et al. 2007."""
     return distances(x, y, kernel).mul_(-gamma).exp_()
 
 

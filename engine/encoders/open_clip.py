@@ -22,7 +22,7 @@ from engine.errors import EncoderUnavailable
 from engine.media.fitting import ImageInput
 from engine.types import F32, U8, Modality
 
-_PART = 32  # pictures or texts that one thread encodes at once
+_PART, _LEAST = 32, 4  # pictures or texts that one thread encodes at once; fewer are not worth parting
 _FILLERS = (Tensor.uniform_, Tensor.normal_)
 _FOLDER = "local-dir:"  # open_clip's own prefix
 
@@ -72,11 +72,13 @@ class OpenClipEncoder:
         """On a CPU, small parts side by side, each on one thread; on a GPU all at once.
 
         Several threads inside one operation wait for each other at its end. Beside busy decoders that made regnetx_004
-        up to ten times slower; parts that run apart wait for nothing, and their size does not depend on the machine.
+        up to ten times slower; parts that run apart wait for nothing. Where there are more cores than full parts, they
+        are smaller: the first pictures of a run are to be found soon.
         """
-        if self.device.type != "cpu" or count <= _PART:
+        if self.device.type != "cpu" or count < _LEAST:
             return encode(slice(0, count))
-        parts = [slice(start, start + _PART) for start in range(0, count, _PART)]
+        size = min(_PART, -(-count // torch.get_num_threads()))
+        parts = [slice(start, start + size) for start in range(0, count, size)]
         return np.concatenate(list(_parts_pool().map(encode, parts)))
 
     def _encode_tokens(self, texts: Sequence[str]) -> F32:

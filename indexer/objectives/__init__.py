@@ -13,8 +13,9 @@ class Batch:
     """Inputs by modality, and for each text the row of the image it describes: owner (m,) int64.
 
     Several texts may share an image, and an image may have none: then it is there as a wrong answer. weights: (m,)
-    how much each text's pair counts, None for 1 each; 0 for a text that describes no image of the batch. negatives: (k, 2) int64, the rows of a text and of an image
-    that a person called a bad answer to it. categories: (n,) int64 of the images, -1 where none is known.
+    how much each text's pair counts, None for 1 each; 0 for a text that describes no image of the batch. negatives:
+    (k, 2) int64, the rows of a text and of an image that a person called a bad answer to it. categories: (n,) int64
+    of the images, -1 where none is known.
     """
 
     inputs: dict[Modality, Tensor]

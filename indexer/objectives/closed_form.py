@@ -57,7 +57,7 @@ def moments(images: F32, texts: F32, owner: I64, weights: F32) -> Moments:
 
 
 def ridge(m: Moments, alpha: float) -> Array:
-    """(a, b): (xx + λI)⁻¹ xy (Hoerl and Kennard 1970, eq. 2.1), with λ = alpha · the mean of xx's diagonal."""
+    """(a, b): (xx + λI)⁻¹ xy (Hoerl and Kennard 1970), with λ = alpha · the mean of xx's diagonal."""
     out: Array = scipy.linalg.solve(_loaded(m.xx, alpha), m.xy, assume_a="pos")
     return out
 
@@ -65,7 +65,7 @@ def ridge(m: Moments, alpha: float) -> Array:
 def cca(m: Moments, alpha: float, dim: int) -> tuple[Array, Array, Array]:
     """Directions (a, dim) of x and (b, dim) of y, and their correlations (dim,), the highest first.
 
-    Hotelling 1936; xx and yy are loaded as ridge's are (Vinod 1976, eq. 9), and variates have unit loaded variance.
+    Hotelling 1936; xx and yy are loaded as ridge's are (Vinod 1976), and variates have unit loaded variance.
     """
     left = scipy.linalg.cholesky(_loaded(m.xx, alpha), lower=True)
     right = scipy.linalg.cholesky(_loaded(m.yy, alpha), lower=True)
@@ -80,8 +80,8 @@ def cca(m: Moments, alpha: float, dim: int) -> tuple[Array, Array, Array]:
 def kernel_ridge(to_landmarks: Array, among: Array, targets: Array, alpha: float) -> Array:
     """(k, c) weights of k landmarks, from K (n, k) of rows with them, K (k, k) among them, and targets (n, c).
 
-    With every row a landmark, (K + αI)⁻¹ Y (Saunders et al. 1998, eq. 7); else the Nyström form,
-    (Kᵀ K + α K_landmarks)⁻¹ Kᵀ Y (Williams and Seeger 2001; Rudi et al. 2015, eq. 7).
+    With every row a landmark, (K + αI)⁻¹ Y (Saunders et al. 1998); else the Nyström form,
+    (Kᵀ K + α K_landmarks)⁻¹ Kᵀ Y (Williams and Seeger 2001; Rudi et al. 2015).
     """
     if to_landmarks is among:
         matrix, right = among + alpha * np.eye(len(among)), targets
@@ -95,7 +95,7 @@ def kernel_ridge(to_landmarks: Array, among: Array, targets: Array, alpha: float
 def shared_factors(x: Array, y: Array, dim: int, balance: float, alpha: float, seed: int, rounds: int = 12) -> Array:
     """(n, dim) factors U of the items in x ≈ UA and y ≈ UB, by alternating least squares.
 
-    Collective matrix factorization (Singh and Gordon 2008, eq. 3, squared loss): |x - UA|² + balance·|y - UB|² +
+    Collective matrix factorization (Singh and Gordon 2008, squared loss): |x - UA|² + balance·|y - UB|² +
     alpha·(|U|² + |A|² + |B|²), with x (n, a) and y (n, b) centred and scaled to one variance.
     """
     u = np.random.default_rng(seed).standard_normal((len(x), dim)) / np.sqrt(dim)
@@ -105,13 +105,14 @@ def shared_factors(x: Array, y: Array, dim: int, balance: float, alpha: float, s
         a = scipy.linalg.solve(gram + loads, u.T @ x, assume_a="pos")
         b = scipy.linalg.solve(gram + loads / balance, u.T @ y, assume_a="pos")
         u = scipy.linalg.solve(a @ a.T + balance * b @ b.T + loads, a @ x.T + balance * b @ y.T, assume_a="pos").T
-    return u
+    out: Array = u
+    return out
 
 
 def logistic(x: Array, labels: I64, classes: int, penalty: float) -> tuple[Array, Array]:
     """Multinomial logistic regression: weights (d, classes), bias (classes,); 1 / penalty weighs |W|² / 2.
 
-    Semantic matching's map to class posteriors (Rasiwasia et al. 2010, section 4.2). A class with no row has none.
+    Semantic matching's map to class posteriors (Rasiwasia et al. 2010). A class with no row has none.
     """
     from sklearn.linear_model import LogisticRegression
 
