@@ -156,16 +156,26 @@ def train(
 
 
 @cli.command(name="eval")
+@click.option(
+    "--split", type=click.Choice(["val", "test"]), default="val", show_default=True, help="What to measure on."
+)
+@click.option("--report", type=FOLDER, metavar="FILE.html", help="Write all of it as one page, with plots.")
 @as_json
 @click.pass_context
-def evaluate_(context: click.Context, json_: bool) -> None:
+def evaluate_(context: click.Context, split: str, report: Path | None, json_: bool) -> None:
     """Measure the published version on pictures held out from training."""
     from indexer.evaluate import evaluate
+    from indexer.evaluation.report import check_target, write_report
     from indexer.progress import Progress
     from indexer.tables import print_evaluation
 
+    if report:
+        check_target(report)
     with Progress() as progress:
-        figures = evaluate(settings(context), progress.tell)
+        figures = evaluate(settings(context), progress.tell, split)
+    if report:
+        write_report(figures, report)
+        click.echo(f"The report is in {report}.", err=True)
     if json_:
         _print_json(figures)
     else:

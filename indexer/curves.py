@@ -30,7 +30,13 @@ def draw_curves(curves: Mapping[str, Curve], levels: Mapping[str, float]) -> byt
         lines += losses.plot([row["epoch"] for row in rows], [row["loss"] for row in rows], color="0.6", label="loss")
     axes.legend(handles=lines, frameon=False)
     axes.grid(alpha=0.3)
+    return as_svg(figure)
+
+
+def as_svg(figure: Figure, font: str = "path", salt: str = "rebus") -> bytes:
+    """A figure as SVG; the same figure gives the same bytes. font: path draws letters, none leaves them as text."""
     file = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "rebus", "svg.fonttype": "path"}):
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": font}):
+        figure.savefig(file, format="svg", metadata=nothing)
     return file.getvalue()

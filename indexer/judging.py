@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.heads import Head
-from engine.types import Modality
+from engine.types import F32, Modality
 from indexer.metrics import Interval, PairRanks, average_precision, pair_ranks, recall_gain, recall_interval
 from indexer.splits import MINIMUM
 from indexer.stored_pairs import StoredPairs
@@ -32,12 +32,7 @@ class Ranked:
 
 def rank(head: Head, pairs: StoredPairs) -> Ranked:
     """Project held-out pairs, and rank every picture for every caption and back."""
-    images = head.project(pairs.images, Modality.IMAGE)
-    if head.texts is None:
-        assert pairs.texts is not None
-        texts = head.project(pairs.texts, Modality.TEXT)
-    else:
-        texts = head.project_texts(pairs.words)
+    images, texts = project(head, pairs)
     precision: dict[str, float] = {}
     if pairs.categories is not None:
         of_texts = pairs.categories[pairs.owner]
@@ -46,6 +41,15 @@ def rank(head: Head, pairs: StoredPairs) -> Ranked:
             "i2t_map": float(np.nanmean(average_precision(images, texts, pairs.categories, of_texts))),
         }
     return Ranked(pair_ranks(images, texts, pairs.owner), precision)
+
+
+def project(head: Head, pairs: StoredPairs) -> tuple[F32, F32]:
+    """The pictures (n, d) and texts (m, d) of pairs as unit rows of a head's joint space."""
+    images = head.project(pairs.images, Modality.IMAGE)
+    if head.texts is not None:
+        return images, head.project_texts(pairs.words)
+    assert pairs.texts is not None
+    return images, head.project(pairs.texts, Modality.TEXT)
 
 
 def chance(ranked: PairRanks) -> float:

@@ -48,8 +48,10 @@ class Progress:
         self._console.print(text, highlight=False, soft_wrap=True)
 
     def hear(self, figures: dict[str, float], epoch: int, epochs: int) -> None:
-        """Show an epoch's figures, on a line that stays."""
-        recall = f"held-out R@10: text to image {figures['t2i_r10']:.3f}, image to text {figures['i2t_r10']:.3f}"
-        self._console.print(
-            f"epoch {epoch} of {epochs}: loss {figures['loss']:.3f}, {recall}", highlight=False, soft_wrap=True
-        )
+        """Show an epoch's figures, or those of a setting that a closed form tried, on a line that stays."""
+        if "loss" in figures:
+            said = f"epoch {epoch} of {epochs}: loss {figures['loss']:.3f}, held-out R@10: "
+            said += f"text to image {figures['t2i_r10']:.3f}, image to text {figures['i2t_r10']:.3f}"
+        else:
+            said = f"setting {epoch} of {epochs}: held-out R@10 {figures['r10']:.3f}"
+        self._console.print(said, highlight=False, soft_wrap=True)

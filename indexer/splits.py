@@ -12,6 +12,7 @@ from engine.config import TrainSettings
 from engine.errors import InvalidInput
 
 MINIMUM = 32  # pictures below which nothing can be learned
+SPLITS = ("val", "test")  # what can be measured on
 _VALIDATION = frozenset(("val", "valid", "validation", "dev"))
 
 
@@ -67,21 +68,24 @@ def split(pictures: Sequence[Captioned], settings: TrainSettings, minimum: int =
 
     Raises InvalidInput when there are fewer than `minimum` pictures to learn from, or none to hold out.
     """
-    sides: dict[str, list[Captioned]] = {"train": [], "val": []}
-    for picture in pictures:
-        side = _side(picture, settings)
-        if side in sides:
-            sides[side].append(picture)
-    if not sides["val"] and len(sides["train"]) > 1 and all(picture.split is None for picture in pictures):
-        sides["val"] = [min(sides["train"], key=lambda picture: (_fraction(picture), picture.id))]  # few, but one
-    held = {picture.content for picture in sides["val"]}
-    train = tuple(picture for picture in sides["train"] if picture.content not in held)
+    held = held_out(pictures, settings)
+    contents = {picture.content for picture in held}
+    known = [picture for picture in pictures if _side(picture, settings) == "train"]
+    train = tuple(picture for picture in known if picture.content not in contents)
     if len(train) < minimum or not held:
         raise InvalidInput(
-            f"{len(train)} captioned pictures to train on and {len(sides['val'])} held out: at least {minimum} and 1 "
+            f"{len(train)} captioned pictures to train on and {len(held)} held out: at least {minimum} and 1 "
             "are needed. Add captions (NAME.txt beside NAME.jpg, or captions.jsonl) and run `rebus index` again"
         )
-    return Split(train, tuple(sides["val"]))
+    return Split(train, held)
+
+
+def held_out(pictures: Sequence[Captioned], settings: TrainSettings, name: str = "val") -> tuple[Captioned, ...]:
+    """The pictures of one split: val, which training judges by, or another that the captions name, such as test."""
+    held = tuple(picture for picture in pictures if _side(picture, settings) == name)
+    if not held and name == "val" and len(pictures) > 1 and all(picture.split is None for picture in pictures):
+        return (min(pictures, key=lambda picture: (_fraction(picture), picture.id)),)  # few, but one
+    return held
 
 
 def _side(picture: Captioned, settings: TrainSettings) -> str:

@@ -1,7 +1,7 @@
 """Pairs for training a head: stored embeddings with their captions, without decoding anything again."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import sqlalchemy as sa
@@ -11,10 +11,14 @@ from engine.config import Config
 from engine.errors import EncoderUnavailable, InvalidInput
 from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, I64, Modality
-from indexer.splits import Captioned, captioned, pictures, split
+from indexer.splits import Captioned, captioned, held_out, pictures, split
 
 Encode = Callable[[Sequence[str]], F32]
 _SEEN = (Modality.IMAGE, Modality.VIDEO)
+
+
+def _nothing() -> I64:
+    return np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class StoredPairs:
     themselves. owner: (m,) the row of each caption's picture. categories: (n,) from 0 on, -1 where none is known; None
     when the library has none. weights: (m,) how much each pair counts; 1 for captions, more for good marks, 0 for a
     text that is no pair: its picture, in `negatives` (k, 2), rows of texts and pictures, is a bad answer to it.
+    pictures, captions: their items (n,) and (m,), 0 for the query of a mark; empty when they are of no library.
     """
 
     images: F32
@@ -35,6 +40,8 @@ class StoredPairs:
     categories: I64 | None
     weights: F32
     negatives: I64
+    pictures: I64 = field(default_factory=_nothing)
+    captions: I64 = field(default_factory=_nothing)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -103,14 +110,42 @@ def load_pairs(
     said = [one for known in captions.values() for one in _said(known, learned)]
     said += [_Said(mark.item_id, mark.query, None, config.head.mark_weight if mark.good else 0.0) for mark in used]
     train = vectors.pairs(said, queries, embedded=encode is not None)
-    held_out = {lang: vectors.pairs(list(_said(known, held)), {}, embedded=True) for lang, known in captions.items()}
-    held_out = {lang: pairs for lang, pairs in held_out.items() if len(pairs)}
-    if not train.weights.any() or not held_out:
+    judged = {lang: vectors.pairs(list(_said(known, held)), {}, embedded=True) for lang, known in captions.items()}
+    judged = {lang: pairs for lang, pairs in judged.items() if len(pairs)}
+    if not train.weights.any() or not judged:
         raise InvalidInput(
-            f"{len(train):,} captioned pictures with stored vectors to train on, {sum(map(len, held_out.values())):,} "
+            f"{len(train):,} captioned pictures with stored vectors to train on, {sum(map(len, judged.values())):,} "
             "held out: run `rebus index` to embed what is not yet, or add captions"
         )
-    return Sides(train, held_out, len(used))
+    return Sides(train, judged, len(used))
+
+
+def load_held_out(
+    catalog: Catalog, config: Config, encoder: EncoderRow, name: str
+) -> dict[Modality, dict[str, StoredPairs]]:
+    """The pairs of one split (see `splits.held_out`) by modality and language; what has none is left out.
+
+    Raises InvalidInput when there are none at all, or a stored vector is no number.
+    """
+    captions = {lang: captioned(catalog, lang) for lang in config.captions.languages}
+    if not any(captions.values()):
+        raise InvalidInput(_wordless(catalog, config.captions.languages))
+    together = {picture.id: picture for known in captions.values() for picture in known}
+    held = {picture.id for picture in held_out(list(together.values()), config.train, name)}
+    vectors, found = _Vectors(catalog, encoder, _categories(catalog, sorted(held))), {}
+    for modality in _SEEN:
+        sides = {lang: list(_said(known, held)) for lang, known in captions.items()}
+        pairs = {lang: vectors.pairs(said, {}, embedded=True, of=[modality]) for lang, said in sides.items()}
+        found[modality] = {lang: some for lang, some in pairs.items() if len(some)}
+    found = {modality: by_language for modality, by_language in found.items() if by_language}
+    if not found:
+        many = f"{len(held):,} captioned pictures are of the split {name}"
+        raise InvalidInput(
+            f"{many}, and none of them is indexed: run `rebus index` first" if held else
+            f"{many}, of {len(together):,}: name it beside the captions (`split`) and run `rebus index`"
+            f"{', or measure on val, which Rebus chooses itself' if name != 'val' else ''}"
+        )  # fmt: skip
+    return found
 
 
 def _together(catalog: Catalog, captions: Iterable[Sequence[Captioned]], marks: Sequence[Mark]) -> list[Captioned]:
@@ -177,10 +212,20 @@ class _Vectors:
         self._store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, encoder.generation), encoder.dim)
         self._dims = dims_of(encoder)
 
-    def pairs(self, said: Sequence[_Said], queries: Mapping[str, F32 | None], *, embedded: bool) -> StoredPairs:
-        """Those whose picture has a stored vector, and whose caption has one where the encoder embeds words."""
+    def pairs(
+        self,
+        said: Sequence[_Said],
+        queries: Mapping[str, F32 | None],
+        *,
+        embedded: bool,
+        of: Sequence[Modality] = _SEEN,
+    ) -> StoredPairs:
+        """Those whose picture has a stored vector, and whose caption has one where the encoder embeds words.
+
+        of: what counts as a picture.
+        """
         of_texts = Modality.TEXT in self._dims
-        seen = self._places([one.picture for one in said], _SEEN)
+        seen = self._places([one.picture for one in said], of)
         read = self._places([one.caption for one in said if one.caption], [Modality.TEXT]) if of_texts else {}
         kept = [one for one in said if one.picture in seen and (not of_texts or not one.caption or one.caption in read)]
         shown = sorted({one.picture for one in kept})
@@ -201,6 +246,8 @@ class _Vectors:
             categories=None if known is None else np.array([known.get(picture, -1) for picture in shown], np.int64),
             weights=weights,
             negatives=np.stack([bad, owner[bad]], axis=1),
+            pictures=np.array(shown, np.int64),
+            captions=np.array([one.caption or 0 for one in kept], np.int64),
         )
 
     def _places(self, ids: Sequence[int], modalities: Sequence[Modality]) -> dict[int, tuple[int, int]]:

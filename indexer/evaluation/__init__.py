@@ -1,0 +1,1 @@
+"""What `rebus eval` measures, a file a question; tables and the report that show it."""
