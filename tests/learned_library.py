@@ -153,20 +153,26 @@ class Made:
 
 
 def make_learnable(
-    place: Path, count: int = 160, *, texts: bool = False, captions: int = 2, categories: bool = False
+    place: Path,
+    count: int = 160,
+    *,
+    texts: bool = False,
+    captions: int = 2,
+    categories: bool = False,
+    text_dim: int = TEXT_DIM,
 ) -> Made:
     """`count` pictures whose vectors are sums of their words' vectors; every fourth is held out.
 
-    texts: words have embeddings too, narrower ones of a space of their own. captions: of each picture; the second one
-    has the words in another order.
+    texts: words have embeddings too, `text_dim` wide, of a space of their own. captions: of each picture; the second
+    one has the words in another order.
     """
     config = config_at(place / "home", codec={"bits": 64})
     catalog, rng = Catalog(config, create=True), np.random.default_rng(0)
-    space, other = rng.normal(size=(WORDS, IMAGE_DIM)), rng.normal(size=(WORDS, TEXT_DIM))
+    space, other = rng.normal(size=(WORDS, IMAGE_DIM)), rng.normal(size=(WORDS, text_dim))
     (place / "media").mkdir(parents=True)
     with write_artifact(catalog.home / "encoders" / "made", {"kind": "encoder"}) as folder:
         (folder / "open_clip_model.safetensors").write_bytes(b"weights")
-    dims = {"image": IMAGE_DIM, **({"text": TEXT_DIM} if texts else {})}
+    dims = {"image": IMAGE_DIM, **({"text": text_dim} if texts else {})}
     encoder = EncoderRow(fingerprint=FINGERPRINT, spec="encoders/made", dim=IMAGE_DIM, dims=dims)
     said: dict[int, str] = {}
     with catalog.session() as session:
@@ -188,7 +194,7 @@ def make_learnable(
             for turn in range(captions):
                 row = add_caption(session, item, " ".join(f"w{word}" for word in np.roll(words, turn)))
                 if texts:
-                    vectors.append(np.pad(unit(other[words].sum(0)), (0, IMAGE_DIM - TEXT_DIM)))
+                    vectors.append(np.pad(unit(other[words].sum(0)), (0, IMAGE_DIM - text_dim)))
                     owners.append(row)
         store = EmbeddingStore(store_folder(catalog.home, FINGERPRINT), IMAGE_DIM)
         for owner, shard, row in zip(owners, *map(np.ndarray.tolist, store.append(np.array(vectors))), strict=True):

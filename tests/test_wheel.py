@@ -43,6 +43,7 @@ def test_the_wheel_holds_what_is_needed_and_no_tests(wheel: Path) -> None:
         "engine/assets/config.toml",
         "migrations/versions/0001_first_schema.py",
         "migrations/script.py.mako",
+        "indexer/evaluation/report.html",
     ):
         assert needed in names
     assert any(name.endswith(".css") for name in names) and any(name.endswith(".html") for name in names)

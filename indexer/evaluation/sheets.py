@@ -125,7 +125,7 @@ def language_sheet(figures: Figures) -> Sheet:
 def latency_sheet(figures: Figures) -> Sheet:
     """Milliseconds of a query by stage."""
     rows = [(stage, f"{ms['p50']:.1f}", f"{ms['p95']:.1f}") for stage, ms in figures["latency_ms"].items()]
-    return Sheet("Milliseconds of a query in words, by stage", ("", "p50", "p95"), rows)
+    return Sheet(f"Milliseconds of a query, asked by {figures['latency_of']}", ("", "p50", "p95"), rows)
 
 
 def heads_sheet(found: Sequence[Figures]) -> Sheet:
