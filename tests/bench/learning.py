@@ -32,7 +32,7 @@ from indexer.metrics import ranks, recall
 from indexer.objectives.closed_form import cca
 from indexer.stored_pairs import StoredPairs
 from tests.bench.learning_table import write_table
-from tests.bench.report import write
+from tests.bench.report import RESULTS, write
 
 DATA = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "data"
 MISMATCHED = 0.2
@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--sets", nargs="*", default=["wikipedia", "flickr8k"], choices=["wikipedia", "flickr8k"])
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the development data")
+    parser.add_argument("--keep", action="store_true", help="keep the last result's rows of what is not measured now")
     parser.add_argument("--no-robustness", action="store_true", help="fit each method once, not also to spoiled pairs")
     given = parser.parse_args()
     if not given.data.is_dir():
@@ -229,12 +230,21 @@ def main() -> None:
         for method in (METHODS[name] for name in given.methods):
             if data.train.categories is not None or not method.needs_categories:
                 rows.append(say(row_of(method, data, not given.no_robustness)))
-        if name == "flickr8k":
+        if name == "flickr8k" and HeadSettings().method in given.methods:
             both = flickr8k(given.data, ["en", "zh"])
             rows.append(say(row_of(METHODS[HeadSettings().method], both, robust=False)))
+    if given.keep:
+        rows = kept(rows) + rows
     figures = headline(rows)
     say({"written": str(write("learning", rows, figures)), **figures})
     write_table()
+
+
+def kept(rows: Sequence[Row]) -> list[Row]:
+    """Rows of the last result that are not among these."""
+    anew = {(row["method"], row["dataset"]) for row in rows}
+    last: list[Row] = json.loads((RESULTS / "learning.json").read_text(encoding="utf-8"))["rows"]
+    return [row for row in last if (row["method"], row["dataset"]) not in anew]
 
 
 def quiet(figures: Mapping[str, float], epoch: int, epochs: int) -> None:
