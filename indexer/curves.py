@@ -1,4 +1,4 @@
-"""Curves of training as SVG: held-out recall of each head by epoch, and the loss where there is only one."""
+"""Curves of training as SVG: recall by epoch on pictures not trained on, and the loss where there is one head."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ Curve = Sequence[Mapping[str, float]]
 
 
 def draw_curves(curves: Mapping[str, Curve], levels: Mapping[str, float]) -> bytes:
-    """An SVG of held-out R@10 by epoch, and of the loss when there is one curve. The same values give the same bytes.
+    """An SVG of R@10 by epoch, and of the loss when there is one curve. The same values give the same bytes.
 
     curves: the rows of training reports, by the name to show. levels: R@10 of methods that take one step.
     """
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    axes.set(xlabel="epoch", ylabel="held-out R@10, both directions averaged")
+    axes.set(xlabel="epoch", ylabel="R@10 on pictures not trained on, both ways averaged")
     lines = []
     for name, rows in curves.items():
         epochs = [row["epoch"] for row in rows]

@@ -25,7 +25,7 @@ from indexer.train import TrainingReport, fit
 if TYPE_CHECKING:  # methods.py holds the table of recipes
     from indexer.tasks import Task
 
-_WATCHED = 2000  # held-out pictures looked at after each epoch, at most
+_WATCHED = 2000  # pictures set aside that are looked at after each epoch, at most
 _BLOCK = 1024
 
 
@@ -35,7 +35,8 @@ class Recipe:
 
     settings: where this method's default is another than [head]'s; what a person set otherwise stands. together: see
     PairTensors. vectors_only: texts must be vectors. translates: texts are searched with as what their codes decode
-    to. bits: also by the signs of the vectors alone. score: the held-out figure that decides which epoch is kept.
+    to. bits: also by the signs of the vectors alone. score: which figure, on pictures set aside, decides what epoch is
+    kept.
     """
 
     objective: Callable[["Task", Any], Objective]
@@ -86,7 +87,7 @@ class Recipe:
 
     @torch.inference_mode()
     def _recall(self, aligner: Aligner, objective: Objective, pairs: PairTensors) -> dict[str, float]:
-        """Recall both ways over the first held-out pictures, "r10": its mean at 10, and "map" by their categories."""
+        """Recall both ways over the first pictures set aside, "r10": its mean at 10, and "map" by their categories."""
         finished = self._finished(aligner, objective)
         own = pairs.owner < _WATCHED
         images = _rows(finished, pairs.images[:_WATCHED], Modality.IMAGE)
@@ -120,7 +121,7 @@ def chosen(settings: HeadSettings, own: Mapping[str, Any]) -> HeadSettings:
 
 @torch.inference_mode()
 def gap(aligner: Aligner, objective: Objective, train: PairTensors, held_out: PairTensors) -> dict[str, float]:
-    """What the objective measures on as many training pairs as held-out ones, and by how much these are worse."""
+    """What the objective measures on as many training pairs as set aside, and by how much these are worse."""
     count = min(len(train.paired), len(held_out.paired), _WATCHED)
     seen = objective.measure(aligner, train.batch(train.paired[:count]))
     unseen = objective.measure(aligner, held_out.batch(held_out.paired[:count]))
