@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from indexer.care.commands import COMMANDS as CARE
+from indexer.evaluation.command import eval_
 from indexer.head_commands import COMMANDS as HEADS
 from indexer.imports.command import import_
 
@@ -153,33 +154,6 @@ def train(
         f"text to image {best['t2i_r10']:.3f}, image to text {best['i2t_r10']:.3f}."
     )
     _print_index(report, json_)
-
-
-@cli.command(name="eval")
-@click.option(
-    "--split", type=click.Choice(["val", "test"]), default="val", show_default=True, help="What to measure on."
-)
-@click.option("--report", type=FOLDER, metavar="FILE.html", help="Write all of it as one page, with plots.")
-@as_json
-@click.pass_context
-def evaluate_(context: click.Context, split: str, report: Path | None, json_: bool) -> None:
-    """Measure the published version on pictures held out from training."""
-    from indexer.evaluate import evaluate
-    from indexer.evaluation.report import check_target, write_report
-    from indexer.progress import Progress
-    from indexer.tables import print_evaluation
-
-    if report:
-        check_target(report)
-    with Progress() as progress:
-        figures = evaluate(settings(context), progress.tell, split)
-    if report:
-        write_report(figures, report)
-        click.echo(f"The report is in {report}.", err=True)
-    if json_:
-        _print_json(figures)
-    else:
-        print_evaluation(figures)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -344,7 +318,7 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
         run_server(config)
 
 
-for _command in (import_, *CARE, *HEADS):
+for _command in (import_, eval_, *CARE, *HEADS):
     cli.add_command(_command)
 
 

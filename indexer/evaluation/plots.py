@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
 from indexer.curves import as_svg
 
@@ -26,7 +26,7 @@ def recall_plot(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
         low, high = ([point[bound] for point in points] for bound in ("low", "high"))
         axes.fill_between(k, low, high, color=_WAYS[way], alpha=0.2, linewidth=0)
         axes.plot(k, [point["recall"] for point in points], color=_WAYS[way], marker=".", label=_LABELS[way])
-    axes.set_xscale("log")
+    _logarithmic(axes)
     return _svg(figure, axes, "recall")
 
 
@@ -47,7 +47,7 @@ def candidates_plot(stages: Mapping[str, Mapping[str, Any]], candidates: int) ->
         points = [[point[key] for point in facts["curve"]] for key in ("candidates", "share")]
         axes.plot(*points, color=_WAYS[way], marker=".", label=_LABELS[way])
     axes.axvline(candidates, color=_INK, linestyle=":", label=f"search.candidates, {candidates:,}")
-    axes.set_xscale("log")
+    _logarithmic(axes)
     return _svg(figure, axes, "candidates")
 
 
@@ -70,9 +70,16 @@ def _empty(x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_xlabel(x, color=_INK)
     axes.set_ylabel(y, color=_INK)
     axes.tick_params(which="both", color=_INK, labelcolor=_INK)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_INK)
     return figure, axes
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter("")
 
 
 def _svg(figure: Figure, axes: Axes, name: str, *, shares: bool = True) -> str:
@@ -84,9 +91,7 @@ def _svg(figure: Figure, axes: Axes, name: str, *, shares: bool = True) -> str:
     axes.legend(frameon=False, labelcolor=_INK, fontsize="small")
     drawn = as_svg(figure, "none", name).decode()
     drawn = drawn[drawn.index("<svg") :].replace("<svg", f'<svg role="img" aria-labelledby="{name}"', 1)
-    drawn = re.sub(
-        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawn, count=1), count=1
-    )
+    drawn = re.sub(r' (?:width|height)="[\d.]+pt"', "", drawn, count=2)
     drawn = re.sub(r'( id="|href="#|url\(#)', rf"\1{name}-", drawn)
     for color, place in _PLACES.items():
         drawn = drawn.replace(color, place)

@@ -1,0 +1,37 @@
+"""`rebus eval`, for the front door. It imports what it needs when it runs."""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command(name="eval")
+@click.option(
+    "--split", type=click.Choice(["val", "test"]), default="val", show_default=True, help="What to measure on."
+)
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write all of it as one page, with plots."
+)
+@click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
+@click.pass_context
+def eval_(context: click.Context, split: str, report: Path | None, json_: bool) -> None:
+    """Measure the published version on pictures held out from training."""
+    from engine.config import load_config
+    from indexer.evaluate import evaluate
+    from indexer.evaluation.report import check_target, write_report
+    from indexer.progress import Progress
+    from indexer.tables import print_evaluation
+
+    if report:
+        check_target(report)
+    config = load_config(context.obj["home"], context.obj["file"])
+    with Progress() as progress:
+        figures = evaluate(config, progress.tell, split)
+    if report:
+        write_report(figures, report)
+        click.echo(f"The report is in {report}.", err=True)
+    if json_:
+        click.echo(json.dumps(figures, ensure_ascii=False, indent=1))
+    else:
+        print_evaluation(figures)
