@@ -15,7 +15,7 @@ import click
 
 from indexer.care.commands import COMMANDS as CARE
 from indexer.evaluation.command import eval_
-from indexer.head_commands import COMMANDS as HEADS
+from indexer.heads.commands import COMMANDS as HEADS
 from indexer.imports.command import import_
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
@@ -128,7 +128,7 @@ def train(
     json_: bool,
 ) -> None:
     """Learn a head from the library's own captions and marks, and serve it if it finds more than what is there."""
-    from indexer.head_commands import train_head
+    from indexer.heads.commands import train_head
     from indexer.library import train_and_publish
     from indexer.progress import Progress
 

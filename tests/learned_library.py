@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import engine.heads
-import indexer.methods
+import indexer.heads.methods
 from engine.aligners import Aligner
 from engine.aligners.texts import TextInput
 from engine.artifacts import write_artifact
@@ -22,12 +22,12 @@ from engine.config import Config, HeadSettings
 from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, Modality
 from indexer.build import build
+from indexer.heads.methods import Method
+from indexer.heads.tasks import Task
 from indexer.jobs import writing
-from indexer.methods import Method
 from indexer.metrics import recall_both_ways
 from indexer.objectives import Batch
 from indexer.objectives.ranking import InfoNCE
-from indexer.tasks import Task
 from indexer.train import TrainingReport, fit
 from tests.conftest import config_at, silent
 
@@ -137,11 +137,11 @@ def register(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make these methods known for one test, and no others."""
     monkeypatch.setitem(engine.heads.KINDS, Maps.kind, Maps)
     monkeypatch.setitem(engine.heads.TEXT_KINDS, Bag.kind, Bag)
-    monkeypatch.setitem(indexer.methods.TEXTS, Bag.kind, learn_bag)
-    for name in list(indexer.methods.METHODS):
-        monkeypatch.delitem(indexer.methods.METHODS, name)
+    monkeypatch.setitem(indexer.heads.methods.TEXTS, Bag.kind, learn_bag)
+    for name in list(indexer.heads.methods.METHODS):
+        monkeypatch.delitem(indexer.heads.methods.METHODS, name)
     for method in METHODS:
-        monkeypatch.setitem(indexer.methods.METHODS, method.name, method)
+        monkeypatch.setitem(indexer.heads.methods.METHODS, method.name, method)
 
 
 @dataclasses.dataclass(frozen=True)

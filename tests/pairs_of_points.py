@@ -8,9 +8,9 @@ import torch
 
 from engine.aligners import Aligner
 from engine.config import HeadSettings
-from indexer.methods import METHODS
-from indexer.stored_pairs import StoredPairs
-from indexer.tasks import Task, TextsOf
+from indexer.heads.methods import METHODS
+from indexer.heads.stored_pairs import StoredPairs
+from indexer.heads.tasks import Task, TextsOf
 from indexer.train import TrainingReport
 from tests.conftest import silent
 

@@ -13,13 +13,13 @@ from engine.config import HeadSettings
 from engine.errors import ArtifactError, InvalidInput
 from engine.heads import Head
 from engine.types import F32, I64, Modality
-from indexer.closed_heads import Data, r10
-from indexer.judging import rank
-from indexer.methods import METHODS
+from indexer.heads.closed_forms import Data, r10
+from indexer.heads.judging import rank
+from indexer.heads.methods import METHODS
+from indexer.heads.stored_pairs import StoredPairs
+from indexer.heads.tasks import Task, TextsOf
 from indexer.metrics import recall
 from indexer.objectives import closed_form
-from indexer.stored_pairs import StoredPairs
-from indexer.tasks import Task, TextsOf
 
 
 def made_pairs(pictures: int, each: int, seed: int, noise: float = 0.3, width: int = 12) -> StoredPairs:

@@ -18,11 +18,11 @@ from engine.config import Config
 from engine.errors import InvalidInput
 from engine.search import Searcher
 from engine.types import F32, I64, Modality
-from indexer.evaluate import evaluate
 from indexer.evaluation.cascade import compare
+from indexer.evaluation.evaluate import evaluate
 from indexer.evaluation.report import check_target, render, write_report
 from indexer.evaluation.sheets import summary
-from indexer.heads import train_heads, use_head
+from indexer.heads.run import train_heads, use_head
 from tests.conftest import silent
 from tests.learned_library import IMAGE_DIM, Made, add_caption, make_learnable, publish, register
 from tests.made_library import unit_rows

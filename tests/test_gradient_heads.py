@@ -13,9 +13,9 @@ from engine.config import HeadSettings
 from engine.errors import ArtifactError, InvalidInput
 from engine.heads import KINDS, Head
 from engine.types import Modality
-from indexer.batches import PairTensors
-from indexer.gradient_heads import Recipe, chosen
-from indexer.methods import METHODS
+from indexer.heads.batches import PairTensors
+from indexer.heads.gradients import Recipe, chosen
+from indexer.heads.methods import METHODS
 from tests.pairs_of_points import learn, point_pairs, same_weights
 
 GRADIENT = [name for name, method in METHODS.items() if isinstance(method.fit, Recipe)]

@@ -21,9 +21,9 @@ from engine.versions import load_head
 from indexer.build import is_current
 from indexer.care.collect import collect
 from indexer.care.doctor import examine, healthy, repair
-from indexer.evaluate import evaluate
-from indexer.fitting import spoil
-from indexer.heads import Trained, measure_robustness, train_heads, use_head
+from indexer.evaluation.evaluate import evaluate
+from indexer.heads.fitting import spoil
+from indexer.heads.run import Trained, measure_robustness, train_heads, use_head
 from tests.conftest import silent
 from tests.learned_library import Made, add_caption, add_marks, make_learnable, publish, register
 from tests.web_library import copy_library

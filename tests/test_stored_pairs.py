@@ -15,9 +15,9 @@ from engine.config import Config
 from engine.errors import EncoderUnavailable, InvalidInput
 from engine.store import store_folder
 from engine.types import F32
-from indexer.judging import Ranked, chance, judge
+from indexer.heads.judging import Ranked, chance, judge
+from indexer.heads.stored_pairs import Sides, StoredPairs, load_pairs
 from indexer.metrics import PairRanks
-from indexer.stored_pairs import Sides, StoredPairs, load_pairs
 from tests.learned_library import IMAGE_DIM, TEXT_DIM, Made, add_marks, make_learnable
 from tests.web_library import copy_library
 

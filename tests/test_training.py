@@ -16,7 +16,7 @@ from engine.config import Config, TrainSettings
 from engine.encoders import load_encoder
 from engine.errors import ArtifactError, InvalidInput
 from engine.types import Modality
-from indexer.evaluate import evaluate
+from indexer.evaluation.evaluate import evaluate
 from indexer.library import index_folders, train_and_publish
 from indexer.objectives import Batch, Objective
 from indexer.objectives.ranking import InfoNCE

@@ -9,7 +9,7 @@ from engine.index import Filter
 from engine.types import F32, I64, Bool, Modality
 from engine.versions import LiveIndex, Version
 from indexer.evaluation.quality import Measured
-from indexer.stored_pairs import StoredPairs
+from indexer.heads.stored_pairs import StoredPairs
 
 DEPTH = 10
 _QUERIES, _BLOCK, _DEEPER = 500, 64, 4

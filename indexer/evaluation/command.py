@@ -18,7 +18,7 @@ import click
 def eval_(context: click.Context, split: str, report: Path | None, json_: bool) -> None:
     """Measure the published version on pictures held out from training."""
     from engine.config import load_config
-    from indexer.evaluate import evaluate
+    from indexer.evaluation.evaluate import evaluate
     from indexer.evaluation.report import check_target, write_report
     from indexer.progress import Progress
     from indexer.tables import print_evaluation

@@ -13,7 +13,7 @@ from engine.search import Searcher
 from engine.store import SUFFIX
 from engine.types import Modality, Query, Term
 from engine.versions import Version
-from indexer.stored_pairs import StoredPairs
+from indexer.heads.stored_pairs import StoredPairs
 
 _TIMED = 200
 

@@ -8,9 +8,9 @@ import numpy as np
 from engine.catalog import Catalog
 from engine.heads import Head
 from engine.types import F32, I64, Array
-from indexer.judging import project
+from indexer.heads.judging import project
+from indexer.heads.stored_pairs import StoredPairs
 from indexer.metrics import PairRanks, average_precision, interval, median_interval, ndcg, pair_ranks, recall_gain
-from indexer.stored_pairs import StoredPairs
 
 WAYS = ("t2i", "i2t")
 _DEPTHS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)

@@ -24,13 +24,13 @@ from engine.aligners.texts import Lexical
 from engine.config import HeadSettings
 from engine.heads import Head
 from engine.types import F32, I64, Array, Modality
-from indexer.closed_heads import Data, linear
-from indexer.fitting import Fitted, fit_head, spoil, text_of
-from indexer.judging import rank
-from indexer.methods import METHODS, Method
+from indexer.heads.closed_forms import Data, linear
+from indexer.heads.fitting import Fitted, fit_head, spoil, text_of
+from indexer.heads.judging import rank
+from indexer.heads.methods import METHODS, Method
+from indexer.heads.stored_pairs import StoredPairs
 from indexer.metrics import ranks, recall
 from indexer.objectives.closed_form import cca
-from indexer.stored_pairs import StoredPairs
 from tests.bench.learning_table import write_table
 from tests.bench.report import RESULTS, write
 

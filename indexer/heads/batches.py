@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from engine.types import Modality
+from indexer.heads.stored_pairs import StoredPairs
 from indexer.objectives import Batch
-from indexer.stored_pairs import StoredPairs
 
 _FEWEST, _STEPS = 32, 8
 

@@ -7,9 +7,10 @@ from typing import Any
 from engine.aligners import Aligner
 from engine.aligners.texts import Lexical, TextInput, Tokens
 from engine.config import HeadSettings
-from indexer.class_heads import kernel_ridge_head, semantic
-from indexer.closed_heads import CCA, FACTORS, RIDGE
-from indexer.gradient_heads import Recipe, fusion, generator, towers, widths
+from indexer.heads.classes import kernel_ridge_head, semantic
+from indexer.heads.closed_forms import CCA, FACTORS, RIDGE
+from indexer.heads.gradients import Recipe, fusion, generator, towers, widths
+from indexer.heads.tasks import Task
 from indexer.objectives.adversarial import FeatureGAN, ModalityDiscriminator
 from indexer.objectives.fused import FusedNCE
 from indexer.objectives.hashing import Binarised
@@ -20,7 +21,6 @@ from indexer.objectives.reconstruction import (
     VariationalAutoencoder,
     VectorQuantizedAutoencoder,
 )
-from indexer.tasks import Task
 from indexer.train import TrainingReport
 
 CLOSED_FORM = "closed_form"

@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from engine.catalog import HeadRow
     from engine.config import Config
-    from indexer.heads import Trained
+    from indexer.heads.run import Trained
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
 
@@ -18,8 +18,8 @@ def train_head(
     config: "Config", names: tuple[str, ...], languages: tuple[str, ...], plot: Path | None, json_: bool
 ) -> None:
     """Fit heads, print how they did and what is served now, and draw their curves."""
-    from indexer.heads import train_heads
-    from indexer.methods import METHODS
+    from indexer.heads.methods import METHODS
+    from indexer.heads.run import train_heads
     from indexer.progress import Progress
 
     with Progress() as progress:
@@ -56,7 +56,7 @@ def _print_trained(trained: "Trained") -> None:
 
 
 def _plot(file: Path, rows: "list[HeadRow]") -> None:
-    from indexer.curves import draw_curves
+    from indexer.heads.curves import draw_curves
 
     curves = {f"{row.method} {row.id}": row.report["curve"] for row in rows if row.report["curve"]}
     levels = {f"{row.method} {row.id}": row.report["held_out"]["r10"] for row in rows if not row.report["curve"]}
@@ -89,7 +89,7 @@ def heads(context: click.Context, json_: bool) -> None:
 @click.pass_context
 def use(context: click.Context, head: str, json_: bool) -> None:
     """Publish the library with head N; 0 or `identity` with none."""
-    from indexer.heads import use_head
+    from indexer.heads.run import use_head
     from indexer.progress import Progress
 
     if head != "identity" and not head.isdecimal():
@@ -111,7 +111,7 @@ def compare(context: click.Context, robustness: bool, json_: bool) -> None:
     """Print every trained head in one table, by the figures on held-out pictures when it was trained."""
     from engine.catalog import Catalog
     from engine.status import head_facts
-    from indexer.heads import measure_robustness
+    from indexer.heads.run import measure_robustness
     from indexer.progress import Progress
     from indexer.tables import print_heads
 

@@ -15,9 +15,9 @@ from engine.config import HeadSettings
 from engine.errors import ArtifactError, InvalidInput
 from engine.heads import Head
 from engine.types import Modality
-from indexer.methods import CLOSED_FORM, TEXTS, Method
-from indexer.stored_pairs import StoredPairs
-from indexer.tasks import Task, TextsOf
+from indexer.heads.methods import CLOSED_FORM, TEXTS, Method
+from indexer.heads.stored_pairs import StoredPairs
+from indexer.heads.tasks import Task, TextsOf
 
 Hear = Callable[[dict[str, float], int, int], None]
 

@@ -16,14 +16,14 @@ from engine.aligners.towers import Towers
 from engine.config import HeadSettings
 from engine.errors import InvalidInput
 from engine.types import F32, I64, Modality
-from indexer.batches import PairTensors
+from indexer.heads.batches import PairTensors
 from indexer.metrics import average_precision, recall_both_ways
 from indexer.objectives import Batch, Objective
 from indexer.objectives.reconstruction import Reconstruction, translated
 from indexer.train import TrainingReport, fit
 
 if TYPE_CHECKING:  # methods.py holds the table of recipes
-    from indexer.tasks import Task
+    from indexer.heads.tasks import Task
 
 _WATCHED = 2000  # pictures set aside that are looked at after each epoch, at most
 _BLOCK = 1024

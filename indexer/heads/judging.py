@@ -9,9 +9,9 @@ import numpy as np
 
 from engine.heads import Head
 from engine.types import F32, Modality
+from indexer.heads.stored_pairs import StoredPairs
 from indexer.metrics import Interval, PairRanks, average_precision, pair_ranks, recall_gain, recall_interval
 from indexer.splits import MINIMUM
-from indexer.stored_pairs import StoredPairs
 
 DEPTH, LEAST_HELD_OUT = 10, 20  # with no more held-out pictures than DEPTH, every one is among the first
 

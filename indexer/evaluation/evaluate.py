@@ -14,9 +14,9 @@ from engine.versions import Version
 from indexer.evaluation.cascade import answers, compare, through_index
 from indexer.evaluation.costs import bytes_per_item, latency, modalities
 from indexer.evaluation.quality import Measured, described, gain, histogram, measure, recall_curve, worst_queries
+from indexer.heads.stored_pairs import StoredPairs, load_held_out
 from indexer.jobs import Tell
 from indexer.splits import SPLITS
-from indexer.stored_pairs import StoredPairs, load_held_out
 
 _STEPS = 5
 Pairs = Mapping[Modality, dict[str, StoredPairs]]

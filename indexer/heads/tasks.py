@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.config import HeadSettings
-from indexer.stored_pairs import StoredPairs
+from indexer.heads.stored_pairs import StoredPairs
 
 
 @dataclass(frozen=True, slots=True)

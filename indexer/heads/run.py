@@ -16,12 +16,12 @@ from engine.heads import CURVE, HOME_FOLDER, Head
 from engine.types import F32, Modality
 from engine.versions import load_head
 from indexer.build import build
-from indexer.curves import draw_curves
-from indexer.fitting import Fitted, Hear, fit_head, spoil, text_of
+from indexer.heads.curves import draw_curves
+from indexer.heads.fitting import Fitted, Hear, fit_head, spoil, text_of
+from indexer.heads.judging import Ranked, Verdict, judge, rank
+from indexer.heads.methods import METHODS, Method
+from indexer.heads.stored_pairs import Sides, load_pairs
 from indexer.jobs import Tell, writing
-from indexer.judging import Ranked, Verdict, judge, rank
-from indexer.methods import METHODS, Method
-from indexer.stored_pairs import Sides, load_pairs
 
 Note = Callable[[str], None]
 MISMATCHED = 0.2  # of the training pairs, where robustness is measured

@@ -18,7 +18,7 @@ from indexer.objectives.closed_form import Moments, cca, kernel_ridge, moments, 
 from indexer.train import TrainingReport
 
 if TYPE_CHECKING:
-    from indexer.tasks import Task
+    from indexer.heads.tasks import Task
 
 LANDMARKS = 2048  # vectors a kernel compares with, at most
 _ASIDE, _MINIMUM = 0.1, 10

@@ -14,12 +14,12 @@ from engine.aligners import Aligner
 from engine.aligners.linear import Kernel, distances, powered
 from engine.errors import InvalidInput
 from engine.types import F32, I64, Array, Modality
-from indexer.closed_heads import KERNEL, Data, data_of, landmarks, linear
+from indexer.heads.closed_forms import KERNEL, Data, data_of, landmarks, linear
 from indexer.objectives.closed_form import cca, kernel_ridge, logistic
 from indexer.train import TrainingReport
 
 if TYPE_CHECKING:
-    from indexer.tasks import Task
+    from indexer.heads.tasks import Task
 
 _FOLDS = 5
 _PENALTIES = (0.01, 0.1, 1.0)
