@@ -54,7 +54,25 @@ class Head:
 
     def knows(self, words: str) -> bool:
         """Whether a head that reads words itself makes anything of these."""
-        return self.texts is not None and bool(self.texts([words]).any())
+        return self.texts is not None and self.texts.knows(words)
+
+    @property
+    def fuses(self) -> bool:
+        """Whether several terms are read together, by attention, instead of being added up."""
+        return isinstance(self.aligner, Fusion)
+
+    @torch.inference_mode()
+    def fuse(self, vectors: Mapping[Modality, F32], words: Sequence[str]) -> F32:
+        """One unit row (1, dim) of all that is known: stored vectors (m, width) by modality, and words read here."""
+        assert isinstance(self.aligner, Fusion)
+        inputs = {
+            modality: torch.from_numpy(np.ascontiguousarray(x[:, : self.dims[modality]]))[None]
+            for modality, x in vectors.items()
+        }
+        if words and self.texts is not None:
+            inputs[Modality.TEXT] = self.texts(words)[None]
+        out: F32 = self.aligner.fuse(inputs).float().cpu().numpy()
+        return out
 
     def compares(self, a: Modality, b: Modality) -> bool:
         """Whether two modalities share a space: without a map, where their vectors have one width."""

@@ -6,7 +6,7 @@ It serves one immutable version, plus a delta of what was embedded since, less w
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,6 +18,7 @@ from engine.encoders import Encoder, load_encoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
 from engine.filters import check_text
 from engine.folding import Fold, groups_of
+from engine.heads import Head
 from engine.index import Filter, bound_threads
 from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, I64, Hit, Modality, Query, Results, Term, Where
@@ -194,30 +195,36 @@ class Searcher:
         return Filter(np.array(self.catalog.ids_matching(query.where, query.modality), np.int64))
 
     def _vector(self, version: Version, query: Query) -> F32:
-        """The query (1, d): the weighted sum of its terms' unit vectors in the joint space, of unit length."""
-        total = np.zeros(version.head.aligner.dim, np.float32)
-        for term in query.terms:
-            modality, vector = self._term_vector(version, term)
+        """The query (1, d), of unit length: the weighted sum of its terms' unit vectors in the joint space.
+
+        Terms of equal weight are read together by a head that can.
+        """
+        inputs = [self._term_input(version, term) for term in query.terms]
+        for modality, _ in inputs:
             if query.modality in version.indexes and not version.head.compares(modality, query.modality):
                 raise NotReady(
                     f"{modality} and {query.modality} vectors of this library lie in different spaces: run "
                     "`rebus train` to learn a common one from its captions"
                 )
-            total += term.weight * vector
         if query.modality is Modality.TEXT and not version.head.reads_words:
             raise _wordless()
+        if version.head.fuses and len(inputs) > 1 and {term.weight for term in query.terms} == {1.0}:
+            return _fused(version.head, inputs)
+        total = np.zeros(version.head.aligner.dim, np.float32)
+        for term, (modality, given) in zip(query.terms, inputs, strict=True):
+            total += term.weight * _projected(version.head, modality, given)
         length = float(np.linalg.norm(total))
         if length < 1e-6:
             raise InvalidInput("the terms cancel each other out: change a weight or leave one out")
         return (total / length)[None]
 
-    def _term_vector(self, version: Version, term: Term) -> tuple[Modality, F32]:
-        """A term's modality and unit vector (d,) in the joint space."""
+    def _term_input(self, version: Version, term: Term) -> tuple[Modality, F32 | str]:
+        """A term's modality, and what the head reads of it: its embedding (1, d_in), or words as they are."""
         words = term.text if term.item is None else self._words(version, term.item)
         if words is not None and version.head.texts is not None:
             if not version.head.knows(words):
                 raise InvalidInput(f"no word of {words!r} occurs in this library's captions: use other words")
-            return Modality.TEXT, version.head.project_texts([words])[0]
+            return Modality.TEXT, words
         if term.item is not None:
             modality, embedding = self._stored(version, term.item)
         elif term.image is not None:
@@ -226,7 +233,7 @@ class Searcher:
             raise _wordless()
         else:
             modality, embedding = Modality.TEXT, self.encoder(version).encode_text([term.text or ""])
-        return modality, version.head.project(embedding, modality)[0]
+        return modality, embedding
 
     def _words(self, version: Version, item_id: int) -> str | None:
         """The words of a present text item, for a head that reads words itself; None for other items and heads."""
@@ -249,6 +256,23 @@ class Searcher:
             folder = store_folder(self.catalog.home, version.fingerprint, row.generation)
             store = EmbeddingStore(folder, store.dim)
         return Modality(row.modality), store.read(np.array([row.shard]), np.array([row.row]))
+
+
+def _projected(head: Head, modality: Modality, given: F32 | str) -> F32:
+    """The unit vector (d,) of one term's input."""
+    rows = head.project_texts([given]) if isinstance(given, str) else head.project(given, modality)
+    out: F32 = rows[0]
+    return out
+
+
+def _fused(head: Head, inputs: Sequence[tuple[Modality, F32 | str]]) -> F32:
+    """The unit vector (1, d) of several terms' inputs, read together."""
+    vectors: dict[Modality, list[F32]] = {}
+    for modality, given in inputs:
+        if not isinstance(given, str):
+            vectors.setdefault(Modality.IMAGE if modality is Modality.VIDEO else modality, []).append(given)
+    words = [given for _, given in inputs if isinstance(given, str)]
+    return head.fuse({modality: np.concatenate(rows) for modality, rows in vectors.items()}, words)
 
 
 def _wordless() -> NotReady:

@@ -25,13 +25,15 @@ _SAMPLES, _CONFIDENCE = 1000, 0.95
 def ranks(queries: F32, items: F32, wanted: I64, labels: I64, numbers: int = _NUMBERS) -> I64:
     """For each query (n, d) the rank (0 is first) of its best right item among items (m, d). A tie counts against it.
 
+    So does a score that is no number.
+
     wanted: (n,) the label that answers each query; labels: (m,). A query that nothing answers has rank m.
     """
     out = np.empty(len(queries), np.int64)
     for rows, scores in _scores(queries, items, numbers):
         right = _right(wanted[rows], labels)
         best = np.where(right, scores, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
-        found = (scores >= best) & ~right
+        found = ~(scores < best) & ~right
         out[rows] = np.where(right.any(axis=1), found.sum(axis=1), len(items))
     return out
 

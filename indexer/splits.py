@@ -66,11 +66,13 @@ def pictures(catalog: Catalog, words: Mapping[int, Sequence[tuple[int, str]]]) -
 def split(pictures: Sequence[Captioned], settings: TrainSettings, minimum: int = MINIMUM) -> Split:
     """Divide by the split the captions name (train; val; others, such as test, take no part), else by hash.
 
-    Raises InvalidInput when there are fewer than `minimum` pictures to learn from, or none to hold out.
+    Where they name train alone, a part of that is held out by hash. Raises InvalidInput when there are fewer than
+    `minimum` pictures to learn from, or none to hold out.
     """
-    held = held_out(pictures, settings)
+    sides = _sides(pictures, settings)
+    held = tuple(picture for picture, side in zip(pictures, sides, strict=True) if side == "val")
     contents = {picture.content for picture in held}
-    known = [picture for picture in pictures if _side(picture, settings) == "train"]
+    known = [picture for picture, side in zip(pictures, sides, strict=True) if side == "train"]
     train = tuple(picture for picture in known if picture.content not in contents)
     if len(train) < minimum or not held:
         raise InvalidInput(
@@ -82,15 +84,25 @@ def split(pictures: Sequence[Captioned], settings: TrainSettings, minimum: int =
 
 def held_out(pictures: Sequence[Captioned], settings: TrainSettings, name: str = "val") -> tuple[Captioned, ...]:
     """The pictures of one split: val, which training judges by, or another that the captions name, such as test."""
-    held = tuple(picture for picture in pictures if _side(picture, settings) == name)
-    if not held and name == "val" and len(pictures) > 1 and all(picture.split is None for picture in pictures):
-        return (min(pictures, key=lambda picture: (_fraction(picture), picture.id)),)  # few, but one
-    return held
+    sides = _sides(pictures, settings)
+    return tuple(picture for picture, side in zip(pictures, sides, strict=True) if side == name)
 
 
-def _side(picture: Captioned, settings: TrainSettings) -> str:
-    if picture.split is not None:
-        return "val" if picture.split.lower() in _VALIDATION else picture.split.lower()
+def _sides(pictures: Sequence[Captioned], settings: TrainSettings) -> list[str]:
+    """The side of each picture: as named, else by hash; where none would be val, by hash of those to train on."""
+    named = [(picture.split or "").lower() for picture in pictures]
+    sides = [
+        "val" if name in _VALIDATION else name or _by_hash(p, settings) for p, name in zip(pictures, named, strict=True)
+    ]
+    if "val" not in sides:
+        sides = [_by_hash(p, settings) if side == "train" else side for p, side in zip(pictures, sides, strict=True)]
+    if "val" not in sides and sides.count("train") > 1:  # few, but one
+        learned = [row for row, side in enumerate(sides) if side == "train"]
+        sides[min(learned, key=lambda row: (_fraction(pictures[row]), pictures[row].id))] = "val"
+    return sides
+
+
+def _by_hash(picture: Captioned, settings: TrainSettings) -> str:
     return "val" if _fraction(picture) < settings.held_out else "train"
 
 

@@ -33,6 +33,10 @@ class TextInput:
         """Vectors (n, width) float32 of unit length, or tokens (n, t) int64 where 0 pads."""
         raise NotImplementedError
 
+    def knows(self, words: str) -> bool:
+        """Whether anything of these words occurs in the captions it was learned from."""
+        return bool(self([words]).any())
+
     def save(self, folder: Path) -> None:
         """Write what `load` reads, as files of a head's folder whose names begin with `text`."""
         raise NotImplementedError
@@ -136,6 +140,9 @@ class Tokens(TextInput):
         for row, ids in zip(out, rows, strict=True):
             row[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
         return out
+
+    def knows(self, words: str) -> bool:
+        return bool((self([words]) > UNKNOWN).any())
 
     def save(self, folder: Path) -> None:
         self.tokenizer.save(str(folder / _TOKENIZER))

@@ -91,6 +91,11 @@ def fit_head(
     read = {Modality.IMAGE} if words else {Modality.IMAGE, Modality.TEXT}
     seen = {modality: width for modality, width in dims.items() if modality in read}
     head = Head(aligner.cpu().eval(), seen, words)
+    if not all(value.isfinite().all() for value in aligner.state_dict().values()):
+        raise InvalidInput(
+            f"{method.name} ended in numbers that are none, so nothing was kept: lower head.learning_rate, which is "
+            f"{settings.learning_rate}, or choose another method"
+        )
     return Fitted(head, text, report.curve, report.best, time.perf_counter() - started)
 
 

@@ -34,7 +34,7 @@ def rank(head: Head, pairs: StoredPairs) -> Ranked:
     """Project held-out pairs, and rank every picture for every caption and back."""
     images, texts = project(head, pairs)
     precision: dict[str, float] = {}
-    if pairs.categories is not None:
+    if pairs.categories is not None and (pairs.categories >= 0).any():
         of_texts = pairs.categories[pairs.owner]
         precision = {
             "t2i_map": float(np.nanmean(average_precision(texts, images, of_texts, pairs.categories))),
@@ -94,6 +94,16 @@ def judge(new: Ranked, rivals: Mapping[str, Ranked], trained_on: int) -> Verdict
             f"{name} ({_difference(facts)})" for name, facts in lost.items()
         )
     return Verdict(not why, why, _bounds(own), against)
+
+
+def lost_elsewhere(new: Mapping[str, Ranked], served: Mapping[str, Ranked]) -> str:
+    """In which of further languages a head surely finds less than the one that is served, in words; "" in none."""
+    lost = [
+        f"{lang} ({_difference(_gain(served[lang].figures['r10'], gain))})"
+        for lang in list(new)[1:]
+        if lang in served and (gain := recall_gain(new[lang].ranks, served[lang].ranks, DEPTH)).high < 0
+    ]
+    return f"it finds less in {', '.join(lost)}: learn from those captions too, with --lang" if lost else ""
 
 
 def _gain(of: float, difference: Interval) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`rebus train`: fit heads on stored embeddings, and keep one only where it helps. `rebus heads` chooses among them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from engine.versions import load_head
 from indexer.build import build
 from indexer.heads.curves import draw_curves
 from indexer.heads.fitting import Fitted, Hear, fit_head, spoil, text_of
-from indexer.heads.judging import Ranked, Verdict, judge, rank
+from indexer.heads.judging import Ranked, Verdict, judge, lost_elsewhere, rank
 from indexer.heads.methods import METHODS, Method
 from indexer.heads.stored_pairs import Sides, load_pairs
 from indexer.jobs import Tell, writing
@@ -76,8 +76,8 @@ class _Workshop:
         """The head's ranks on what is held out, by language."""
         return {lang: rank(head, pairs) for lang, pairs in self.pairs(head.texts is not None).held_out.items()}
 
-    def rivals(self, served: IndexVersion | None, note: Note) -> dict[str, Ranked]:
-        """What a new head must beat: the present head, and the encoder's own space where that is common to both."""
+    def rivals(self, served: IndexVersion | None, note: Note) -> dict[str, dict[str, Ranked]]:
+        """What a new head must beat, by language: the present head, and the encoder's own space where there is one."""
         heads: dict[str, Head] = {}
         if served is not None and served.encoder_id == self.encoder.id and served.head_id is not None:
             try:
@@ -87,7 +87,7 @@ class _Workshop:
         identity = Head.identity(self.dims)
         if identity.reads_words and identity.compares(Modality.IMAGE, Modality.TEXT):
             heads["the identity"] = identity
-        return {name: next(iter(self.rank(head).values())) for name, head in heads.items()}
+        return {name: self.rank(head) for name, head in heads.items()}
 
 
 def train_heads(
@@ -115,8 +115,7 @@ def train_heads(
                 note(f"{method.name} was passed over: {error}")
                 continue
             ranked = shop.rank(fitted.head)
-            first = next(iter(ranked.values()))
-            verdict = judge(first, rivals, len(shop.pairs(fitted.text != "encoder").train))
+            verdict = _judged(ranked, rivals, len(shop.pairs(fitted.text != "encoder").train))
             row = _keep(shop, method, fitted, ranked, verdict)
             out.heads.append(row)
             verdicts[row.id] = verdict
@@ -129,6 +128,15 @@ def train_heads(
             _update(catalog, out.best, promoted=True)
     catalog.engine.dispose()
     return out
+
+
+def _judged(ranked: dict[str, Ranked], rivals: dict[str, dict[str, Ranked]], trained_on: int) -> Verdict:
+    """By the first language; and in the others a head must not fall behind the one that is served."""
+    language = next(iter(ranked))
+    verdict = judge(ranked[language], {name: by_lang[language] for name, by_lang in rivals.items()}, trained_on)
+    served = next((by_lang for name, by_lang in rivals.items() if name.startswith("head ")), {})
+    lost = lost_elsewhere(ranked, served) if verdict.better else ""
+    return replace(verdict, better=False, why=lost) if lost else verdict
 
 
 def _keep(shop: _Workshop, method: Method, fitted: Fitted, ranked: dict[str, Ranked], verdict: Verdict) -> HeadRow:

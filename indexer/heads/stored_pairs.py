@@ -95,6 +95,8 @@ def load_pairs(
 ) -> Sides:
     """The library's pairs in these languages, and the marks on pictures that are not held out.
 
+    What is held out is there in the library's other languages too, after these: a head should lose nothing in them.
+
     encode: embeds the queries of marks. None: the training texts have no embeddings, for a head that reads words.
     Raises InvalidInput when there are no captions to learn from, or a stored vector is no number.
     """
@@ -110,6 +112,7 @@ def load_pairs(
     said = [one for known in captions.values() for one in _said(known, learned)]
     said += [_Said(mark.item_id, mark.query, None, config.head.mark_weight if mark.good else 0.0) for mark in used]
     train = vectors.pairs(said, queries, embedded=encode is not None)
+    captions |= {lang: captioned(catalog, lang) for lang in config.captions.languages if lang not in captions}
     judged = {lang: vectors.pairs(list(_said(known, held)), {}, embedded=True) for lang, known in captions.items()}
     judged = {lang: pairs for lang, pairs in judged.items() if len(pairs)}
     if not train.weights.any() or not judged:
