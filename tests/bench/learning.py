@@ -94,25 +94,25 @@ def wikipedia(data: Path) -> Set:
     return Set("wikipedia", made[0], {"test": made[1]})
 
 
-def fit(method: Method, train: StoredPairs, data: Set) -> Fitted:
-    settings = HeadSettings()
+def fit(method: Method, train: StoredPairs, data: Set, settings: HeadSettings) -> Fitted:
     with TemporaryDirectory() as scratch:
         text = text_of(method, settings, embedded=train.texts is not None)
         return fit_head(method, settings, train, text, data.dims, data.name, torch.device("cpu"), Path(scratch), quiet)
 
 
-def row_of(method: Method, data: Set, robust: bool) -> Row:
+def row_of(method: Method, data: Set, settings: HeadSettings, *, robust: bool) -> Row:
     """One method on one set: what it finds, beside the same shape untrained and chance; what it takes."""
-    fitted = fit(method, data.train, data)
+    fitted = fit(method, data.train, data, settings)
     head, (first, given) = fitted.head, next(iter(data.measured.items()))
     row: Row = {"method": method.name, "dataset": data.name, "family": method.family, "source": method.source}
     row |= {"text": fitted.text, "dim": head.aligner.dim, "seconds": round(fitted.seconds, 1)}
+    row |= {"epochs": len(fitted.curve), "max_minutes": settings.max_minutes}
     row |= {"parameters": sum(value.numel() for value in head.aligner.state_dict().values())}
     row |= measure(head, given) | {"untrained": measure(untrained(head), given), "chance": chance(given)}
     row |= {other: measure(head, held) for other, held in data.measured.items() if other != first}
     row["fit"] = {name: round(value, 4) for name, value in fitted.best.items()}
     if robust:
-        row["mismatched"] = measure(fit(method, spoil(data.train, MISMATCHED, 0), data).head, given)
+        row["mismatched"] = measure(fit(method, spoil(data.train, MISMATCHED, 0), data, settings).head, given)
         if given.texts is None:
             row["known_by"] = known_by(head, given)
     return row
@@ -219,20 +219,22 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=["wikipedia", "flickr8k"], choices=["wikipedia", "flickr8k"])
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the development data")
     parser.add_argument("--keep", action="store_true", help="keep the last result's rows of what is not measured now")
+    parser.add_argument("--minutes", type=float, default=HeadSettings().max_minutes, help="of one fit, at most")
     parser.add_argument("--no-robustness", action="store_true", help="fit each method once, not also to spoiled pairs")
     given = parser.parse_args()
     if not given.data.is_dir():
         sys.exit(f"the development data are not in {given.data}: name their folder with --data")
     rows: list[Row] = []
+    settings = HeadSettings(max_minutes=given.minutes)
     for name in given.sets:
         data = wikipedia(given.data) if name == "wikipedia" else flickr8k(given.data, ["en"])
         rows.append(say(reference_cca(data, 6 if name == "wikipedia" else 256)))
         for method in (METHODS[name] for name in given.methods):
             if data.train.categories is not None or not method.needs_categories:
-                rows.append(say(row_of(method, data, not given.no_robustness)))
-        if name == "flickr8k" and HeadSettings().method in given.methods:
+                rows.append(say(row_of(method, data, settings, robust=not given.no_robustness)))
+        if name == "flickr8k" and settings.method in given.methods:
             both = flickr8k(given.data, ["en", "zh"])
-            rows.append(say(row_of(METHODS[HeadSettings().method], both, robust=False)))
+            rows.append(say(row_of(METHODS[settings.method], both, settings, robust=False)))
     if given.keep:
         rows = kept(rows) + rows
     figures = headline(rows)
