@@ -98,6 +98,12 @@ def test_ties_count_against_the_query() -> None:
     assert ranks(same[:1], same, np.array([2]), np.arange(5)).tolist() == [4]
 
 
+def test_what_is_no_number_is_never_first() -> None:
+    x = np.eye(6, dtype=np.float32)
+    for images, texts in ((x * np.nan, x), (x, x * np.nan), (x * np.nan, x * np.nan)):
+        assert ranks(texts, images, np.arange(6), np.arange(6)).tolist() == [5] * 6
+
+
 def test_perfect_pairs_are_first() -> None:
     x = np.eye(12, dtype=np.float32)
     figures = recall_both_ways(x, x, np.arange(12))

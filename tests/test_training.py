@@ -200,6 +200,13 @@ def test_without_names_the_hash_decides_and_stays() -> None:
     assert {p.id for p in split(pictures(2500), TrainSettings()).held_out} >= {p.id for p in parts.held_out}
 
 
+def test_where_the_captions_name_train_alone_a_part_of_it_is_held_out() -> None:
+    named = [dataclasses.replace(p, split="test" if p.id < 20 else "Train") for p in pictures(2000)]
+    parts = split(named, TrainSettings(held_out=0.1))
+    assert 120 < len(parts.held_out) < 280 and min(p.id for p in parts.held_out) >= 20
+    assert len(parts.train) + len(parts.held_out) == 1980
+
+
 def test_too_few_captions_are_refused_with_what_to_do() -> None:
     with pytest.raises(InvalidInput, match="Add captions"):
         split(pictures(20), TrainSettings())
