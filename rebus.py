@@ -102,7 +102,9 @@ def watch(context: click.Context, folders: tuple[Path, ...], model: str | None, 
 @click.option(
     "--encoder", "encoder", is_flag=True, help="Fit an encoder from pixels instead, and embed everything anew."
 )
-@click.option("--method", metavar="NAME", help="How to learn a head (head.method).")
+@click.option(
+    "--method", "methods", metavar="NAME", multiple=True, help="How to learn a head (head.method); again for one more."
+)
 @click.option("--all", "every", is_flag=True, help="Fit a head by every method, and judge the best.")
 @click.option("--text", type=click.Choice(["auto", "encoder", "lexical", "tokens"]), help="What a head reads of words.")
 @click.option("--dim", type=int, help="Width of the joint space.")
@@ -116,7 +118,7 @@ def watch(context: click.Context, folders: tuple[Path, ...], model: str | None, 
 def train(
     context: click.Context,
     encoder: bool,
-    method: str | None,
+    methods: tuple[str, ...],
     every: bool,
     text: str | None,
     dim: int | None,
@@ -134,11 +136,11 @@ def train(
 
     given: dict[str, Any] = {"epochs": epochs, "max_minutes": minutes, "seed": seed}
     if not encoder:
-        given |= {"method": method, "text": text, "dim": dim}
+        given |= {"text": text, "dim": dim}
         config = settings(context, **{f"head__{name}": value for name, value in given.items()})
-        train_head(config, () if every else (config.head.method,), languages, plot, json_)
+        train_head(config, () if every else methods or (config.head.method,), languages, plot, json_)
         return
-    if method or every or text or dim or languages or plot:
+    if methods or every or text or dim or languages or plot:
         raise click.UsageError(
             "--encoder fits from pixels: leave out --method, --all, --text, --dim, --lang and --plot"
         )

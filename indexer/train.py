@@ -165,6 +165,6 @@ def _load(path: Path, identity: str) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # a cut or altered file fails in the zip reader, the unpickler or torch itself
-        raise ArtifactError(f"the checkpoint {path} is damaged ({error}): delete it to start afresh") from None
+    except Exception:  # a cut or altered file fails in the zip reader, the unpickler or torch itself
+        raise ArtifactError(f"the checkpoint {path} is damaged: delete it to start afresh") from None
     return state if state["identity"] == identity else None

@@ -22,6 +22,8 @@ def train_head(
     from indexer.heads.run import train_heads
     from indexer.progress import Progress
 
+    if plot and not plot.parent.is_dir():
+        raise click.UsageError(f"there is no folder {plot.parent} to draw curves into")
     with Progress() as progress:
         trained = train_heads(config, names or tuple(METHODS), languages, progress.tell, progress.hear, progress.note)
     if plot:
@@ -59,7 +61,10 @@ def _plot(file: Path, rows: "list[HeadRow]") -> None:
     from indexer.heads.curves import draw_curves
 
     curves = {f"{row.method} {row.id}": row.report["curve"] for row in rows if row.report["curve"]}
-    levels = {f"{row.method} {row.id}": row.report["held_out"]["r10"] for row in rows if not row.report["curve"]}
+    steps = [row for row in rows if not row.report["curve"] and "r10" in row.report["best"]]
+    levels = {
+        f"{row.method} {row.id}": row.report["best"]["r10"] for row in steps
+    }  # as curves, not of held-out pictures
     file.write_bytes(draw_curves(curves, levels))
     click.echo(f"The curves are in {file}.", err=True)
 

@@ -60,4 +60,5 @@ def import_(
     for note in report.notes:
         click.echo(f"Note: {note}.")
     if version:
-        click.echo(f"Version {version.id} is published. Learn from it with `rebus train`.")
+        advice = " Learn from it with `rebus train`." if report.captions else ""
+        click.echo(f"Version {version.id} is published.{advice}")
