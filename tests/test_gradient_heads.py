@@ -118,6 +118,12 @@ def test_translation_searches_among_standardized_images(tmp_path: Path) -> None:
     torch.testing.assert_close(aligner.project(images, Modality.IMAGE), torch.nn.functional.normalize(fixed, dim=-1))
 
 
+@pytest.mark.parametrize("dim", [8, 40])
+def test_any_width_divides_into_parts_of_a_codebook(dim: int, tmp_path: Path) -> None:
+    aligner, _ = learn("vqvae-translate", tmp_path / "c.pt", epochs=1, dim=dim)
+    assert isinstance(aligner, Towers) and aligner.code == dim and aligner.shape["tails"]["text"]["groups"] == 8
+
+
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="set head.text to lexical"):
         learn("vae", tmp_path / "c.pt", tokens=True)

@@ -84,7 +84,7 @@ class Sigmoid(Ranking):
     def rank(self, images: Tensor, texts: Tensor, batch: Batch) -> dict[str, Tensor]:
         scores = self.log_scale.exp() * texts @ images.T + self.bias
         sign = 2 * described(batch, len(images)).float() - 1
-        return {"loss": weighted_mean(-F.logsigmoid(sign * scores).sum(1), judged(batch))}
+        return {"loss": with_marked(-F.logsigmoid(sign * scores).sum(1), batch)}
 
 
 class Triplet(Ranking):
@@ -129,7 +129,7 @@ class Siamese(Ranking):
         near = distance.gather(1, batch.owner[:, None])[:, 0].square()
         violation = (self.margin - distance).clamp(min=0).masked_fill(described(batch, len(images)), 0)
         far = violation.square().sum(1) / (violation > 0).sum(1).clamp(min=1)
-        loss = weighted_mean(near, batch.weights) + weighted_mean(far, judged(batch))
+        loss = weighted_mean(near, batch.weights) + with_marked(far, batch)
         return {
             "loss": loss,
             "near": near.detach().mean(),
@@ -149,9 +149,11 @@ def described(batch: Batch, images: int) -> Tensor:
     return right if batch.weights is None else right & (batch.weights > 0)[:, None]
 
 
-def judged(batch: Batch) -> Tensor | None:
-    """(m,) how much each text's wrong answers count: as its pair does, and 1 for a text that is no pair."""
-    return None if batch.weights is None else batch.weights.where(batch.weights > 0, 1)
+def with_marked(values: Tensor, batch: Batch) -> Tensor:
+    """The mean over pairs of values (m,), to which a text that is no pair adds its own as one of weight 1."""
+    if batch.weights is None:
+        return values.mean()
+    return (values * batch.weights.where(batch.weights > 0, 1)).sum() / batch.weights.sum()
 
 
 def category_of_texts(batch: Batch, categories: Tensor) -> Tensor:
