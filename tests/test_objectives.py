@@ -143,7 +143,8 @@ def marked_task(method: str, bad: bool) -> Task:
     weights = np.array([1] * 64 + [0] * (len(rows) - 64), np.float32)
     wrong = np.array([[64, 0], [65, 32]] if bad else np.empty((0, 2)), np.int64)
     train = StoredPairs(pairs.images, None, ("",) * len(rows), owner, pairs.categories, weights, wrong)
-    settings = HeadSettings(method=method, **{**QUICK, "dropout": 0.0})
+    changes: dict[str, Any] = {**QUICK, "dropout": 0.0}
+    settings = HeadSettings(method=method, **changes)
     given = TextsOf(texts[rows], aside[1])
     return Task(train, aside[0], given, None, settings, torch.device("cpu"), Path("unused"), method, silent)
 
@@ -176,13 +177,13 @@ def test_a_bad_mark_brings_its_pair_no_nearer_than_no_mark(name: str) -> None:
         aligner, objective = made(name, marked_task(name, bad))
         batch, everything = whole(marked_task(name, bad)), whole(marked_task(name, True))
         optimizer = torch.optim.SGD([*aligner.parameters(), *objective.parameters()], 0.02)
-        for _ in range(10):
+        for _ in range(20):
             optimizer.zero_grad()
             objective(aligner, batch)["loss"].backward()
             optimizer.step()
         images, texts = (aligner.project(everything.inputs[m], m) for m in WIDTHS)
         cosines.append((texts[64:] * images[[0, 32]]).sum(1))
-    assert (cosines[0] <= cosines[1] + 1e-4).all()
+    assert (cosines[0] <= cosines[1] + 1e-3).all()  # other pairs move a little too
 
 
 @pytest.mark.parametrize("name", CLOSED)
@@ -197,7 +198,7 @@ def test_every_objective_learns_under_autocast(name: str) -> None:
     aligner, objective = made(name, task)
     with torch.autocast("cpu", torch.bfloat16):
         loss = objective(aligner, whole(task))["loss"]
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     gradients = [p.grad for p in aligner.parameters() if p.grad is not None]
     assert torch.isfinite(loss) and gradients and all(torch.isfinite(gradient).all() for gradient in gradients)
 
