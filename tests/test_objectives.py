@@ -1,6 +1,7 @@
 """Each objective's loss against its formula written out, on cases small enough to do so."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,23 @@ def test_a_bad_mark_brings_its_pair_no_nearer_than_no_mark(name: str) -> None:
 def test_a_closed_form_solves_for_pairs_alone(name: str) -> None:
     (first, _), (second, _) = (METHODS[name].fit(marked_task(name, bad)) for bad in (True, False))
     assert same_weights(first, second)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "vae", "vqvae", "gan"])
+def test_what_makes_one_side_from_the_other_does_so_for_pairs_alone(name: str) -> None:
+    losses = []
+    for bad in (True, False):
+        aligner, objective = made(name, marked_task(name, bad))
+        losses.append(objective(aligner, whole(marked_task(name, bad)))["loss"].item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["matrix-factorization", "kernel-ridge"])
+def test_a_picture_known_by_a_bad_mark_alone_is_no_target(name: str) -> None:
+    known, few = marked_task(name, True), marked_task(name, False)
+    known = replace(known, train=replace(known.train, categories=None))
+    few = replace(few, train=replace(few.train.of(np.arange(32)), categories=None))
+    assert same_weights(METHODS[name].fit(known)[0], METHODS[name].fit(few)[0])
 
 
 @pytest.mark.parametrize("name", GRADIENT)
