@@ -20,7 +20,7 @@ from engine.encoders import CONFIG_FILE, WEIGHTS_FILE, Encoder, load_encoder
 from engine.encoders.imports import open_clip
 from engine.types import F32, I64, Modality
 from indexer.jobs import Tell
-from indexer.metrics import recall_both_ways
+from indexer.metrics import pair_ranks
 from indexer.objectives import Batch
 from indexer.objectives.ranking import InfoNCE
 from indexer.pairs import PixelPairs
@@ -117,8 +117,8 @@ def evaluate_towers(aligner: Aligner, pairs: PixelPairs, pixels: int) -> dict[st
     tokens = torch.cat(pairs.tokens)
     texts = [aligner.project(part, Modality.TEXT) for part in torch.split(tokens, _EVALUATION_BATCH)]
     owner: I64 = torch.repeat_interleave(torch.tensor([len(t) for t in pairs.tokens])).numpy()
-    figures = recall_both_ways(_array(images), _array(texts), owner)
-    return {**figures, "r10": (figures["t2i_r10"] + figures["i2t_r10"]) / 2}
+    ranks = pair_ranks(_array(images), _array(texts), owner)
+    return {**ranks.figures(), "r10": ranks.r10}
 
 
 _RESIZE: dict[str, Any] = {"mode": "bicubic", "antialias": True, "align_corners": False}

@@ -88,6 +88,11 @@ class PairRanks:
             found[f"{name}_median_rank"] = float(np.median(ranked)) + 1
         return found
 
+    @property
+    def r10(self) -> float:
+        """Recall at 10 averaged over both ways."""
+        return (recall(self.t2i, 10) + recall(self.i2t, 10)) / 2
+
     def hits(self, k: int) -> tuple[tuple[Array, I64], tuple[Array, I64]]:
         """Both ways, whether each query was answered within k, and its picture: what `interval` takes."""
         return ((self.t2i < k).astype(np.float64), self.owner), (

@@ -25,7 +25,7 @@ from indexer.build import build
 from indexer.heads.methods import Method
 from indexer.heads.tasks import Task
 from indexer.jobs import writing
-from indexer.metrics import recall_both_ways
+from indexer.metrics import pair_ranks
 from indexer.objectives import Batch
 from indexer.objectives.ranking import InfoNCE
 from indexer.train import TrainingReport, fit
@@ -106,8 +106,8 @@ def fit_by_gradient(task: Task) -> tuple[Aligner, TrainingReport]:
     def evaluate(maps: Aligner) -> dict[str, float]:
         shown = maps.project(torch.from_numpy(held_out.images), Modality.IMAGE).numpy()
         read = maps.project(task.texts.aside, Modality.TEXT).numpy()
-        figures = recall_both_ways(shown, read, held_out.owner)
-        return {**figures, "r10": (figures["t2i_r10"] + figures["i2t_r10"]) / 2}
+        ranks = pair_ranks(shown, read, held_out.owner)
+        return {**ranks.figures(), "r10": ranks.r10}
 
     loop: Any = task.settings  # it reads what TrainSettings and HeadSettings share
     report = fit(aligner, InfoNCE(), batches, 1, evaluate, loop, task.checkpoint, task.identity, task.hear)

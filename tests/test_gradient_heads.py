@@ -14,7 +14,7 @@ from engine.errors import ArtifactError, InvalidInput
 from engine.heads import KINDS, Head
 from engine.types import Modality
 from indexer.heads.batches import PairTensors
-from indexer.heads.gradients import Recipe, chosen
+from indexer.heads.gradients import Recipe
 from indexer.heads.methods import METHODS
 from tests.pairs_of_points import learn, point_pairs, same_weights
 
@@ -118,14 +118,15 @@ def test_translation_searches_among_standardized_images(tmp_path: Path) -> None:
     torch.testing.assert_close(aligner.project(images, Modality.IMAGE), torch.nn.functional.normalize(fixed, dim=-1))
 
 
+@pytest.mark.parametrize("dim", [8, 40])
+def test_any_width_divides_into_parts_of_a_codebook(dim: int, tmp_path: Path) -> None:
+    aligner, _ = learn("vqvae-translate", tmp_path / "c.pt", epochs=1, dim=dim)
+    assert isinstance(aligner, Towers) and aligner.code == dim and aligner.shape["tails"]["text"]["groups"] == 8
+
+
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="set head.text to lexical"):
         learn("vae", tmp_path / "c.pt", tokens=True)
-
-
-def test_a_method_s_own_default_gives_way_to_what_was_set() -> None:
-    assert chosen(HeadSettings(), {"epochs": 3}).epochs == 3
-    assert chosen(HeadSettings(epochs=5), {"epochs": 3}).epochs == 5
 
 
 def marked(bad: bool = True) -> PairTensors:

@@ -1,17 +1,25 @@
 """Each objective's loss against its formula written out, on cases small enough to do so."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.aligners import Identity
+from engine.aligners import Aligner, Identity
 from engine.aligners.fusion import Fusion
 from engine.aligners.towers import Towers
+from engine.config import HeadSettings
 from engine.types import Modality
+from indexer.heads.gradients import Recipe
+from indexer.heads.methods import METHODS
+from indexer.heads.stored_pairs import StoredPairs
+from indexer.heads.tasks import Task, TextsOf
 from indexer.objectives import Batch, Objective
 from indexer.objectives.adversarial import FeatureGAN, ModalityDiscriminator, Reversed
 from indexer.objectives.fused import FusedNCE, couples
@@ -23,8 +31,12 @@ from indexer.objectives.reconstruction import (
     VectorQuantizedAutoencoder,
     divergence,
 )
+from tests.conftest import silent
+from tests.pairs_of_points import QUICK, point_pairs, same_weights
 
 OWNER = torch.tensor([0, 0, 1, 2, 2])
+GRADIENT = [name for name, method in METHODS.items() if isinstance(method.fit, Recipe)]
+CLOSED = [name for name in METHODS if name not in GRADIENT]
 WIDTHS = {Modality.IMAGE: 6, Modality.TEXT: 5}
 
 
@@ -109,6 +121,106 @@ def test_a_text_that_is_no_pair_draws_nothing_near(objective: Objective) -> None
     assert toward >= -1e-6  # a step down the gradient moves it away, or not at all
 
 
+def test_siamese_pushes_a_marked_pair_past_the_margin() -> None:
+    images = F.normalize(torch.tensor([[1.0, 0], [-1, 0.1]]), dim=-1)
+    texts = F.normalize(torch.tensor([[1.0, 0], [-1, 0], [1, 0.5]]), dim=-1).requires_grad_()
+    batch = Batch({}, torch.tensor([0, 1, 0]), torch.tensor([2.0, 1, 0]), torch.tensor([[2, 0]]))
+    loss = Siamese().rank(images, texts, batch)["loss"]
+    apart = [math.sqrt(2 - 2 * s) for s in (texts * images[batch.owner]).sum(1).tolist()]
+    far = (0.8 - apart[2]) ** 2 / 3  # of all wrong answers this alone is within the margin
+    assert loss.item() == pytest.approx((2 * apart[0] ** 2 + apart[1] ** 2) / 3 + far, rel=1e-3, abs=1e-5)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert texts.grad is not None and (texts.grad[2] * images[0]).sum() > 1e-3
+
+
+def marked_task(method: str, bad: bool) -> Task:
+    """33 pictures, the last without captions; bad: a query is marked bad for the first picture, and one for the last.
+
+    The queries lie where captions of these pictures do, so that what counts them as pairs draws them near.
+    """
+    (pairs, texts, _), aside = point_pairs(33, 1), point_pairs(16, 2)
+    rows = torch.tensor([*range(64), 40, 64] if bad else range(64))
+    owner = np.array([*np.repeat(np.arange(32), 2), *([0, 32] if bad else [])])
+    weights = np.array([1] * 64 + [0] * (len(rows) - 64), np.float32)
+    wrong = np.array([[64, 0], [65, 32]] if bad else np.empty((0, 2)), np.int64)
+    train = StoredPairs(pairs.images, None, ("",) * len(rows), owner, pairs.categories, weights, wrong)
+    changes: dict[str, Any] = {**QUICK, "dropout": 0.0}
+    settings = HeadSettings(method=method, **changes)
+    given = TextsOf(texts[rows], aside[1])
+    return Task(train, aside[0], given, None, settings, torch.device("cpu"), Path("unused"), method, silent)
+
+
+def made(name: str, task: Task) -> tuple[Aligner, Objective]:
+    recipe = METHODS[name].fit
+    assert isinstance(recipe, Recipe)
+    torch.manual_seed(0)
+    aligner = recipe.aligner(task)
+    aligner.learn_inputs({Modality.IMAGE: torch.from_numpy(task.train.images), Modality.TEXT: task.texts.train[:64]})
+    return aligner, recipe.objective(task, aligner)
+
+
+def whole(task: Task) -> Batch:
+    """All pairs as one batch."""
+    pairs, negatives = task.train, torch.from_numpy(task.train.negatives)
+    return Batch(
+        {Modality.IMAGE: torch.from_numpy(pairs.images), Modality.TEXT: task.texts.train},
+        torch.from_numpy(pairs.owner),
+        torch.from_numpy(pairs.weights) if len(negatives) else None,
+        negatives if len(negatives) else None,
+        torch.from_numpy(np.asarray(pairs.categories)),
+    )
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_a_bad_mark_brings_its_pair_no_nearer_than_no_mark(name: str) -> None:
+    cosines = []
+    for bad in (True, False):
+        aligner, objective = made(name, marked_task(name, bad))
+        batch, everything = whole(marked_task(name, bad)), whole(marked_task(name, True))
+        optimizer = torch.optim.SGD([*aligner.parameters(), *objective.parameters()], 0.02)
+        for _ in range(20):
+            optimizer.zero_grad()
+            objective(aligner, batch)["loss"].backward()
+            optimizer.step()
+        images, texts = (aligner.project(everything.inputs[m], m) for m in WIDTHS)
+        cosines.append((texts[64:] * images[[0, 32]]).sum(1))
+    assert (cosines[0] <= cosines[1] + 1e-3).all()  # other pairs move a little too
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_closed_form_solves_for_pairs_alone(name: str) -> None:
+    (first, _), (second, _) = (METHODS[name].fit(marked_task(name, bad)) for bad in (True, False))
+    assert same_weights(first, second)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "vae", "vqvae", "gan"])
+def test_what_makes_one_side_from_the_other_does_so_for_pairs_alone(name: str) -> None:
+    losses = []
+    for bad in (True, False):
+        aligner, objective = made(name, marked_task(name, bad))
+        losses.append(objective(aligner, whole(marked_task(name, bad)))["loss"].item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["matrix-factorization", "kernel-ridge"])
+def test_a_picture_known_by_a_bad_mark_alone_is_no_target(name: str) -> None:
+    known, few = marked_task(name, True), marked_task(name, False)
+    known = replace(known, train=replace(known.train, categories=None))
+    few = replace(few, train=replace(few.train.of(np.arange(32)), categories=None))
+    assert same_weights(METHODS[name].fit(known)[0], METHODS[name].fit(few)[0])
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_every_objective_learns_under_autocast(name: str) -> None:
+    task = marked_task(name, True)
+    aligner, objective = made(name, task)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = objective(aligner, whole(task))["loss"]
+    loss.backward()
+    gradients = [p.grad for p in aligner.parameters() if p.grad is not None]
+    assert torch.isfinite(loss) and gradients and all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
 def towers(dim: int = 8, **changes: Any) -> Towers:
     torch.manual_seed(0)
     specs = {str(m): {"kind": "vectors", "input": width} for m, width in WIDTHS.items()}
@@ -137,7 +249,11 @@ def test_the_autoencoder_gives_both_inputs_from_either_code() -> None:
     expected = 0.2 * error + 0.8 * parts["correspondence"].item()
     assert parts["loss"].item() == pytest.approx(expected, rel=1e-5)
     a = torch.tensor([[1.0, 1], [-1, 1], [1, -1], [-1, -1]])
-    assert objective.correspondence(a, a).item() == pytest.approx(0)
+    assert objective.correspondence(a, a).item() == pytest.approx(0, abs=1e-6)
+    twice, weights = torch.cat([a, a[:1]]), torch.tensor([2.0, 1, 1, 1])
+    assert objective.correspondence(a, -a, weights).item() == pytest.approx(
+        objective.correspondence(twice, -twice).item()
+    )
     assert objective.correspondence(a, -a).item() == pytest.approx(4)
 
 
@@ -168,15 +284,17 @@ def test_reconstruction_learns_from_any_subset_of_modalities(missing: Modality) 
         assert aligner.readers[missing].map.weight.grad is None  # type: ignore[union-attr]
 
 
-def test_codes_follow_what_falls_to_them_and_dead_ones_begin_again() -> None:
+@pytest.mark.parametrize("half", [False, True])
+def test_codes_follow_what_falls_to_them_and_dead_ones_begin_again(half: bool) -> None:
     torch.manual_seed(0)
     objective = VectorQuantizedAutoencoder(4, 8, WIDTHS, groups=2, size=4, decay=0.5)
     objective.book.codes.copy_(torch.tensor([[1.0, 0], [-1, 0], [0, 9], [0, -9]]))
     objective.sums.copy_(objective.book.codes)
-    parts = torch.tensor([[2.0, 0], [2, 0], [-3, 0]])
-    objective.follow(parts)
+    parts = torch.tensor([[2.001, 0], [2.001, 0], [-3, 0]])  # the first are not in bfloat16
+    with torch.autocast("cpu", torch.bfloat16, half):
+        objective.follow(parts)
     assert objective.counts.tolist() == [1.5, 1.0, 0.5, 0.5]
-    torch.testing.assert_close(objective.book.codes[:2], torch.tensor([[2.5 / 1.5, 0], [-2.0, 0]]))
+    torch.testing.assert_close(objective.book.codes[:2], torch.tensor([[2.501 / 1.5, 0], [-2.0, 0]]))
     for _ in range(12):
         objective.follow(parts)
     assert all(any(torch.dist(code, part) < 0.2 for part in parts) for code in objective.book.codes)
@@ -206,9 +324,29 @@ def test_the_reversed_gradient_is_turned_and_scaled() -> None:
 @pytest.mark.parametrize("known", [True, False])
 def test_the_modality_discriminator_learns_what_the_towers_unlearn(known: bool) -> None:
     batch, *_ = scored(categories=torch.tensor([0, 1, -1]) if known else None)
-    parts = ModalityDiscriminator(4, 2 if known else 0)(Identity(4), batch)
-    expected = parts["ranked"] + parts["told"] + (parts["labelled"] if known else 0)
-    assert parts["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+    objective = ModalityDiscriminator(4, 2 if known else 0, adversary=0.5, label=2.0)
+    images, texts = (batch.inputs[m].requires_grad_() for m in WIDTHS)
+    loss = objective(Identity(4), batch)["loss"]
+    x, y = F.normalize(images, dim=-1), F.normalize(texts, dim=-1)
+    rest = Triplet(by_category=True).rank(x, y, batch)["loss"]
+    told = -sum(objective.discriminator(z).log_softmax(1)[:, n].mean() for n, z in enumerate((x, y))) / 2
+    if objective.classifier is not None:
+        posteriors = objective.classifier(10 * torch.cat([x[:2], y[:3]])).log_softmax(1)  # the others' is not known
+        rest = rest - 2 * posteriors.gather(1, torch.tensor([[0], [1], [0], [0], [1]])).mean()
+    assert loss.item() == pytest.approx((rest + told).item(), rel=1e-5)
+    torch.testing.assert_close(gradients(loss, images, texts), gradients(rest - 0.5 * told, images, texts))
+    learned = list(objective.discriminator.parameters())
+    torch.testing.assert_close(gradients(loss, *learned), gradients(told, *learned))
+
+
+def gradients(value: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(value, inputs, retain_graph=True)
+
+
+def test_the_modality_discriminator_takes_a_batch_of_which_no_category_is_known() -> None:
+    batch, *_ = scored(categories=torch.full((3,), -1))
+    parts = ModalityDiscriminator(4, 2)(Identity(4), batch)
+    assert parts["labelled"] == 0 and torch.isfinite(parts["loss"])
 
 
 def test_the_generator_s_loss_leaves_the_discriminator_alone() -> None:
@@ -239,13 +377,24 @@ def test_hashing_adds_quantisation_balance_and_decorrelation() -> None:
     assert correlation(bits) == 0 and correlation(bits[:, [0, 0]]) == 0.5
 
 
+def contrasted(x: Tensor, y: Tensor) -> Tensor:
+    """InfoNCE of rows that belong together."""
+    scores = x @ y.T / 0.07
+    return -(scores.log_softmax(0).diagonal() + scores.log_softmax(1).diagonal()).mean() / 2
+
+
 def test_fusion_is_trained_on_single_and_on_fused_items() -> None:
     torch.manual_seed(0)
     inputs = {str(m): {"kind": "vectors", "input": w, "compress": False, "slots": 2} for m, w in WIDTHS.items()}
     aligner, batch, objective = Fusion(8, inputs, width=16, latents=2), vectors(), FusedNCE(fused=0.5)
     parts = objective(aligner, batch)
     alone = InfoNCE.forward(objective, aligner, batch)["loss"]
-    expected = alone + 0.5 * (parts["composed"] + parts["described"])
+    images, one, other = batch.inputs[Modality.IMAGE], *(batch.inputs[Modality.TEXT][n::2] for n in (0, 1))
+    fused = aligner.fuse({Modality.IMAGE: images, Modality.TEXT: one})
+    composed = contrasted(fused, aligner.project(other, Modality.TEXT))
+    sets = aligner.project(torch.stack([one, other], 1), Modality.TEXT)
+    described = contrasted(aligner.project(images, Modality.IMAGE), sets)
+    expected = alone + 0.5 * (composed + described)
     assert parts["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
     parts["loss"].backward()
     assert all(p.grad is not None for p in aligner.parameters())

@@ -28,11 +28,15 @@ _GAMMAS, _ALPHAS = (1.0, 2.0), (0.3, 1.0, 3.0)
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One side's vectors (n, d) with their classes (n,), and the fold (n,) of each; a picture's captions share one."""
+    """One side's vectors (n, d) with their classes (n,), and the fold (n,) of each; a picture's captions share one.
+
+    weights: (n,) how much each counts, above 0.
+    """
 
     x: F32
     classes: I64
     folds: I64
+    weights: F32
     count: int
 
     @property
@@ -77,8 +81,11 @@ def kernel_ridge_head(task: "Task") -> tuple[Aligner, TrainingReport]:
 
 
 def _labelled(task: "Task") -> tuple[Data, Labelled, Labelled]:
-    """The pairs, and each side's vectors whose category is known. Raises InvalidInput when there are not two."""
-    data, categories = data_of(task), task.train.categories
+    """The pairs, and each side's vectors whose category is known. Raises InvalidInput when there are not two.
+
+    A text that is no pair shares no category with the picture it was called wrong for.
+    """
+    data, categories, pairs = data_of(task), task.train.categories, task.train
     if categories is None:
         raise InvalidInput(
             "this method learns from categories, and the library has none: choose one that needs pairs alone"
@@ -93,9 +100,13 @@ def _labelled(task: "Task") -> tuple[Data, Labelled, Labelled]:
     folds = np.empty(len(classes), np.int64)
     folds[order] = np.arange(len(order)) % _FOLDS  # every fold has its share of every class
     sides = []
-    for x, rows in ((data.images, np.arange(len(classes))), (data.texts, data.owner)):
-        known = classes[rows] >= 0
-        sides.append(Labelled(x[known], classes[rows][known], folds[rows][known], count))
+    even = np.ones(len(pairs), np.float32)
+    for x, rows, weights in (
+        (pairs.images.astype(np.float32), np.arange(len(pairs)), even),
+        (task.texts.train.numpy(), pairs.owner, pairs.weights),
+    ):
+        known = (classes[rows] >= 0) & (weights > 0)
+        sides.append(Labelled(x[known], classes[rows][known], folds[rows][known], weights[known], count))
     return data, sides[0], sides[1]
 
 
@@ -111,18 +122,18 @@ def _logistic(data: Labelled, power: float, onto: Array | None = None) -> Learne
     for penalty in _PENALTIES:
         scores = np.empty((len(z), data.count))
         for learn, judge in data.splits:
-            weights, bias = logistic(z[learn], data.classes[learn], data.count, penalty)
+            weights, bias = logistic(z[learn], data.classes[learn], data.weights[learn], data.count, penalty)
             scores[judge] = z[judge] @ weights + bias
-        losses.append(_loss(scores, data.classes))
+        losses.append(_loss(scores, data))
     penalty = _PENALTIES[int(np.argmin(losses))]
-    weights, bias = logistic(z, data.classes, data.count, penalty)
+    weights, bias = logistic(z, data.classes, data.weights, data.count, penalty)
     side = {"power": power, "mean": mean, "matrix": onto @ weights, "bias": bias}
     return Learned(min(losses), side, f"power {power}, penalty {penalty}, {z.shape[1]} features")
 
 
 def _kernel(data: Labelled, seed: int) -> Learned:
     marks, rows = landmarks(data.x, seed, 4096)
-    chosen = Labelled(marks, data.classes[rows], data.folds[rows], data.count)
+    chosen = Labelled(marks, data.classes[rows], data.folds[rows], data.weights[rows], data.count)
     kernels: tuple[Kernel, ...] = ("chi2", "rbf") if _histograms(data.x) else ("rbf",)
     learned = _best([_one_kernel(chosen, kernel) for kernel in kernels])
     if len(rows) == len(data.x):
@@ -130,8 +141,8 @@ def _kernel(data: Labelled, seed: int) -> Learned:
     side = dict(learned.side)
     far = distances(torch.from_numpy(data.x), torch.from_numpy(marks), side["kernel"]).numpy().astype(np.float64)
     kernel = np.exp(-side["gamma"] * far)
-    targets, frequency = _targets(data.classes, data.count)
-    weights = kernel_ridge(kernel, kernel[rows], targets, side["alpha"])
+    targets, frequency = _targets(data.classes, data.weights, data.count)
+    weights = kernel_ridge(kernel, kernel[rows], targets, side["alpha"], data.weights)
     side |= {"matrix": side["temper"] * weights, "bias": side["temper"] * frequency}
     return Learned(learned.loss, side, learned.said)
 
@@ -147,30 +158,33 @@ def _one_kernel(data: Labelled, kernel: Kernel) -> Learned:
         for alpha in _ALPHAS:
             scores = np.empty((len(x), data.count))
             for learn, judge in data.splits:
-                targets, frequency = _targets(data.classes[learn], data.count)
-                among = gram[np.ix_(learn, learn)]
-                scores[judge] = gram[np.ix_(judge, learn)] @ kernel_ridge(among, among, targets, alpha) + frequency
+                weights, among = data.weights[learn], gram[np.ix_(learn, learn)]
+                targets, frequency = _targets(data.classes[learn], weights, data.count)
+                solved = kernel_ridge(among, among, targets, alpha, weights)
+                scores[judge] = gram[np.ix_(judge, learn)] @ solved + frequency
             best = scipy.optimize.minimize_scalar(
-                lambda log, scores=scores: _loss(np.exp(log) * scores, data.classes), bounds=(-1, 5), method="bounded"
+                lambda log, scores=scores: _loss(np.exp(log) * scores, data), bounds=(-1, 5), method="bounded"
             )
             found.append((float(best.fun), gamma, alpha, float(np.exp(best.x))))
     loss, gamma, alpha, temper = min(found)
     gram = np.exp(-gamma / scale * far)
-    targets, frequency = _targets(data.classes, data.count)
+    targets, frequency = _targets(data.classes, data.weights, data.count)
     side = {"kernel": kernel, "landmarks": data.x, "gamma": gamma / scale, "bias": temper * frequency,
-            "matrix": temper * kernel_ridge(gram, gram, targets, alpha), "alpha": alpha, "temper": temper}  # fmt: skip
+            "matrix": temper * kernel_ridge(gram, gram, targets, alpha, data.weights),
+            "alpha": alpha, "temper": temper}  # fmt: skip
     return Learned(loss, side, f"{kernel}, width {gamma}, ridge {alpha}, temper {temper:.2f}")
 
 
-def _targets(classes: I64, count: int) -> tuple[Array, Array]:
-    """Rows of ones at their class (n, count), less their mean (count,)."""
+def _targets(classes: I64, weights: F32, count: int) -> tuple[Array, Array]:
+    """Rows of ones at their class (n, count), less their mean (count,) by weight."""
     ones = np.eye(count)[classes]
-    frequency = ones.mean(axis=0)
+    frequency = np.average(ones, axis=0, weights=weights)
     return ones - frequency, frequency
 
 
-def _loss(logits: Array, classes: I64) -> float:
-    return float(-log_softmax(logits, axis=1)[np.arange(len(classes)), classes].mean())
+def _loss(logits: Array, data: Labelled) -> float:
+    losses = -log_softmax(logits, axis=1)[np.arange(len(logits)), data.classes]
+    return float(np.average(losses, weights=data.weights))
 
 
 def _best(learned: Sequence[Learned]) -> Learned:

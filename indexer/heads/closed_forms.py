@@ -28,7 +28,7 @@ Setting = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Pairs of vectors, as StoredPairs has them; texts (m, d_text) float32."""
+    """Pairs of vectors, as StoredPairs has them, each of a weight above 0; texts (m, d_text) float32."""
 
     images: F32
     texts: F32
@@ -78,7 +78,10 @@ class ClosedForm:
 
 
 def data_of(task: "Task") -> Data:
-    """The task's training pairs. Raises InvalidInput when a closed form cannot learn from them."""
+    """The task's training pairs, without texts that are no pair and pictures that have no other.
+
+    Raises InvalidInput when a closed form cannot learn from them.
+    """
     texts, pairs = task.texts.train, task.train
     if not texts.is_floating_point():
         raise InvalidInput("closed forms read vectors of words, not tokens: set [head] text to lexical or encoder")
@@ -86,16 +89,20 @@ def data_of(task: "Task") -> Data:
         raise InvalidInput(
             f"{len(texts)} captions are embedded but {len(pairs.owner)} name a picture: import them again"
         )
-    if len(pairs) < _MINIMUM:
-        raise InvalidInput(f"{len(pairs)} captioned pictures are too few to learn from: at least {_MINIMUM} are needed")
-    data = Data(pairs.images.astype(np.float32), texts.numpy(), pairs.owner, pairs.weights)
+    paired = pairs.weights > 0
+    described = np.unique(pairs.owner[paired])
+    if len(described) < _MINIMUM:
+        raise InvalidInput(
+            f"{len(described)} captioned pictures are too few to learn from: at least {_MINIMUM} are needed"
+        )
+    data = Data(pairs.images.astype(np.float32), texts.numpy()[paired], pairs.owner[paired], pairs.weights[paired])
     for name, x in (("picture", data.images), ("caption", data.texts)):
         bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
         if len(bad):
             raise InvalidInput(
                 f"{len(bad)} {name} vectors hold NaN or infinity, the first in row {bad[0]}: remove them"
             )
-    return data
+    return data.of(described)
 
 
 @torch.inference_mode()
@@ -103,8 +110,7 @@ def r10(aligner: Aligner, data: Data) -> float:
     """Recall at 10 averaged over both ways."""
     images = aligner.project(torch.from_numpy(data.images), Modality.IMAGE).numpy()
     texts = aligner.project(torch.from_numpy(data.texts), Modality.TEXT).numpy()
-    figures = pair_ranks(images, texts, data.owner).figures()
-    return (figures["t2i_r10"] + figures["i2t_r10"]) / 2
+    return pair_ranks(images, texts, data.owner).r10
 
 
 def linear(sides: Mapping[Modality, Mapping[str, Any]], classes: int = 0) -> Linear:
@@ -157,7 +163,7 @@ def cca_solver(data: Data, dim: int, seed: int) -> Callable[[Setting], Linear]:
 def factors_solver(data: Data, dim: int, seed: int) -> Callable[[Setting], Linear]:
     """Factors shared by each picture and the mean of its captions; ridge maps new vectors of either kind to them."""
     m = data.moments
-    counts = np.maximum(np.bincount(data.owner, data.weights, len(data.images)), 1e-12)
+    counts = np.bincount(data.owner, data.weights, len(data.images))
     x = (data.images - m.mean_x) / np.sqrt(np.trace(m.xx))
     means = np.zeros((len(x), data.texts.shape[1]))
     np.add.at(means, data.owner, data.weights[:, None] * (data.texts - m.mean_y))
@@ -178,7 +184,7 @@ def factors_solver(data: Data, dim: int, seed: int) -> Callable[[Setting], Linea
 def kernel_solver(data: Data, dim: int, seed: int) -> Callable[[Setting], Linear]:
     """Images by a radial kernel into the texts' space: kernel ridge to the mean of each picture's captions."""
     m = data.moments
-    counts = np.maximum(np.bincount(data.owner, data.weights, len(data.images)), 1e-12)
+    counts = np.bincount(data.owner, data.weights, len(data.images))
     targets = np.zeros((len(data.images), data.texts.shape[1]))
     np.add.at(targets, data.owner, data.weights[:, None] * (data.texts - m.mean_y))
     targets /= counts[:, None]
@@ -187,13 +193,12 @@ def kernel_solver(data: Data, dim: int, seed: int) -> Callable[[Setting], Linear
     scale = max(float(far.mean()), 1e-12)
 
     @cache
-    def grams(gamma: float) -> tuple[Array, Array, Array]:
+    def grams(gamma: float) -> tuple[Array, Array]:
         kernel = np.exp(-gamma / scale * far)
-        mean = kernel.mean(axis=0)
-        return kernel, kernel if len(rows) == len(kernel) else kernel[rows], mean
+        return kernel, kernel if len(rows) == len(kernel) else kernel[rows]
 
     def solve(setting: Setting) -> Linear:
-        kernel, among, mean = grams(setting["gamma"])
+        kernel, among = grams(setting["gamma"])
         weights = kernel_ridge(kernel, among, targets, setting["alpha"])
         image = {"matrix": weights, "mean": np.zeros(len(weights)), "kernel": "rbf", "landmarks": marks,
                  "gamma": setting["gamma"] / scale}  # fmt: skip

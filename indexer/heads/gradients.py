@@ -1,8 +1,7 @@
 """What fits a head with gradients: a recipe names the aligner and the objective, the one loop does the rest."""
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +12,10 @@ from torch.nn import functional as F
 from engine.aligners import Aligner
 from engine.aligners.fusion import Fusion
 from engine.aligners.towers import Towers
-from engine.config import HeadSettings
 from engine.errors import InvalidInput
 from engine.types import F32, I64, Modality
 from indexer.heads.batches import PairTensors
-from indexer.metrics import average_precision, recall_both_ways
+from indexer.metrics import average_precision, pair_ranks
 from indexer.objectives import Batch, Objective
 from indexer.objectives.reconstruction import Reconstruction, translated
 from indexer.train import TrainingReport, fit
@@ -33,15 +31,13 @@ _BLOCK = 1024
 class Recipe:
     """A way to learn with gradients. objective: (task, aligner) to the objective.
 
-    settings: where this method's default is another than [head]'s; what a person set otherwise stands. together: see
-    PairTensors. vectors_only: texts must be vectors. translates: texts are searched with as what their codes decode
-    to. bits: also by the signs of the vectors alone. score: which figure, on pictures set aside, decides what epoch is
-    kept.
+    together: see PairTensors. vectors_only: texts must be vectors. translates: texts are searched with as what their
+    codes decode to. bits: also by the signs of the vectors alone. score: which figure, on pictures set aside, decides
+    what epoch is kept.
     """
 
     objective: Callable[["Task", Any], Objective]
     aligner: Callable[["Task"], Towers | Fusion]
-    settings: Mapping[str, Any] = field(default_factory=dict)
     together: int = 1
     vectors_only: bool = False
     translates: bool = False
@@ -52,7 +48,6 @@ class Recipe:
         """Fit. Raises InvalidInput when the method cannot read this task's texts."""
         if self.vectors_only and task.vocabulary is not None:
             raise InvalidInput(f"{task.settings.method} reads vectors of texts, not tokens: set head.text to lexical")
-        task = dataclasses.replace(task, settings=chosen(task.settings, self.settings))
         settings, device = task.settings, task.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(settings.seed)
@@ -89,17 +84,18 @@ class Recipe:
     def _recall(self, aligner: Aligner, objective: Objective, pairs: PairTensors) -> dict[str, float]:
         """Recall both ways over the first pictures set aside, "r10": its mean at 10, and "map" by their categories."""
         finished = self._finished(aligner, objective)
-        own = pairs.owner < _WATCHED
-        images = _rows(finished, pairs.images[:_WATCHED], Modality.IMAGE)
-        texts, owner = _rows(finished, pairs.texts[own], Modality.TEXT), pairs.owner[own].numpy()
-        figures = _with_mean(recall_both_ways(images.numpy(), texts.numpy(), owner))
+        own = pairs.paired[pairs.owner[pairs.paired] < _WATCHED]
+        shown, places = torch.unique(pairs.owner[own], return_inverse=True)
+        images, owner = _rows(finished, pairs.images[shown], Modality.IMAGE), places.numpy()
+        texts = _rows(finished, pairs.texts[own], Modality.TEXT)
+        figures = _figures(images.numpy(), texts.numpy(), owner)
         if self.bits:
-            signs = _with_mean(recall_both_ways(_signs(images), _signs(texts), owner))
+            signs = _figures(_signs(images), _signs(texts), owner)
             figures |= {f"bits_{name}": value for name, value in signs.items()}
         if pairs.categories is not None:
-            known = pairs.categories.numpy()
-            figures["t2i_map"] = mean_precision(texts.numpy(), images.numpy(), known[owner], known[: len(images)])
-            figures["i2t_map"] = mean_precision(images.numpy(), texts.numpy(), known[: len(images)], known[owner])
+            known = pairs.categories[shown].numpy()
+            figures["t2i_map"] = mean_precision(texts.numpy(), images.numpy(), known[owner], known)
+            figures["i2t_map"] = mean_precision(images.numpy(), texts.numpy(), known, known[owner])
             figures["map"] = (figures["t2i_map"] + figures["i2t_map"]) / 2
         return figures
 
@@ -110,13 +106,6 @@ def mean_precision(queries: F32, items: F32, wanted: I64, labels: I64) -> float:
     values = average_precision(queries[known], items, wanted[known], labels)
     answered = values[~np.isnan(values)]
     return float(answered.mean()) if len(answered) else 0.0
-
-
-def chosen(settings: HeadSettings, own: Mapping[str, Any]) -> HeadSettings:
-    """The settings, with a method's own defaults where they are [head]'s defaults."""
-    usual = HeadSettings()
-    changes = {name: value for name, value in own.items() if getattr(settings, name) == getattr(usual, name)}
-    return dataclasses.replace(settings, **changes)
 
 
 @torch.inference_mode()
@@ -185,5 +174,6 @@ def _signs(x: Tensor) -> F32:
     return out
 
 
-def _with_mean(figures: dict[str, float]) -> dict[str, float]:
-    return {**figures, "r10": (figures["t2i_r10"] + figures["i2t_r10"]) / 2}
+def _figures(images: F32, texts: F32, owner: I64) -> dict[str, float]:
+    ranks = pair_ranks(images, texts, owner)
+    return {**ranks.figures(), "r10": ranks.r10}

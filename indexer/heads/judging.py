@@ -26,8 +26,7 @@ class Ranked:
     @property
     def figures(self) -> dict[str, float]:
         """Recall at 1, 5 and 10, the median rank (1 is first) both ways, "r10" of both, and mAP where it is known."""
-        found = self.ranks.figures()
-        return {**found, "r10": (found["t2i_r10"] + found["i2t_r10"]) / 2, **self.precision}
+        return {**self.ranks.figures(), "r10": self.ranks.r10, **self.precision}
 
 
 def rank(head: Head, pairs: StoredPairs) -> Ranked:

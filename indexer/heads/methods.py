@@ -59,20 +59,20 @@ _CLOSED_FORMS = (
 )
 
 
-def _ranking(name: str, source: str, objective: Callable[[], Any], **settings: Any) -> Method:
+def _ranking(name: str, source: str, objective: Callable[[], Any]) -> Method:
     by_category = objective is SupervisedNCE
-    recipe = Recipe(lambda task, aligner: objective(), towers, settings, score="map" if by_category else "r10")
+    recipe = Recipe(lambda task, aligner: objective(), towers, score="map" if by_category else "r10")
     return Method(name, "ranking", source, "towers", recipe, by_category, "tokens")
 
 
-def _reconstruction(name: str, source: str, kind: type[Reconstruction], **settings: Any) -> list[Method]:
+def _reconstruction(name: str, source: str, kind: type[Reconstruction]) -> list[Method]:
     """The method, and its like that searches by translation."""
 
     def objective(task: Task, aligner: Any) -> Reconstruction:
         return kind(task.settings.dim, task.settings.width, widths(task))
 
-    plain = Recipe(objective, towers, settings, vectors_only=True)
-    translating = Recipe(objective, towers, settings, vectors_only=True, translates=True)
+    plain = Recipe(objective, towers, vectors_only=True)
+    translating = Recipe(objective, towers, vectors_only=True, translates=True)
     return [
         Method(name, "reconstruction", source, "towers", plain),
         Method(f"{name}-translate", "reconstruction", source, "towers", translating),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from engine.aligners import Aligner
@@ -41,6 +42,14 @@ def projected(aligner: Aligner, batch: Batch) -> tuple[Tensor, Tensor]:
     """The batch in the joint space: images (n, d) and texts (m, d), unit rows."""
     image, text = batch.inputs[Modality.IMAGE], batch.inputs[Modality.TEXT]
     return aligner.project(image, Modality.IMAGE), aligner.project(text, Modality.TEXT)
+
+
+def pairs_of(batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """The rows (p,) of the texts that describe their image, and the weights (p,) of these pairs."""
+    if batch.weights is None:
+        return torch.arange(len(batch.owner), device=batch.owner.device), None
+    rows = (batch.weights > 0).nonzero()[:, 0]
+    return rows, batch.weights[rows]
 
 
 def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:

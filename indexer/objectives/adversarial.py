@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from engine.aligners import Aligner
 from engine.aligners.towers import Towers
 from engine.types import Modality
-from indexer.objectives import Batch, Objective, projected, weighted_mean
-from indexer.objectives.ranking import Triplet
+from indexer.objectives import Batch, Objective, pairs_of, projected, weighted_mean
+from indexer.objectives.ranking import Triplet, category_of_texts
 
 
 class ModalityDiscriminator(Objective):
@@ -41,8 +41,9 @@ class ModalityDiscriminator(Objective):
         parts = {"ranked": ranked.detach(), "told": told.detach()}
         loss = ranked + told
         if self.classifier is not None and batch.categories is not None:
-            category = torch.cat([batch.categories, batch.categories[batch.owner]])
-            labelled = F.cross_entropy(self.classifier(both * 10), category, ignore_index=-1)
+            category = torch.cat([batch.categories, category_of_texts(batch, batch.categories)])
+            total = F.cross_entropy(self.classifier(both * 10), category, ignore_index=-1, reduction="sum")
+            labelled = total / (category >= 0).sum().clamp(min=1)  # 0 for a batch of which nothing is known
             loss, parts["labelled"] = loss + self.label * labelled, labelled.detach()
         return {"loss": loss, **parts}
 
@@ -65,20 +66,22 @@ class FeatureGAN(Objective):
 
     def forward(self, aligner: Aligner, batch: Batch) -> dict[str, Tensor]:
         assert isinstance(aligner, Towers)
-        real = aligner.embed(batch.inputs[Modality.IMAGE], Modality.IMAGE)[batch.owner]  # (m, image)
-        code = aligner.embed(batch.inputs[Modality.TEXT], Modality.TEXT)
+        texts, weights = pairs_of(batch)
+        real = aligner.embed(batch.inputs[Modality.IMAGE], Modality.IMAGE)[batch.owner[texts]]  # (p, image)
+        code = aligner.embed(batch.inputs[Modality.TEXT], Modality.TEXT)[texts]
         make = aligner.tails[Modality.TEXT]
         drawn = torch.randn(len(code), self.noise.in_features, device=code.device)
         made, plain = make(code + self.noise(drawn)), make(code)
-        told = self._tell_apart(real, made.detach(), code.detach())
+        told = self._tell_apart(real, made.detach(), code.detach(), weights)
         fooled = F.softplus(-self._judge(made, code.detach(), still=True))
         error = 1 - F.cosine_similarity(plain, real)
-        loss = weighted_mean(error + self.adversary * fooled[:, 0], batch.weights) + told
+        loss = weighted_mean(error + self.adversary * fooled[:, 0], weights) + told
         return {"loss": loss, "told": told.detach(), "fooled": fooled.detach().mean(), "error": error.detach().mean()}
 
-    def _tell_apart(self, real: Tensor, made: Tensor, code: Tensor) -> Tensor:
+    def _tell_apart(self, real: Tensor, made: Tensor, code: Tensor, weights: Tensor | None) -> Tensor:
         right, mismatched = self._judge(real, code), self._judge(real.roll(1, 0), code)
-        return (F.softplus(-right) + (F.softplus(mismatched) + F.softplus(self._judge(made, code))) / 2).mean()
+        wrong = (F.softplus(mismatched) + F.softplus(self._judge(made, code))) / 2
+        return weighted_mean((F.softplus(-right) + wrong)[:, 0], weights)
 
     def _judge(self, image: Tensor, code: Tensor, still: bool = False) -> Tensor:
         weights = {name: w.detach() if still else w for name, w in self.discriminator.named_parameters()}

@@ -77,16 +77,19 @@ def cca(m: Moments, alpha: float, dim: int) -> tuple[Array, Array, Array]:
     return a, b, correlations[:dim]
 
 
-def kernel_ridge(to_landmarks: Array, among: Array, targets: Array, alpha: float) -> Array:
+def kernel_ridge(to_landmarks: Array, among: Array, targets: Array, alpha: float, rows: F32 | None = None) -> Array:
     """(k, c) weights of k landmarks, from K (n, k) of rows with them, K (k, k) among them, and targets (n, c).
 
-    With every row a landmark, (K + αI)⁻¹ Y (Saunders et al. 1998); else the Nyström form,
-    (Kᵀ K + α K_landmarks)⁻¹ Kᵀ Y (Williams and Seeger 2001; Rudi et al. 2015).
+    With every row a landmark, (K + αR⁻¹)⁻¹ Y (Saunders et al. 1998); else the Nyström form,
+    (Kᵀ R K + α K_landmarks)⁻¹ Kᵀ R Y (Williams and Seeger 2001; Rudi et al. 2015). R: how much each row counts,
+    `rows` (n,), None for 1 each.
     """
+    counts = np.ones(len(targets)) if rows is None else rows.astype(np.float64)
     if to_landmarks is among:
-        matrix, right = among + alpha * np.eye(len(among)), targets
+        matrix, right = among + alpha * np.diag(1 / counts), targets
     else:
-        matrix, right = to_landmarks.T @ to_landmarks + alpha * among, to_landmarks.T @ targets
+        counted = to_landmarks.T * counts
+        matrix, right = counted @ to_landmarks + alpha * among, counted @ targets
         matrix += 1e-9 * np.trace(matrix) / len(matrix) * np.eye(len(matrix))
     out: Array = scipy.linalg.solve(matrix, right, assume_a="pos")
     return out
@@ -109,14 +112,16 @@ def shared_factors(x: Array, y: Array, dim: int, balance: float, alpha: float, s
     return out
 
 
-def logistic(x: Array, labels: I64, classes: int, penalty: float) -> tuple[Array, Array]:
+def logistic(x: Array, labels: I64, rows: F32, classes: int, penalty: float) -> tuple[Array, Array]:
     """Multinomial logistic regression: weights (d, classes), bias (classes,); 1 / penalty weighs |W|² / 2.
+
+    rows: (n,) how much each row counts.
 
     Semantic matching's map to class posteriors (Rasiwasia et al. 2010). A class with no row has none.
     """
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=penalty, max_iter=2000).fit(x, labels)
+    model = LogisticRegression(C=penalty, max_iter=2000).fit(x, labels, rows)
     weights, bias = np.zeros((x.shape[1], classes)), np.full(classes, -30.0)
     if len(model.classes_) == 2:  # one row of weights: the first class's are 0
         weights[:, model.classes_[1]], bias[model.classes_] = model.coef_[0], (0.0, model.intercept_[0])

@@ -6,7 +6,7 @@ from torch import Tensor
 from engine.aligners import Aligner
 from engine.aligners.fusion import Fusion
 from engine.types import Modality
-from indexer.objectives import Batch
+from indexer.objectives import Batch, pairs_of
 from indexer.objectives.ranking import InfoNCE
 
 
@@ -40,8 +40,7 @@ class FusedNCE(InfoNCE):
 
 def couples(batch: Batch) -> tuple[Tensor, Tensor]:
     """Rows of the first and the second text of each image that two describe in the batch: (k,) and (k,)."""
-    rows = torch.arange(len(batch.owner), device=batch.owner.device)
-    rows = rows if batch.weights is None else rows[batch.weights > 0]
+    rows, _ = pairs_of(batch)
     order = rows[batch.owner[rows].argsort(stable=True)]
     ranked = batch.owner[order]
     starts = torch.ones_like(ranked, dtype=torch.bool)

@@ -84,8 +84,7 @@ class Sigmoid(Ranking):
     def rank(self, images: Tensor, texts: Tensor, batch: Batch) -> dict[str, Tensor]:
         scores = self.log_scale.exp() * texts @ images.T + self.bias
         sign = 2 * described(batch, len(images)).float() - 1
-        weights = None if batch.weights is None else batch.weights.where(batch.weights > 0, 1)  # no pair: all wrong
-        return {"loss": weighted_mean(-F.logsigmoid(sign * scores).sum(1), weights)}
+        return {"loss": with_marked(-F.logsigmoid(sign * scores).sum(1), batch)}
 
 
 class Triplet(Ranking):
@@ -118,7 +117,7 @@ class Siamese(Ranking):
     """The contrastive loss of Hadsell et al. 2006, eq. 4: d² for a pair, max(0, margin - d)² for what is none.
 
     d is the Euclidean distance of unit rows. A text's wrong answers are averaged over those within the margin, since
-    the many beyond it cost nothing.
+    the many beyond it cost nothing. To a text that is no pair, every image of the batch is a wrong answer.
     """
 
     def __init__(self, margin: float = 0.8) -> None:
@@ -130,8 +129,9 @@ class Siamese(Ranking):
         near = distance.gather(1, batch.owner[:, None])[:, 0].square()
         violation = (self.margin - distance).clamp(min=0).masked_fill(described(batch, len(images)), 0)
         far = violation.square().sum(1) / (violation > 0).sum(1).clamp(min=1)
+        loss = weighted_mean(near, batch.weights) + with_marked(far, batch)
         return {
-            "loss": weighted_mean(near + far, batch.weights),
+            "loss": loss,
             "near": near.detach().mean(),
             "far": far.detach().mean(),
         }
@@ -149,12 +149,25 @@ def described(batch: Batch, images: int) -> Tensor:
     return right if batch.weights is None else right & (batch.weights > 0)[:, None]
 
 
+def with_marked(values: Tensor, batch: Batch) -> Tensor:
+    """The mean over pairs of values (m,), to which a text that is no pair adds its own as one of weight 1."""
+    if batch.weights is None:
+        return values.mean()
+    return (values * batch.weights.where(batch.weights > 0, 1)).sum() / batch.weights.sum()
+
+
+def category_of_texts(batch: Batch, categories: Tensor) -> Tensor:
+    """(m,) the category, of those (n,) of the images, that each text shares with its image; -1 for no pair."""
+    mine = categories[batch.owner]
+    return mine if batch.weights is None else mine.where(batch.weights > 0, -1)
+
+
 def same_category(batch: Batch, images: int) -> Tensor:
     """(m, n) bool: which images are right for each text: its own, and those of its category where it is known."""
     right = described(batch, images)
     if batch.categories is None:
         return right
-    mine = batch.categories[batch.owner].where(right.any(1), -1)
+    mine = category_of_texts(batch, batch.categories)
     return right | ((mine[:, None] == batch.categories[None, :]) & (mine >= 0)[:, None])
 
 

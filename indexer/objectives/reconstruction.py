@@ -1,8 +1,10 @@
 """Reconstruction objectives: a code of the joint space must hold enough to give either modality's embedding again.
 
 All reconstruct standardized inputs (see engine/aligners/readers.py), of vectors alone, by mean squared error. Each
-text of a batch is a pair with its image.
+text of a batch is a pair with its image; those that are none are left out.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +14,8 @@ from engine.aligners import Aligner
 from engine.aligners.decoders import Codebook, Decoder
 from engine.aligners.towers import Towers
 from engine.types import Modality
-from indexer.objectives import Batch, Objective, weighted_mean
+from indexer.objectives import Batch, Objective, pairs_of, weighted_mean
 
-BOTH = (Modality.IMAGE, Modality.TEXT)
 _EPSILON = 1e-6
 
 
@@ -25,15 +26,23 @@ class Reconstruction(Objective):
         super().__init__()
         self.decoders = nn.ModuleDict({str(modality): Decoder(code, width, out) for modality, out in outs.items()})
 
-    def pairs(self, aligner: Aligner, batch: Batch) -> tuple[dict[Modality, Tensor], dict[Modality, Tensor]]:
-        """Codes (m, code) and standardized inputs (m, d) of each pair, by modality; what a batch lacks is left out."""
+    def pairs(
+        self, aligner: Aligner, batch: Batch
+    ) -> tuple[dict[Modality, Tensor], dict[Modality, Tensor], Tensor | None]:
+        """Codes (p, code) and standardized inputs (p, d) of each pair, by modality, and the pairs' weights (p,).
+
+        What a batch lacks is left out.
+        """
         assert isinstance(aligner, Towers)
+        texts, weights = pairs_of(batch)
         codes, targets = {}, {}
         for modality, x in batch.inputs.items():
-            rows = batch.owner if modality is Modality.IMAGE and Modality.TEXT in batch.inputs else slice(None)
+            rows = texts
+            if modality is Modality.IMAGE:
+                rows = batch.owner[texts] if Modality.TEXT in batch.inputs else torch.arange(len(x), device=x.device)
             codes[modality] = aligner.embed(x, modality)[rows]
             targets[modality] = aligner.readers[modality].standardize(x)[rows]  # type: ignore[operator]
-        return codes, targets
+        return codes, targets, weights
 
     def error(self, code: Tensor, targets: dict[Modality, Tensor], weights: Tensor | None) -> Tensor:
         """The squared error of all that is decoded from codes (m, code), each modality a mean over its columns."""
@@ -43,8 +52,8 @@ class Reconstruction(Objective):
     @torch.no_grad()
     def measure(self, aligner: Aligner, batch: Batch) -> dict[str, Tensor]:
         """ "reconstruction": the error of each modality's code on both modalities, without noise."""
-        codes, targets = self.pairs(aligner, batch)
-        errors = [self.error(self.settled(code), targets, None) for code in codes.values()]
+        codes, targets, weights = self.pairs(aligner, batch)
+        errors = [self.error(self.settled(code), targets, weights) for code in codes.values()]
         return {"reconstruction": torch.stack(errors).mean()}
 
     def settled(self, code: Tensor) -> Tensor:
@@ -67,17 +76,19 @@ class CorrespondenceAutoencoder(Reconstruction):
         self.correlation, self.redundancy = correlation, redundancy
 
     def forward(self, aligner: Aligner, batch: Batch) -> dict[str, Tensor]:
-        codes, targets = self.pairs(aligner, batch)
-        error = torch.stack([self.error(code, targets, batch.weights) for code in codes.values()]).sum()
+        codes, targets, weights = self.pairs(aligner, batch)
+        error = torch.stack([self.error(code, targets, weights) for code in codes.values()]).sum()
         if len(codes) < 2:
             return {"loss": error, "reconstruction": error.detach()}
-        near = self.correspondence(*(_standard(codes[m]) for m in BOTH))
+        near = self.correspondence(codes[Modality.IMAGE], codes[Modality.TEXT], weights)
         loss = (1 - self.correlation) * error + self.correlation * near
         return {"loss": loss, "reconstruction": error.detach(), "correspondence": near.detach()}
 
-    def correspondence(self, a: Tensor, b: Tensor) -> Tensor:
-        """How far the correlations of two codes' columns (m, code) are from the identity."""
-        correlations = a.T @ b / len(a)
+    def correspondence(self, a: Tensor, b: Tensor, weights: Tensor | None = None) -> Tensor:
+        """How far the correlations of two codes' columns (p, code), weighted by pair, are from the identity."""
+        share = (a.new_ones(len(a)) if weights is None else weights)[:, None]
+        share = share / share.sum()
+        correlations = (share * _standard(a, share)).T @ _standard(b, share)
         own = correlations.diagonal()
         others = correlations.square().sum() - own.square().sum()
         return ((1 - own).square().sum() + self.redundancy * others) / len(own)
@@ -98,15 +109,15 @@ class VariationalAutoencoder(Reconstruction):
         self.log_variances = nn.ModuleDict({str(modality): nn.Linear(code, code) for modality in outs})
 
     def forward(self, aligner: Aligner, batch: Batch) -> dict[str, Tensor]:
-        codes, targets = self.pairs(aligner, batch)
+        codes, targets, weights = self.pairs(aligner, batch)
         columns = sum(target.shape[1] for target in targets.values()) / len(targets)
         errors, divergences = [], []
         for subset in ([m] for m in codes), [list(codes)] if len(codes) > 1 else []:
             for present in subset:
                 mean, variance = self.posterior({m: codes[m] for m in present})
                 drawn = mean + variance.sqrt() * torch.randn_like(mean)
-                errors.append(self.error(drawn, targets, batch.weights))
-                divergences.append(weighted_mean(divergence(mean, variance), batch.weights) / columns)
+                errors.append(self.error(drawn, targets, weights))
+                divergences.append(weighted_mean(divergence(mean, variance), weights) / columns)
         error, distance = torch.stack(errors).mean(), torch.stack(divergences).mean()
         loss = error / (2 * self.noise) + self.beta * distance
         return {"loss": loss, "reconstruction": error.detach(), "divergence": distance.detach()}
@@ -127,7 +138,8 @@ class VectorQuantizedAutoencoder(Reconstruction):
 
     Gradients pass straight through the quantisation; codes follow the moving average of what falls to them (appendix
     A.1), and one that nothing falls to is put where something is (Williams et al. 2020). Either modality's quantized
-    code gives both inputs again; each commits itself to its own codes and to its pair's.
+    code gives both inputs again; each commits itself to its own codes and to its pair's. groups: at most so many equal
+    parts of a code, as many as divide both it and this.
     """
 
     def __init__(
@@ -141,23 +153,23 @@ class VectorQuantizedAutoencoder(Reconstruction):
         decay: float = 0.98,
     ) -> None:
         super().__init__(code, width, outs)
-        self.book, self.commitment, self.decay = Codebook(code, groups, size), commitment, decay
+        self.book, self.commitment, self.decay = Codebook(code, math.gcd(code, groups), size), commitment, decay
         self.counts: Tensor
         self.sums: Tensor
         self.register_buffer("counts", torch.ones(size))
         self.register_buffer("sums", self.book.codes.clone())
 
     def forward(self, aligner: Aligner, batch: Batch) -> dict[str, Tensor]:
-        codes, targets = self.pairs(aligner, batch)
+        codes, targets, weights = self.pairs(aligner, batch)
         if self.training:
             self.follow(torch.cat([self.book.parts(code.detach()) for code in codes.values()]))
         quantized = {modality: self.book(code) for modality, code in codes.items()}
         straight = [code + (quantized[m] - code).detach() for m, code in codes.items()]
-        error = torch.stack([self.error(code, targets, batch.weights) for code in straight]).sum()
-        distances = [(code - other.detach()).square().mean() for code in codes.values() for other in quantized.values()]
-        committed = torch.stack(distances).mean()
+        error = torch.stack([self.error(code, targets, weights) for code in straight]).sum()
+        apart = [(code - other.detach()).square().mean(1) for code in codes.values() for other in quantized.values()]
+        committed = weighted_mean(torch.stack(apart).mean(0), weights)
         return {
-            "loss": error + self.commitment * len(distances) * committed,
+            "loss": error + self.commitment * len(apart) * committed,
             "reconstruction": error.detach(),
             "committed": committed.detach(),
             "perplexity": self.perplexity(torch.cat([self.book.nearest(code) for code in codes.values()])),
@@ -169,7 +181,7 @@ class VectorQuantizedAutoencoder(Reconstruction):
 
     @torch.no_grad()
     def measure(self, aligner: Aligner, batch: Batch) -> dict[str, Tensor]:
-        codes, _ = self.pairs(aligner, batch)
+        codes, *_ = self.pairs(aligner, batch)
         chosen = torch.cat([self.book.nearest(code) for code in codes.values()])
         return {**super().measure(aligner, batch), "perplexity": self.perplexity(chosen)}
 
@@ -180,10 +192,16 @@ class VectorQuantizedAutoencoder(Reconstruction):
 
     @torch.no_grad()
     def follow(self, parts: Tensor) -> None:
-        """Move each code to the average of the parts (k, width) that fall to it, and the unused ones to some part."""
-        chosen = F.one_hot(torch.cdist(parts, self.book.codes).argmin(1), len(self.counts)).to(parts.dtype)
-        self.counts.lerp_(chosen.sum(0), 1 - self.decay)
-        self.sums.lerp_(chosen.T @ parts, 1 - self.decay)
+        """Move each code to the average of the parts (k, width) that fall to it, and the unused ones to some part.
+
+        In float32 whatever autocast says: an average that moves by a fiftieth of what is new stands still in bfloat16.
+        """
+        with torch.autocast(parts.device.type, enabled=False):
+            parts = parts.float()
+            chosen = F.one_hot(torch.cdist(parts, self.book.codes).argmin(1), len(self.counts)).float()
+            count, total = chosen.sum(0), chosen.T @ parts
+        self.counts.lerp_(count, 1 - self.decay)
+        self.sums.lerp_(total, 1 - self.decay)
         dead = self.counts < 0.01 * self.counts.mean()
         some = parts[torch.randint(len(parts), (int(dead.sum()),), device=parts.device)]
         average = self.counts.mean()
@@ -224,7 +242,7 @@ def translated(aligner: Towers, objective: Reconstruction) -> Towers:
     return made.to(next(aligner.parameters()).device).eval()
 
 
-def _standard(code: Tensor) -> Tensor:
-    """Columns of mean 0 and deviation 1 over the batch."""
-    centred = code - code.mean(0)
-    return centred / (centred.square().mean(0) + _EPSILON).sqrt()
+def _standard(code: Tensor, share: Tensor) -> Tensor:
+    """Columns of mean 0 and deviation 1 over the pairs, each of which is a share (p, 1) of the whole."""
+    centred = code - (share * code).sum(0)
+    return centred / ((share * centred.square()).sum(0) + _EPSILON).sqrt()
