@@ -1,6 +1,7 @@
 """Look at every file of a folder, folder by folder in a fixed order, without following links."""
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +141,7 @@ def _look_at(root: Path, entry: os.DirEntry[str], prefix: str, found: Folder, ru
         if media or tar or entry.is_dir():
             _look_at_link(root, Path(entry.path), shown(path), found)
         return None
-    if not (media or sidecar or (tar and entry.is_file(follow_symlinks=False))):
+    if not (media or sidecar or tar):
         return None
     if rules.levels and rules.match(path, folder=False):
         return None
@@ -151,6 +152,9 @@ def _look_at(root: Path, entry: os.DirEntry[str], prefix: str, found: Folder, ru
         facts = entry.stat(follow_symlinks=False)
     except OSError as error:
         found.failures[path] = MediaError("scan", f"it cannot be looked at: {error.strerror}", "check the disk")
+        return None
+    if not stat.S_ISREG(facts.st_mode) and not (media and not sidecar):  # decoding tells of what is media alone
+        found.failures[path] = MediaError("read", "not a regular file", "move it out of the media folder")
         return None
     return FoundFile(path, facts.st_size, facts.st_mtime_ns)
 

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,6 @@ from engine.types import Query, Term
 from indexer.dry_run import preview
 from indexer.jobs import refusals_explained
 from indexer.library import index_folders
-from indexer.watch import watch_folders
 from tests.conftest import config_at, draw, draw_folder, silent
 from tests.killing import snapshot
 from tests.models import write_tiny_model

@@ -148,7 +148,7 @@ def test_no_pattern_takes_long(pattern: str, name: str) -> None:
     assert time.process_time() - began < 5
 
 
-GLOBS = st.text(st.sampled_from("ab*?/!.([") | st.sampled_from(["[ab]", "**/", "\\*"]), max_size=12)
+GLOBS = st.lists(st.sampled_from([*"ab*?/!.([", "[ab]", "**/", "\\*"]), max_size=12).map("".join)
 
 
 @given(GLOBS, st.text(st.sampled_from("ab/.(*["), min_size=1, max_size=12))
@@ -298,3 +298,12 @@ def test_any_names_are_walked_twice_alike(
     assert all((root / path).is_file() for path in first)
     shown = {p.relative_to(root).as_posix() for p in root.rglob("*.jpg") if not p.name.startswith(".")}
     assert set(first) <= shown and (exclude or set(first) == shown)
+
+
+def test_what_is_called_as_captions_and_is_no_file_is_told(tmp_path: Path) -> None:
+    make(tmp_path, "x.jpg", "dir.tar/in.jpg")
+    names = ["captions.jsonl", "p.tar", "x.jpg.txt", "x.json", "x.xmp"]
+    for name in names:
+        os.mkfifo(tmp_path / name)
+    assert failures(tmp_path) == dict.fromkeys(names, "not a regular file")
+    assert media(tmp_path) == ["x.jpg", "dir.tar/in.jpg"]
