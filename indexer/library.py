@@ -63,8 +63,8 @@ def index_folders(
     """Scan folders (all known ones when none is named), embed what is new, publish. Searchable while it runs.
 
     Without an encoder only items and captions are recorded. retry: try files again that failed. shallow: look into
-    the folders alone, not below. encoder: the one to use, when it is loaded already. known: refuse a folder that lies in
-    no known one. note: hears what is known early.
+    the folders alone, not below. encoder: the one to use, when it is loaded already. known: refuse a folder that
+    lies in no known one. note: hears what is known early.
     Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes, DiskFull, DriveGone.
     """
     check_ocr(config.media)

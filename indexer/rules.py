@@ -17,7 +17,9 @@ IGNORE_FILE = ".rebusignore"
 _LARGEST_IGNORE_FILE = 1 << 16  # bytes
 _MOST_LINES, _LONGEST_LINE, _MOST_FOLDERS = 1000, 500, 2  # lines, characters, and `**` in one line
 _STAR = "[^/]*"  # what pathspec makes of `*`, and of nothing else
-_UP_TO_NEXT = re.compile(r"\[\^/\]\*((?:\\.|\[(?!\^/\]\*)\^?\]?(?:\\\\|[^\]\\])*\]|[^\\\[/(])+)(?=\[\^/\]\*)", re.DOTALL)
+_UP_TO_NEXT = re.compile(
+    r"\[\^/\]\*((?:\\.|\[(?!\^/\]\*)\^?\]?(?:\\\\|[^\]\\])*\]|[^\\\[/(])+)(?=\[\^/\]\*)", re.DOTALL
+)
 HINT = "mend it: what is in this folder is passed over until then, and what was indexed of it stays"
 
 

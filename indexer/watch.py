@@ -119,7 +119,8 @@ class _Work:
         away = {root for root in self.roots if root not in watched or not looks_mounted(root)}
         for root in self.roots:
             if root in away - self._away:
-                self.note(f"{root} is absent or empty now (a drive that is not mounted?): it is taken up once it is back")
+                reason = "absent or empty now (a drive that is not mounted?)"
+                self.note(f"{root} is {reason}: it is taken up once it is back")
             elif root in self._away - away:
                 self.note(f"{root} is back")
                 self._whole.add(root)

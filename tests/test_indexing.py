@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import queue
 import shutil
 import signal
 import sqlite3

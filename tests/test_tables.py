@@ -303,7 +303,7 @@ def test_what_a_dictionary_unpacks_to_is_counted(tmp_path: Path) -> None:
 
 
 def test_rows_without_words_count_too(tmp_path: Path) -> None:
-    parquet(tmp_path / "captions.parquet", file_name=["a.jpg"] * 2000, text=[""] * 2000)
+    pq.write_table(pa.table({"file_name": ["a.jpg"] * 2000, "text": [""] * 2000}), tmp_path / "captions.parquet")
     touch(tmp_path / "a.jpg")
     _, folder, file = found(tmp_path, "a.jpg")
     reader = CaptionReader(tmp_path, CaptionSettings(max_bytes=100_000))

@@ -151,6 +151,7 @@ def test_no_pattern_takes_long(pattern: str, name: str) -> None:
 GLOBS = st.lists(st.sampled_from([*"ab*?/!.([", "[ab]", "**/", "\\*"]), max_size=12).map("".join)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of `re`, for [[
 @given(GLOBS, st.text(st.sampled_from("ab/.(*["), min_size=1, max_size=12))
 def test_patterns_mean_what_git_has_them_mean(pattern: str, path: str) -> None:
     try:

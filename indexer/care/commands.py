@@ -82,9 +82,8 @@ def restore(file: Path, target: Path, json_: bool) -> None:
         _print_json(dataclasses.asdict(report))
         return
     click.echo(f"{report.files:,} files, {report.bytes / 2**20:,.1f} MiB, are at {report.home}.")
-    click.echo(
-        f"Its folders are {plain(', '.join(report.roots)) or 'none'}; `rebus relocate OLD NEW` where one lies elsewhere."
-    )
+    folders = plain(", ".join(report.roots)) or "none"
+    click.echo(f"Its folders are {folders}; `rebus relocate OLD NEW` where one lies elsewhere.")
 
 
 @click.command()

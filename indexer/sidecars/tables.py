@@ -95,10 +95,12 @@ def _from_parquet(file: BinaryIO, name: str, settings: CaptionSettings) -> Itera
         table = pq.ParquetFile(file, memory_map=False, pre_buffer=False)
         columns = _columns(table, name, settings)
         number = produced = 0
-        for batch in table.iter_batches(_batch_rows(table), columns=list(columns), use_threads=False):
+        for packed in table.iter_batches(_batch_rows(table), columns=list(columns), use_threads=False):
+            batch = _unpacked(packed)
             produced += batch.nbytes + _ROW_BYTES * batch.num_rows
             if produced > settings.max_bytes:
-                reason = f"more than {settings.max_bytes:,} bytes once it is unpacked; its first {number:,} rows are used"
+                used = f"its first {number:,} rows are used"
+                reason = f"more than {settings.max_bytes:,} bytes once it is unpacked; {used}"
                 raise MediaError("caption", reason, _TOO_LARGE)
             for row in _rows_of(batch):
                 number += 1
@@ -115,6 +117,14 @@ def _batch_rows(table: Any) -> int:
     groups = [table.metadata.row_group(number) for number in range(table.metadata.num_row_groups)]
     sizes = (group.column(number).total_uncompressed_size for group in groups for number in range(group.num_columns))
     return min(max(_BATCH_BYTES // max(1, *sizes, 1), 1), _BATCH)
+
+
+def _unpacked(batch: Any) -> Any:
+    """The Arrow batch with every value in full, so that its size is that of what is read."""
+    import pyarrow as pa
+
+    columns = [each.dictionary_decode() if pa.types.is_dictionary(each.type) else each for each in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
 
 def _rows_of(batch: Any) -> Iterator[Row | ValueError]:
