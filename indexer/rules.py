@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import AnyStr
+from typing import Any
 
 import pathspec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
@@ -32,7 +32,7 @@ class _Pattern(GitIgnoreSpecPattern):
     __slots__ = ()
 
     @classmethod
-    def pattern_to_regex(cls, pattern: AnyStr) -> tuple[AnyStr | None, bool | None]:
+    def pattern_to_regex(cls, pattern: Any) -> tuple[Any, bool | None]:
         """The regular expression and whether it includes. Raises ValueError for a pattern that asks for too much."""
         if len(pattern) > _LONGEST_LINE:
             raise ValueError(f"a line of {len(pattern):,} characters, over the limit of {_LONGEST_LINE}")

@@ -38,15 +38,15 @@ def walk(root: Path, start: Path, home: Path, exclude: Sequence[str] = ()) -> It
     A tar of pictures counts as a folder. Raises InvalidInput for a pattern that is none.
     """
     rules = rules_of(exclude)
-    place = root
+    folder = root
     for part in start.relative_to(root).parts:
         try:
-            rules = with_ignore_file(root, place, rules)
+            rules = with_ignore_file(root, folder, rules)
         except MediaError as error:
-            yield _closed(root, start, place, error)
+            yield _closed(root, start, folder, error)
             return
-        place /= part
-        if rules.levels and rules.match(place.relative_to(root).as_posix(), folder=True):
+        folder /= part
+        if rules.levels and rules.match(folder.relative_to(root).as_posix(), folder=True):
             return  # an ignore file further down does not bring back what is in an ignored folder
     stack = [_Place(start, tables_above(root, start), rules, _as_tar(root, start))]
     while stack:

@@ -115,8 +115,9 @@ def _from_parquet(file: BinaryIO, name: str, settings: CaptionSettings) -> Itera
 def _batch_rows(table: Any) -> int:
     """Rows to read at once: each may be as long as the longest column of a row group, when a dictionary holds it."""
     groups = [table.metadata.row_group(number) for number in range(table.metadata.num_row_groups)]
-    sizes = (group.column(number).total_uncompressed_size for group in groups for number in range(group.num_columns))
-    return min(max(_BATCH_BYTES // max(1, *sizes, 1), 1), _BATCH)
+    columns = (group.column(number) for group in groups for number in range(group.num_columns))
+    largest: int = max((column.total_uncompressed_size for column in columns), default=1)
+    return min(max(_BATCH_BYTES // max(largest, 1), 1), _BATCH)
 
 
 def _unpacked(batch: Any) -> Any:
