@@ -195,7 +195,7 @@ def search(
         from engine.filters import Filters
         from engine.search import Searcher
         from engine.types import Modality, Query
-        from engine.words import place_in
+        from engine.words import place_in, plain
 
         where = Filters(**filters).where()
         query = Query(parse_terms(terms, config), Modality(wanted), where, top, exact=exact, fold=not all_copies)
@@ -212,7 +212,7 @@ def search(
         place = f" @ {place}" if place[:1].isdigit() else f" {place}".rstrip()
         words = f"  {hit.caption}" if hit.caption else ""
         words += f"  (+{hit.alike:,} alike)" if hit.alike else ""
-        click.echo(f"{hit.score:6.3f}  {Path(hit.root) / hit.path}{place}{words}")
+        click.echo(f"{hit.score:6.3f}  {plain(Path(hit.root) / hit.path)}{place}{plain(words)}")
 
 
 @cli.command()
@@ -233,6 +233,7 @@ def status(context: click.Context, list_failures: bool, watch: bool, json_: bool
     """Say what the library holds, and what is being done to it."""
     from engine.catalog import Catalog
     from engine.status import failures, status_lines, summarize
+    from engine.words import plain
 
     if watch and (list_failures or json_):
         raise click.UsageError("--watch shows the state on a terminal: leave out --failures and --json")
@@ -244,11 +245,12 @@ def status(context: click.Context, list_failures: bool, watch: bool, json_: bool
         if json_:
             _print_json({"failures": rows})
         for row in [] if json_ else rows:
-            click.echo(f"{Path(row['root']) / row['path']}: {row['reason']} ({row['stage']}; {row['hint']})")
+            said = f"{Path(row['root']) / row['path']}: {row['reason']} ({row['stage']}; {row['hint']})"
+            click.echo(plain(said))
     elif json_:
         _print_json(summarize(catalog))
     else:
-        click.echo("\n".join(status_lines(summarize(catalog))))
+        click.echo("\n".join(map(plain, status_lines(summarize(catalog)))))
 
 
 @cli.command()
@@ -282,11 +284,11 @@ def duplicates(context: click.Context, exact: bool, top: int, paths: bool, json_
 
 
 def _told(copy: "Copy", oldest: int) -> str:
-    from engine.words import readable_bytes
+    from engine.words import plain, readable_bytes
 
     pixels = f"{copy.width} × {copy.height}" if copy.width else ""
     day = time.strftime("%Y-%m-%d", time.gmtime(copy.modified)) + (", oldest" if copy.id == oldest else "")
-    return f"{readable_bytes(copy.bytes):>10}  {pixels:13}  {day:18}  {copy.path}"
+    return f"{readable_bytes(copy.bytes):>10}  {pixels:13}  {day:18}  {plain(copy.path)}"
 
 
 @cli.command()
@@ -386,11 +388,12 @@ def _watch(catalog: "Catalog") -> None:
     from rich.text import Text
 
     from engine.status import LiveStatus, status_lines
+    from engine.words import plain
 
     state = LiveStatus(catalog)
     with suppress(KeyboardInterrupt), Live(auto_refresh=False) as live:
         while True:
-            live.update(Text("\n".join(status_lines(state.read()))), refresh=True)
+            live.update(Text("\n".join(map(plain, status_lines(state.read())))), refresh=True)
             time.sleep(1.0)
 
 
@@ -410,7 +413,7 @@ def _print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) -
     if json_:
         _print_json(_index_facts(report))
         return
-    from engine.words import counted
+    from engine.words import counted, plain
 
     for scan in report.scans:
         click.echo(
@@ -418,7 +421,7 @@ def _print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) -
             f"{scan.renamed:,} renamed or back, {scan.removed:,} removed."
         )
         for note in scan.notes:
-            click.echo(f"Note: {note}")
+            click.echo(f"Note: {plain(note)}")
     if dry_run:
         click.echo("Nothing was done: this was a dry run.")
         return
@@ -461,7 +464,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"rebus: {message}", err=True)
+    from engine.words import plain
+
+    click.echo(f"rebus: {plain(message)}", err=True)
     sys.exit(code)
 
 

@@ -1,11 +1,21 @@
 """How times, sizes and places in a file are said, on the page as on the command line."""
 
+import re
 from pathlib import PurePath
 
 from engine.media import modality_of
 from engine.types import Modality
 
 PAGED = (".pdf", ".tif", ".tiff")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def plain(text: object) -> str:
+    """Text from outside, such as a file's name, for one line that a person reads.
+
+    What would move a terminal's cursor, end the line or turn its direction is written as Python escapes it.
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
 def duration(seconds: float) -> str:

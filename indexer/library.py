@@ -57,19 +57,21 @@ def index_folders(
     retry: bool = False,
     shallow: bool = False,
     encoder: Encoder | None = None,
+    known: bool = False,
     note: Note = lambda text: None,
 ) -> IndexReport:
     """Scan folders (all known ones when none is named), embed what is new, publish. Searchable while it runs.
 
     Without an encoder only items and captions are recorded. retry: try files again that failed. shallow: look into
-    the folders alone, not below. encoder: the one to use, when it is loaded already. note: hears what is known early.
+    the folders alone, not below. encoder: the one to use, when it is loaded already. known: refuse a folder that
+    lies in no known one. note: hears what is known early.
     Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes, DiskFull, DriveGone.
     """
     check_ocr(config.media)
     catalog = Catalog(config, create=True)
     with writing(catalog, "index", tell) as job:
         report = IndexReport()
-        roots = [open_root(catalog, folder) for folder in _present(catalog, folders, note)]
+        roots = [open_root(catalog, folder, known=known) for folder in _present(catalog, folders, note)]
         scans = [Scan(catalog, config, root, start, retry=retry, shallow=shallow) for root, start in roots]
         report.scans = [scan.report for scan in scans]
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)

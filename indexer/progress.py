@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from engine.words import plain
+
 _QUIET_S = 5.0  # between lines when standard error is not a terminal
 
 
@@ -45,7 +47,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Show a sentence, on a line that stays."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(plain(text), highlight=False, markup=False, soft_wrap=True)
 
     def hear(self, figures: dict[str, float], epoch: int, epochs: int) -> None:
         """Show an epoch's figures, or those of a setting that a closed form tried, on a line that stays."""

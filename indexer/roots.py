@@ -9,11 +9,11 @@ from engine.catalog import IMPORT, Catalog, Failure, Item, Root
 from engine.errors import InvalidInput
 
 
-def open_root(catalog: Catalog, folder: Path) -> tuple[Root, Path]:
+def open_root(catalog: Catalog, folder: Path, *, known: bool = False) -> tuple[Root, Path]:
     """The root that `folder` is, or lies in, and the folder's absolute path; a new root when there is none.
 
     A folder above known roots takes them in: their items keep their ids and get longer paths.
-    Raises InvalidInput when the folder is missing, not a folder, or not to be read.
+    known: never make one. Raises InvalidInput when the folder is missing, not a folder, or not to be read.
     """
     try:
         place = folder.expanduser().resolve(strict=True)
@@ -31,6 +31,8 @@ def open_root(catalog: Catalog, folder: Path) -> tuple[Root, Path]:
         if session.scalar(sa.select(Root.id).where(Root.kind == IMPORT, Root.path == str(place))):
             raise InvalidInput(f"{place} holds an imported feature library: `rebus import` brings it up to date")
         above = next((root for root in roots if place.is_relative_to(root.path)), None)
+        if above is None and known:
+            raise InvalidInput(f"{place} lies in no folder of this library: index it by its own name")
         if above is None:
             above = Root(path=str(place))
             session.add(above)

@@ -1,6 +1,7 @@
 """Look at every file of a folder, folder by folder in a fixed order, without following links."""
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +34,20 @@ def walk(root: Path, start: Path, home: Path, exclude: Sequence[str] = ()) -> It
     """Every folder from `start`, which is `root` or lies in it, down; its own files before those of folders below.
 
     Hidden names, service folders, the library's home, and what `exclude` (patterns as in .gitignore, relative to the
-    root) or a .rebusignore names are passed over. A tar of pictures counts as a folder. Raises InvalidInput for a
-    pattern that is none.
+    root) or a .rebusignore names are passed over; so is a folder whose .rebusignore cannot be used, with the reason.
+    A tar of pictures counts as a folder. Raises InvalidInput for a pattern that is none.
     """
     rules = rules_of(exclude)
-    for folder in reversed([p for p in start.parents if p.is_relative_to(root)] if start != root else []):
-        rules = with_ignore_file(root, folder, rules)
+    folder = root
+    for part in start.relative_to(root).parts:
+        try:
+            rules = with_ignore_file(root, folder, rules)
+        except MediaError as error:
+            yield _closed(root, start, folder, error)
+            return
+        folder /= part
+        if rules.levels and rules.match(folder.relative_to(root).as_posix(), folder=True):
+            return  # an ignore file further down does not bring back what is in an ignored folder
     stack = [_Place(start, tables_above(root, start), rules, _as_tar(root, start))]
     while stack:
         place = stack.pop()
@@ -48,6 +57,11 @@ def walk(root: Path, start: Path, home: Path, exclude: Sequence[str] = ()) -> It
         found, below = _look_into(root, place, home)
         yield found
         stack.extend(reversed(below))
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether no walk looks at what is called so, or below it: hidden, or a folder of a service."""
+    return name.startswith(".") or name in _PASSED_OVER
 
 
 def _as_tar(root: Path, start: Path) -> FoundFile | None:
@@ -72,10 +86,13 @@ def _look_into(root: Path, place: _Place, home: Path) -> tuple[Folder, list[_Pla
         return found, []
     rules = place.rules
     if any(entry.name == IGNORE_FILE for entry in entries):
-        rules = with_ignore_file(root, place.folder, rules)
+        try:
+            rules = with_ignore_file(root, place.folder, rules)
+        except MediaError as error:
+            return _closed(root, place.folder, place.folder, error), []
     prefix = f"{path}/" if path else ""
     for entry in entries:
-        if entry.name.startswith(".") or entry.name in _PASSED_OVER:
+        if is_passed_over(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
             own = Path(entry.path) == home or (place.folder == home and entry.name in _OWN)
@@ -93,6 +110,13 @@ def _look_into(root: Path, place: _Place, home: Path) -> tuple[Folder, list[_Pla
     ]
     leave_captions_out(found, (entry.name for entry in entries))
     return found, places
+
+
+def _closed(root: Path, folder: Path, where: Path, error: MediaError) -> Folder:
+    """A folder that is passed over because of the ignore file in `where`: what it was meant to hide is not known."""
+    path = folder.relative_to(root).as_posix()
+    failures = {(where / IGNORE_FILE).relative_to(root).as_posix(): error}
+    return Folder("" if path == "." else path, failures=failures, unread=True)
 
 
 def _may_enter(path: str, found: Folder, rules: Rules) -> bool:
@@ -117,7 +141,7 @@ def _look_at(root: Path, entry: os.DirEntry[str], prefix: str, found: Folder, ru
         if media or tar or entry.is_dir():
             _look_at_link(root, Path(entry.path), shown(path), found)
         return None
-    if not (media or sidecar or (tar and entry.is_file(follow_symlinks=False))):
+    if not (media or sidecar or tar):
         return None
     if rules.levels and rules.match(path, folder=False):
         return None
@@ -128,6 +152,9 @@ def _look_at(root: Path, entry: os.DirEntry[str], prefix: str, found: Folder, ru
         facts = entry.stat(follow_symlinks=False)
     except OSError as error:
         found.failures[path] = MediaError("scan", f"it cannot be looked at: {error.strerror}", "check the disk")
+        return None
+    if not stat.S_ISREG(facts.st_mode) and not (media and not sidecar):  # decoding tells of what is media alone
+        found.failures[path] = MediaError("read", "not a regular file", "move it out of the media folder")
         return None
     return FoundFile(path, facts.st_size, facts.st_mtime_ns)
 

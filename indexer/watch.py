@@ -1,23 +1,30 @@
 """Follow folders live: each change is taken in by a scan of the folder it happened in."""
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import Change, DefaultFilter, watch
+from watchfiles.main import FileChange
 
 from engine.catalog import Catalog
 from engine.config import Config
 from engine.encoders import load_encoder
-from engine.errors import DiskFull, DriveGone, LibraryBusy, NotReady
+from engine.errors import DiskFull, DriveGone, InvalidInput, LibraryBusy, NotReady
 from engine.media.files import TAR
 from indexer.choice import chosen_encoder
 from indexer.jobs import Tell
 from indexer.library import Note, index_folders
 from indexer.roots import known_roots, looks_mounted
+from indexer.rules import IGNORE_FILE
 from indexer.scan import ScanReport
+from indexer.walk import is_passed_over
 
 _SETTLE_MS = 1000  # changes that come closer together are taken in as one
 _MANY = 64  # changed folders from which the whole root is compared instead
+_Identity = tuple[int, int]
 
 
 def watch_folders(
@@ -25,6 +32,7 @@ def watch_folders(
 ) -> None:
     """Index the folders (all known ones when none is named), then what changes in them, until interrupted.
 
+    A folder that goes away is said once, and taken up again when it returns; the others are followed on.
     until: asked once a second or so whether to end. Raises NotReady when no encoder is chosen.
     """
     index_folders(config, folders, tell, note=note)
@@ -33,34 +41,106 @@ def watch_folders(
     if spec is None:
         raise NotReady("no encoder is chosen yet: run `rebus index` on these folders, and do what it says")
     encoder = load_encoder(spec, config.encoder.device)
-    roots = [folder.expanduser().resolve() for folder in folders] or [
-        path for path in known_roots(catalog) if looks_mounted(path)
-    ]
-    changed, whole = set[Path](), set(roots)  # once the folders are watched, they are compared once more
-    following = False
-    for changes in watch(
-        *roots,
-        watch_filter=_OutsideOf(config.home.resolve()),
-        debounce=_SETTLE_MS,
-        yield_on_timeout=True,
-        rust_timeout=1000,
-        raise_interrupt=True,
-    ):
+    roots = [folder.expanduser().resolve() for folder in folders] or known_roots(catalog)
+    work = _Work(roots, note)
+    for watched, changes in _changes(roots, config.home.resolve()):
         if until():
             return
-        changed |= {Path(path).parent for _, path in changes}
-        whole = {path for path in whole | _new_folders(changes) if path.is_dir()}
+        work.take(watched, changes)
         try:
-            for deep, some in _divided(roots, changed, whole):
-                report = index_folders(config, some, tell, shallow=not deep, encoder=encoder)
+            for deep, some in work.divided():
+                report = index_folders(config, some, tell, shallow=not deep, encoder=encoder, known=True)
                 for scan in report.scans:
                     note(_said(scan))
-            changed, whole = set(), set()
-            if not following:
-                following = True
-                note(f"following {', '.join(map(str, roots))}: Ctrl-C ends it")
+            work.done()
         except (LibraryBusy, DiskFull, DriveGone) as error:
             note(f"{error}. It will be tried again")
+        except InvalidInput as error:  # a folder that went or was replaced just now: what came of it is a change, too
+            note(f"{error}. What changed is passed over")
+            work.done()
+
+
+def _changes(roots: Sequence[Path], home: Path) -> Iterator[tuple[dict[Path, _Identity], set[FileChange]]]:
+    """The roots that are watched, and what changed in them; once a second or so, and watched anew when one returns."""
+    while True:
+        watched = _there(roots)
+        if not watched:
+            time.sleep(_SETTLE_MS / 1000)
+            yield watched, set()
+            continue
+        try:
+            for changes in watch(
+                *watched,
+                watch_filter=_OutsideOf(home),
+                debounce=_SETTLE_MS,
+                yield_on_timeout=True,
+                rust_timeout=1000,
+                raise_interrupt=True,
+            ):
+                yield watched, changes
+                if _there(roots) != watched:
+                    break
+        except FileNotFoundError:  # gone since it was looked for
+            continue
+
+
+def _there(roots: Sequence[Path]) -> dict[Path, _Identity]:
+    """The roots that are there, each with its device and inode: another folder in its place is watched anew."""
+    found = {}
+    for root in roots:
+        if _is_open(root):
+            with suppress(OSError):
+                facts = root.stat()
+                found[root] = facts.st_dev, facts.st_ino
+    return found
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether it is a folder that can be read, and no part of its path a link."""
+    return os.path.realpath(folder) == str(folder) and folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+
+
+class _Work:
+    """What is to be scanned. Only what lies in a root that is there ever is."""
+
+    def __init__(self, roots: Sequence[Path], note: Note) -> None:
+        self.roots, self.note = roots, note
+        self._watched: dict[Path, _Identity] = {}
+        self._changed, self._whole = set[Path](), set[Path]()
+        self._away = set[Path]()
+        self._following = False
+
+    def take(self, watched: dict[Path, _Identity], changes: Iterable[tuple[Change, str]]) -> None:
+        """Add what changed; a root that is watched anew is compared once more, since it was not until now."""
+        self._whole |= {root for root, identity in watched.items() if self._watched.get(root) != identity}
+        self._watched = watched
+        self._changed |= {Path(path).parent for _, path in changes}
+        self._whole |= _new_folders(changes)
+        away = {root for root in self.roots if root not in watched or not looks_mounted(root)}
+        for root in self.roots:
+            if root in away - self._away:
+                reason = "absent or empty now (a drive that is not mounted?)"
+                self.note(f"{root} is {reason}: it is taken up once it is back")
+            elif root in self._away - away:
+                self.note(f"{root} is back")
+                self._whole.add(root)
+        self._away = away
+
+    def divided(self) -> list[tuple[bool, list[Path]]]:
+        """What to scan, as (deep, folders): changed folders alone, new ones with all below; everything when many."""
+        roots = [root for root in self.roots if root not in self._away]
+        if len(self._changed) + len(self._whole) > _MANY:
+            return [(True, roots)] * bool(roots)
+        whole = {folder for path in self._whole if (folder := _nearest(path, roots))}
+        alone = {folder for path in self._changed if (folder := _nearest(path, roots))} - whole
+        return [(False, sorted(alone))] * bool(alone) + [(True, sorted(whole))] * bool(whole)
+
+    def done(self) -> None:
+        """All of it was scanned."""
+        self._changed, self._whole = set(), set()
+        if not self._following:
+            self._following = True
+            self.note(f"following {', '.join(map(str, self.roots))}: Ctrl-C ends it")
 
 
 class _OutsideOf(DefaultFilter):
@@ -71,22 +151,19 @@ class _OutsideOf(DefaultFilter):
 
 
 def _new_folders(changes: Iterable[tuple[Change, str]]) -> set[Path]:
-    """Folders that came as a whole, whose content is no change of its own, and those in which a tar changed."""
-    came = {Path(path) for change, path in changes if change is Change.added and Path(path).is_dir()}
-    return came | {Path(path).parent for _, path in changes if path.lower().endswith(TAR)}
+    """Folders that came as a whole, whose content is no change of its own, and those in which a tar changed, or what
+    is passed over.
+    """
+    came = {Path(path) for change, path in changes if change is Change.added and _is_open(Path(path))}
+    return came | {Path(path).parent for _, path in changes if path.lower().endswith((TAR, f"/{IGNORE_FILE}"))}
 
 
-def _divided(roots: Sequence[Path], changed: set[Path], whole: set[Path]) -> list[tuple[bool, list[Path]]]:
-    """What to scan, as (deep, folders): changed folders alone, new ones with all below; everything when many."""
-    if len(changed) + len(whole) > _MANY:
-        return [(True, [root for root in roots if looks_mounted(root)])]
-    alone = sorted({_nearest(path, roots) for path in changed} - whole)
-    return [(False, alone)] * bool(alone) + [(True, sorted(whole))] * bool(whole)
-
-
-def _nearest(path: Path, roots: Sequence[Path]) -> Path:
-    """The folder, or the nearest above it that still is there."""
-    while not path.is_dir() and path not in roots and path != path.parent:
+def _nearest(path: Path, roots: Sequence[Path]) -> Path | None:
+    """The folder, or the nearest above it that can be read; None when it lies in no root, or where no walk goes."""
+    root = next((root for root in roots if path.is_relative_to(root)), None)
+    if root is None or any(is_passed_over(part) for part in path.relative_to(root).parts):
+        return None
+    while path != root and not _is_open(path):
         path = path.parent
     return path
 

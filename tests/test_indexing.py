@@ -2,13 +2,11 @@
 
 import dataclasses
 import os
-import queue
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +23,6 @@ from engine.types import Query, Term
 from indexer.dry_run import preview
 from indexer.jobs import refusals_explained
 from indexer.library import index_folders
-from indexer.watch import watch_folders
 from tests.conftest import config_at, draw, draw_folder, silent
 from tests.killing import snapshot
 from tests.models import write_tiny_model
@@ -294,27 +291,3 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(config: Conf
 
 
 # --- following folders ---
-
-
-def test_watching_takes_changes_in_as_they_come(config: Config, media: Path) -> None:
-    said: queue.SimpleQueue[str] = queue.SimpleQueue()
-    over = threading.Event()
-    thread = threading.Thread(target=watch_folders, args=(config, [media], silent, said.put, over.is_set), daemon=True)
-    thread.start()
-    try:
-        while not said.get(timeout=60).startswith("following"):
-            pass
-        draw(media / "boats" / "late.jpg", "red", "boat", 5)
-        assert said.get(timeout=60) == "1 new" and "boats/late.jpg" in found(config)
-        (media / "boats" / "late.jpg").rename(media / "trees" / "later.jpg")
-        while (line := said.get(timeout=60)) != "1 renamed":
-            assert line in ("1 removed", "nothing new")
-        assert "trees/later.jpg" in found(config)
-        shutil.rmtree(media / "trees")
-        while (line := said.get(timeout=60)) != "21 removed":
-            assert line == "nothing new"
-        assert len(found(config)) == 20
-    finally:
-        over.set()
-        thread.join(timeout=60)
-    assert not thread.is_alive()

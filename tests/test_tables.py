@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.config import CaptionSettings
 from indexer.sidecars import CaptionReader, CaptionText
 from tests.folders import found, said, table, texts, touch
 
@@ -283,3 +284,28 @@ def test_whatever_bytes_a_table_holds_the_outcome_is_clean_or_told(
     (folder / name).write_bytes(data)
     reader = after_reading(folder, "a.jpg")
     assert all(error.reason.isprintable() and error.hint for error in reader.failures.values())
+
+
+def test_what_a_dictionary_unpacks_to_is_counted(tmp_path: Path) -> None:
+    few = pa.array(["a" * 120_000]).dictionary_encode()
+    rows = 100_000
+    names = pa.DictionaryArray.from_arrays(pa.array([0] * rows), pa.array(["a.jpg"]))
+    words = pa.DictionaryArray.from_arrays(pa.array([0] * rows), few.dictionary)
+    pq.write_table(pa.table({"file_name": names, "text": words}), tmp_path / "captions.parquet")
+    assert (tmp_path / "captions.parquet").stat().st_size < 100_000
+    touch(tmp_path / "a.jpg")
+    settings = CaptionSettings(max_bytes=80 * 2**20)
+    _, folder, file = found(tmp_path, "a.jpg")
+    reader = CaptionReader(tmp_path, settings)
+    said = reader.read(folder, file)
+    assert [text.text for text in said.texts] == ["a" * settings.max_characters]
+    assert "its first 512 rows are used" in reader.failures["captions.parquet"].reason
+
+
+def test_rows_without_words_count_too(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"file_name": ["a.jpg"] * 2000, "text": [""] * 2000}), tmp_path / "captions.parquet")
+    touch(tmp_path / "a.jpg")
+    _, folder, file = found(tmp_path, "a.jpg")
+    reader = CaptionReader(tmp_path, CaptionSettings(max_bytes=100_000))
+    reader.read(folder, file)
+    assert "once it is unpacked" in reader.failures["captions.parquet"].reason

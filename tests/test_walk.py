@@ -1,9 +1,12 @@
 """The walk over a folder: its order, what it passes over, what it tells of, what becomes of text beside pictures."""
 
 import os
+import re
 import tarfile
+import time
 from pathlib import Path
 
+import pathspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from engine.errors import InvalidInput
 from engine.media import modality_of
 from indexer.found import Folder
+from indexer.rules import rules_of
 from indexer.walk import walk
 from tests.folders import touch
 
@@ -91,10 +95,71 @@ def test_sidecars_and_tables_may_be_ignored_too(tmp_path: Path) -> None:
     assert folder.sidecars == {} and folder.tables == ()
 
 
-def test_an_ignore_file_that_cannot_be_read_ignores_nothing(tmp_path: Path) -> None:
-    make(tmp_path, "a.jpg")
-    (tmp_path / ".rebusignore").write_bytes(b"a.jpg\n\xff")
-    assert media(tmp_path) == ["a.jpg"]
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"a.jpg\n\xff", "not UTF-8"),
+        (b"[z-a]\n", "bad character range"),
+        (b"a\\\n", "Invalid git pattern"),
+        (b"a/**/b/**/c/**/d\n", r"more than 2 \*\*"),
+        (b"x" * 501, "501 characters"),
+        (b"x\n" * 1001, "1,001 lines"),
+        (b"x" * 65537, "65,537 bytes"),
+        (None, "not a regular file"),
+    ],
+)
+def test_a_folder_whose_ignore_file_cannot_be_used_is_passed_over(
+    tmp_path: Path, data: bytes | None, reason: str
+) -> None:
+    make(tmp_path, "a.jpg", "x/a.jpg", "x/y/b.jpg", "z.jpg")
+    if data is None:
+        os.mkfifo(tmp_path / "x" / ".rebusignore")
+    else:
+        (tmp_path / "x" / ".rebusignore").write_bytes(data)
+    assert media(tmp_path) == ["a.jpg", "z.jpg"]
+    (folder,) = [folder for folder in folders(tmp_path) if folder.unread]
+    (error,) = folder.failures.values()
+    assert folder.path == "x" and [*folder.failures] == ["x/.rebusignore"]
+    assert re.search(reason, error.reason) and "passed over until then" in error.hint
+    assert media(tmp_path, "x/y") == [] and folders(tmp_path, "x/y")[0].unread
+
+
+def test_a_walk_that_starts_in_an_ignored_folder_finds_nothing(tmp_path: Path) -> None:
+    make(tmp_path, "no/a.jpg", "no/x/b.jpg")
+    (tmp_path / ".rebusignore").write_text("no/\n")
+    (tmp_path / "no" / ".rebusignore").write_text("!*.jpg\n")
+    assert media(tmp_path, "no/x") == media(tmp_path, "no") == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("*a" * 13 + "*b", "a" * 200),
+        ("*[(]" * 12 + "*b", "(" * 200),
+        ("*?" * 12 + "*b", "a" * 200),
+        ("*[!x]*[]a]" * 6 + "*b", "a" * 200),
+        ("**" * 100 + "b", "a" * 200),
+    ],
+)
+def test_no_pattern_takes_long(pattern: str, name: str) -> None:
+    began = time.process_time()
+    assert not rules_of([pattern]).match(name, folder=False)
+    assert rules_of([pattern]).match(f"{name}b", folder=False)
+    assert time.process_time() - began < 5
+
+
+GLOBS = st.lists(st.sampled_from([*"ab*?/!.([", "[ab]", "**/", "\\*"]), max_size=12).map("".join)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of `re`, for [[
+@given(GLOBS, st.text(st.sampled_from("ab/.(*["), min_size=1, max_size=12))
+def test_patterns_mean_what_git_has_them_mean(pattern: str, path: str) -> None:
+    try:
+        rules = rules_of([pattern])
+    except InvalidInput:
+        return
+    plain = pathspec.GitIgnoreSpec.from_lines([pattern])
+    assert rules.match(path, folder=False) == bool(plain.check_file(path).include)
 
 
 def test_links_are_not_followed_and_told_when_they_lead_out(tmp_path: Path) -> None:
@@ -234,3 +299,12 @@ def test_any_names_are_walked_twice_alike(
     assert all((root / path).is_file() for path in first)
     shown = {p.relative_to(root).as_posix() for p in root.rglob("*.jpg") if not p.name.startswith(".")}
     assert set(first) <= shown and (exclude or set(first) == shown)
+
+
+def test_what_is_called_as_captions_and_is_no_file_is_told(tmp_path: Path) -> None:
+    make(tmp_path, "x.jpg", "dir.tar/in.jpg")
+    names = ["captions.jsonl", "p.tar", "x.jpg.txt", "x.json", "x.xmp"]
+    for name in names:
+        os.mkfifo(tmp_path / name)
+    assert failures(tmp_path) == dict.fromkeys(names, "not a regular file")
+    assert media(tmp_path) == ["x.jpg", "dir.tar/in.jpg"]

@@ -33,6 +33,7 @@ def _print_json(value: Any) -> None:
 @click.pass_context
 def doctor(context: click.Context, deep: bool, mend: bool, json_: bool) -> None:
     """Examine the library, and name the repair of what is wrong. Ends with 1 when there is a problem."""
+    from engine.words import plain
     from indexer.care.doctor import examine, facts, healthy, lines, repair
     from indexer.progress import Progress
 
@@ -42,7 +43,7 @@ def doctor(context: click.Context, deep: bool, mend: bool, json_: bool) -> None:
     if json_:
         _print_json({"healthy": healthy(findings), "findings": facts(findings)})
     else:
-        click.echo("\n".join(lines(findings)))
+        click.echo("\n".join(map(plain, lines(findings))))
     if not healthy(findings):
         sys.exit(1)
 
@@ -71,6 +72,7 @@ def backup(context: click.Context, file: Path, no_thumbs: bool, json_: bool) -> 
 @as_json
 def restore(file: Path, target: Path, json_: bool) -> None:
     """Make a library from a backup, whole or not at all."""
+    from engine.words import plain
     from indexer.care.restore import restore as run
     from indexer.progress import Progress
 
@@ -80,9 +82,8 @@ def restore(file: Path, target: Path, json_: bool) -> None:
         _print_json(dataclasses.asdict(report))
         return
     click.echo(f"{report.files:,} files, {report.bytes / 2**20:,.1f} MiB, are at {report.home}.")
-    click.echo(
-        f"Its folders are {', '.join(report.roots) or 'none'}; `rebus relocate OLD NEW` where one lies elsewhere."
-    )
+    folders = plain(", ".join(report.roots)) or "none"
+    click.echo(f"Its folders are {folders}; `rebus relocate OLD NEW` where one lies elsewhere.")
 
 
 @click.command()
@@ -92,6 +93,7 @@ def restore(file: Path, target: Path, json_: bool) -> None:
 @click.pass_context
 def relocate(context: click.Context, old: Path, new: Path, json_: bool) -> None:
     """Say that the media folder OLD lies at NEW now. Nothing is read again."""
+    from engine.words import plain
     from indexer.care.relocate import relocate as run
 
     report = run(_settings(context), old, new, lambda *_: None)
@@ -99,7 +101,7 @@ def relocate(context: click.Context, old: Path, new: Path, json_: bool) -> None:
         _print_json(dataclasses.asdict(report))
     else:
         there = f"{report.found:,} of {report.looked_for:,} files that were looked for are there"
-        click.echo(f"{report.files:,} files are at {report.root} now: {there}.")
+        click.echo(f"{report.files:,} files are at {plain(report.root)} now: {there}.")
 
 
 @click.command()

@@ -47,6 +47,8 @@ def import_(
     with Progress() as progress:
         files = Files(place, images, names, captions, texts, owners, media)
         report = import_features(config, files, progress.tell, name=name, model=model)
+    from engine.words import plain
+
     version = report.version
     if json_:
         facts = {each.name: getattr(report, each.name) for each in dataclasses.fields(report) if each.name != "version"}
@@ -58,7 +60,7 @@ def import_(
         f"{report.back:,} back, {report.removed:,} removed, {report.vectors:,} vectors written."
     )
     for note in report.notes:
-        click.echo(f"Note: {note}.")
+        click.echo(f"Note: {plain(note)}.")
     if version:
         advice = " Learn from it with `rebus train`." if report.captions else ""
         click.echo(f"Version {version.id} is published.{advice}")

@@ -18,8 +18,9 @@ from indexer.sidecars.rows import FIXED_KEYS, NAME_KEYS, lowered
 Row = dict[str, object]
 
 _LONGEST_LINE = 16 << 20  # bytes
-_BATCH = 512  # rows of Parquet in memory at once
-_MOST_ROWS = 50_000_000  # of one Parquet file: a few bytes can stand for any number of equal rows
+_BATCH, _BATCH_BYTES = 512, 1 << 30  # rows of Parquet in memory at once, and what they can come to at worst
+_ROW_BYTES = 64  # that a row counts for besides its words: a few bytes can stand for any number of equal rows
+_TOO_LARGE = "raise captions.max_bytes in config.toml, or cut it in parts"
 SHARD_KEYS = ("key",)
 
 
@@ -93,8 +94,14 @@ def _from_parquet(file: BinaryIO, name: str, settings: CaptionSettings) -> Itera
     try:
         table = pq.ParquetFile(file, memory_map=False, pre_buffer=False)
         columns = _columns(table, name, settings)
-        number = 0
-        for batch in table.iter_batches(_BATCH, columns=list(columns), use_threads=False):
+        number = produced = 0
+        for packed in table.iter_batches(_batch_rows(table), columns=list(columns), use_threads=False):
+            batch = _unpacked(packed)
+            produced += batch.nbytes + _ROW_BYTES * batch.num_rows
+            if produced > settings.max_bytes:
+                used = f"its first {number:,} rows are used"
+                reason = f"more than {settings.max_bytes:,} bytes once it is unpacked; {used}"
+                raise MediaError("caption", reason, _TOO_LARGE)
             for row in _rows_of(batch):
                 number += 1
                 yield f"row {number}", row if isinstance(row, ValueError) else lowered(row)
@@ -103,6 +110,22 @@ def _from_parquet(file: BinaryIO, name: str, settings: CaptionSettings) -> Itera
     except Exception as error:  # Arrow raises nearly anything on damaged data; none of it may stop a run
         reason = f"damaged Parquet: {(str(error).splitlines() or ['it cannot be decoded'])[0]}"
         raise MediaError("caption", reason, "write it again with the program it comes from") from None
+
+
+def _batch_rows(table: Any) -> int:
+    """Rows to read at once: each may be as long as the longest column of a row group, when a dictionary holds it."""
+    groups = [table.metadata.row_group(number) for number in range(table.metadata.num_row_groups)]
+    columns = (group.column(number) for group in groups for number in range(group.num_columns))
+    largest: int = max((column.total_uncompressed_size for column in columns), default=1)
+    return min(max(_BATCH_BYTES // max(largest, 1), 1), _BATCH)
+
+
+def _unpacked(batch: Any) -> Any:
+    """The Arrow batch with every value in full, so that its size is that of what is read."""
+    import pyarrow as pa
+
+    columns = [each.dictionary_decode() if pa.types.is_dictionary(each.type) else each for each in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
 
 def _rows_of(batch: Any) -> Iterator[Row | ValueError]:
@@ -143,9 +166,9 @@ def _columns(table: Any, name: str, settings: CaptionSettings) -> dict[str, str]
         for column in (group.column(number) for number in range(metadata.num_columns))
         if column.path_in_schema.split(".")[0] in found
     )
-    if size > settings.max_bytes or metadata.num_rows > _MOST_ROWS:
+    if size > settings.max_bytes:
         reason = f"{metadata.num_rows:,} rows of {size:,} bytes, over the limit of {settings.max_bytes:,}"
-        raise MediaError("caption", reason, "raise captions.max_bytes in config.toml, or cut it in parts")
+        raise MediaError("caption", reason, _TOO_LARGE)
     return found
 
 

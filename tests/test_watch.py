@@ -1,0 +1,112 @@
+"""Following folders live: changes as they come, and roots that go away and return."""
+
+import queue
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from engine.catalog import Catalog
+from engine.config import Config
+from engine.errors import InvalidInput
+from engine.search import Searcher
+from engine.types import Query, Term
+from indexer.library import index_folders
+from indexer.roots import known_roots, open_root
+from indexer.watch import watch_folders
+from tests.conftest import config_at, draw, draw_folder, silent
+
+
+@pytest.fixture
+def config(tmp_path: Path, encoder_folder: Path) -> Config:
+    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder), "batch_size": 8})
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    return draw_folder(tmp_path / "media", 40)
+
+
+def found(config: Config) -> set[str]:
+    catalog = Catalog(config)
+    hits = Searcher(config, catalog).search(Query((Term(text="a red boat"),), limit=100, fold=False)).hits
+    catalog.engine.dispose()
+    return {hit.path for hit in hits}
+
+
+@contextmanager
+def following(config: Config, folders: Sequence[Path]) -> Iterator["queue.SimpleQueue[str]"]:
+    """What a watch says, from when it follows."""
+    said: queue.SimpleQueue[str] = queue.SimpleQueue()
+    over = threading.Event()
+    thread = threading.Thread(target=watch_folders, args=(config, folders, silent, said.put, over.is_set), daemon=True)
+    thread.start()
+    try:
+        while not said.get(timeout=60).startswith("following"):
+            pass
+        yield said
+    finally:
+        over.set()
+        thread.join(timeout=60)
+    assert not thread.is_alive()
+
+
+def hear(said: "queue.SimpleQueue[str]", wanted: str) -> list[str]:
+    """What is said until a line that holds this; that line last."""
+    lines = [said.get(timeout=60)]
+    while wanted not in lines[-1]:
+        lines.append(said.get(timeout=60))
+    return lines
+
+
+def test_watching_takes_changes_in_as_they_come(config: Config, media: Path) -> None:
+    with following(config, [media]) as said:
+        draw(media / "boats" / "late.jpg", "red", "boat", 5)
+        assert said.get(timeout=60) == "1 new" and "boats/late.jpg" in found(config)
+        (media / "boats" / "late.jpg").rename(media / "trees" / "later.jpg")
+        assert set(hear(said, "1 renamed")[:-1]) <= {"1 removed", "nothing new"}
+        assert "trees/later.jpg" in found(config)
+        shutil.rmtree(media / "trees")
+        assert set(hear(said, "21 removed")[:-1]) <= {"nothing new"}
+        assert len(found(config)) == 20
+
+
+def test_a_root_that_vanishes_is_said_once_and_taken_up_when_it_returns(config: Config, tmp_path: Path) -> None:
+    first, second = draw_folder(tmp_path / "first", 4), draw_folder(tmp_path / "second", 4)
+    draw(tmp_path / "beside.jpg", "red", "boat", 3)
+    index_folders(config, [first, second], silent)
+    with following(config, []) as said:
+        first.rename(tmp_path / "away")
+        hear(said, f"{first} is absent")
+        draw(second / "late.jpg", "red", "boat", 5)
+        assert not [line for line in hear(said, "1 new") if "absent" in line]
+        assert "late.jpg" in found(config) and known_roots(Catalog(config)) == [first, second]
+        (tmp_path / "away").rename(first)
+        hear(said, f"{first} is back")
+        draw(first / "later.jpg", "red", "boat", 6)
+        hear(said, "1 new")
+        assert {"late.jpg", "later.jpg"} <= found(config) and "beside.jpg" not in found(config)
+    assert known_roots(Catalog(config)) == [first, second]
+
+
+def test_links_and_hidden_folders_that_come_are_not_opened(config: Config, media: Path, tmp_path: Path) -> None:
+    outside = draw_folder(tmp_path / "outside", 4)
+    with following(config, [media]) as said:
+        (media / "link").symlink_to(outside)
+        draw(media / ".hidden" / "a.jpg", "red", "boat", 5)
+        draw(media / ".hidden" / "b.jpg", "red", "boat", 6)
+        draw(media / "seen.jpg", "red", "boat", 7)
+        hear(said, "1 new")
+        assert len(found(config)) == 41 and "seen.jpg" in found(config)
+    assert known_roots(Catalog(config)) == [media]
+
+
+def test_a_folder_of_no_root_is_refused_where_only_known_ones_are_meant(config: Config, media: Path) -> None:
+    index_folders(config, [media], silent)
+    with pytest.raises(InvalidInput, match="lies in no folder of this library"):
+        open_root(Catalog(config), media.parent, known=True)
+    assert known_roots(Catalog(config)) == [media]
+    assert open_root(Catalog(config), media / "boats", known=True)[1] == media / "boats"
