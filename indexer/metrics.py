@@ -112,11 +112,6 @@ def recall(ranked: I64, k: int) -> float:
     return float((ranked < k).mean())
 
 
-def recall_both_ways(images: F32, texts: F32, owner: I64) -> dict[str, float]:
-    """`pair_ranks(...).figures()`: t2i over all texts, i2t by the best caption of each image."""
-    return pair_ranks(images, texts, owner).figures()
-
-
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A mean with the bounds of its 95 % bootstrap interval."""

@@ -13,7 +13,6 @@ from indexer.metrics import (
     ndcg,
     pair_ranks,
     ranks,
-    recall_both_ways,
     recall_gain,
     recall_interval,
 )
@@ -49,7 +48,7 @@ def test_recall_equals_counting_by_hand(images: int, each: int, seed: int) -> No
     scores = whole(y, x)
     by_hand = [int((scores[j] > scores[j, owner[j]]).sum()) for j in range(len(y))]
     back = [int((scores[:, i][owner != i] > scores[owner == i, i].max()).sum()) for i in range(images)]
-    figures = recall_both_ways(x, y, owner)
+    figures = pair_ranks(x, y, owner).figures()
     for k in (1, 5, 10):
         assert figures[f"t2i_r{k}"] == np.mean([rank < k for rank in by_hand])
         assert figures[f"i2t_r{k}"] == np.mean([rank < k for rank in back])
@@ -106,7 +105,7 @@ def test_what_is_no_number_is_never_first() -> None:
 
 def test_perfect_pairs_are_first() -> None:
     x = np.eye(12, dtype=np.float32)
-    figures = recall_both_ways(x, x, np.arange(12))
+    figures = pair_ranks(x, x, np.arange(12)).figures()
     assert figures["t2i_r1"] == figures["i2t_r1"] == figures["i2t_median_rank"] == 1
 
 
