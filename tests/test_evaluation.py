@@ -218,7 +218,7 @@ def test_what_cannot_be_measured_is_told(own: Config, tmp_path: Path, command: C
     assert command(own.home, "eval", "--split", "train")[0] == 2
     with pytest.raises(InvalidInput, match="choose val or test"):
         evaluate(own, silent, "train")
-    change(own, sa.update(Item).values(split="train"))
+    change(own, sa.update(Item).values(split="extra"))
     code, _, errors = command(own.home, "eval")
     assert code == 2 and "0 captioned pictures are of the split val, of 160" in errors
     change(own, sa.update(Caption).values(lang="fr"))

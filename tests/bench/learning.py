@@ -107,6 +107,7 @@ def row_of(method: Method, data: Set, settings: HeadSettings, *, robust: bool) -
     row: Row = {"method": method.name, "dataset": data.name, "family": method.family, "source": method.source}
     row |= {"text": fitted.text, "dim": head.aligner.dim, "seconds": round(fitted.seconds, 1)}
     row |= {"epochs": len(fitted.curve), "max_minutes": settings.max_minutes}
+    row["threads"] = torch.get_num_threads()
     row |= {"parameters": sum(value.numel() for value in head.aligner.state_dict().values())}
     row |= measure(head, given) | {"untrained": measure(untrained(head), given), "chance": chance(given)}
     row |= {other: measure(head, held) for other, held in data.measured.items() if other != first}

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from engine.config import HeadSettings
 from tests.bench.report import RESULTS
 
 README = Path(__file__).parents[2] / "README.md"
@@ -17,8 +18,11 @@ def table(result: dict[str, Any]) -> str:
     rows: list[Row] = result["rows"]
     flickr = [row for row in rows if row["dataset"] == "flickr8k-en" and "parameters" in row]
     wiki = [row for row in rows if row["dataset"] == "wikipedia" and "parameters" in row]
-    cores = f"{result['machine']['cores']} cores of {result['machine']['processor']}"
-    parts = [f"On {cores}; seconds include learning what reads words."]
+    machine, threads = result["machine"], {row["threads"] for row in (*flickr, *wiki)}
+    parts = [
+        f"On {' or '.join(map(str, sorted(threads)))} threads of {machine['cores']} cores ({machine['processor']}); "
+        "seconds include learning what reads words, † bounds them to the minutes given. Figures of Flickr8k are percentages."
+    ]
     if flickr:
         parts += ["", *_flickr8k(sorted(flickr, key=lambda row: -row["r10"]))]
     for row in (row for row in rows if row["dataset"] == "flickr8k-en-zh"):
@@ -42,7 +46,7 @@ def _flickr8k(rows: list[Row]) -> list[str]:
             f"`{row['method']}`", row["text"], *ways, _percent(row["untrained"], "r10"),
             _percent(row.get("mismatched", {}), "r10"),
             " / ".join(_percent(known, by) for by in ("captions", "picture", "both")), f"{row['parameters']:,}",
-            f"{row['seconds']:.0f}",
+            _seconds(row),
         ))  # fmt: skip
     return [*head, *lines]
 
@@ -52,12 +56,17 @@ def _wikipedia(rows: list[Row]) -> list[str]:
     head = [_line(*columns), _line(*["---"] * len(columns))]
     return [*head, *(_line(
         f"`{row['method']}`", f"{row['i2t_map']:.3f}", f"{row['t2i_map']:.3f}", _maps(row["untrained"]),
-        _maps(row.get("mismatched", {})), f"{row['parameters']:,}", f"{row['seconds']:.0f}",
+        _maps(row.get("mismatched", {})), f"{row['parameters']:,}", _seconds(row),
     ) for row in rows)]  # fmt: skip
 
 
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _seconds(row: Row) -> str:
+    bounded = row["max_minutes"] < HeadSettings().max_minutes
+    return f"{row['seconds']:.0f}" + (f" † {row['max_minutes']:.0f} min" if bounded else "")
 
 
 def _percent(figures: dict[str, float], name: str) -> str:
