@@ -21,7 +21,7 @@ def table(result: dict[str, Any]) -> str:
     machine, threads = result["machine"], {row["threads"] for row in (*flickr, *wiki)}
     parts = [
         f"On {' or '.join(map(str, sorted(threads)))} threads of {machine['cores']} cores ({machine['processor']}); "
-        "seconds include learning what reads words, † bounds them to the minutes given. Flickr8k's figures are per cent."
+        "seconds include learning what reads words, † bounds them to the minutes given. Recalls are per cent."
     ]
     if flickr:
         parts += ["", *_flickr8k(sorted(flickr, key=lambda row: -row["r10"]))]
