@@ -28,6 +28,7 @@ from indexer.heads.closed_forms import Data, linear
 from indexer.heads.fitting import Fitted, fit_head, spoil, text_of
 from indexer.heads.judging import rank
 from indexer.heads.methods import METHODS, Method
+from indexer.heads.run import MISMATCHED
 from indexer.heads.stored_pairs import StoredPairs
 from indexer.metrics import ranks, recall
 from indexer.objectives.closed_form import cca
@@ -35,7 +36,6 @@ from tests.bench.learning_table import write_table
 from tests.bench.report import RESULTS, write
 
 DATA = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "data"
-MISMATCHED = 0.2
 _LSA = 400
 
 Row = dict[str, Any]
