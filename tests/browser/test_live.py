@@ -87,6 +87,7 @@ def test_a_film_plays_from_its_moment(page: Page, copied: tuple[Config, Kinds]) 
     page.goto("/")
     page.get_by_role("searchbox").fill("a boat")
     page.keyboard.press("Enter")
+    page.wait_for_url("**q=a+boat**")  # loaded, so that its script hears the choice of a kind
     page.locator(".kinds").get_by_text("Films").click()
     page.wait_for_url("**for=video**")
     page.get_by_role("link").filter(has_text="1:23").click()
