@@ -7,6 +7,8 @@ UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 MEDIA ?=
 BENCH ?=
 DEMO_HOME ?= .demo
+SLOW := rebus, engine.encoders.open_clip, engine.decoding.decoder, engine.media.pictures, indexer.library, indexer.build, \
+	indexer.encoder_training, indexer.heads.run, webui, alembic.command
 
 .PHONY: install demo test bench-index bench-learning lint lock wheel clean
 
@@ -20,6 +22,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install --quiet 'uv>=0.8,<1'; }
 	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip sync --require-hashes --quiet requirements.lock
 	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import $(SLOW)' # compiled here once, not at each start
 	@touch $@
 
 demo: install

@@ -56,6 +56,7 @@ def settings(context: click.Context, **flags: Any) -> "Config":
 @encoder_option
 @exclude_option
 @click.option("--retry", is_flag=True, help="Try the files again that could not be used.")
+@click.option("--again", is_flag=True, help="Read all files again by the settings of now; embed only what changed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @as_json
 @click.pass_context
@@ -65,6 +66,7 @@ def index(
     model: str | None,
     exclude: tuple[str, ...],
     retry: bool,
+    again: bool,
     dry_run: bool,
     json_: bool,
 ) -> None:
@@ -79,7 +81,7 @@ def index(
         _print_index(IndexReport(preview(config, folders)), json_, dry_run=True)
         return
     with Progress() as progress:
-        report = index_folders(config, folders, progress.tell, retry=retry, note=progress.note)
+        report = index_folders(config, folders, progress.tell, retry=retry, again=again, note=progress.note)
     _print_index(report, json_)
 
 
