@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,8 @@ def index_folders(
     Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes, DiskFull, DriveGone.
     """
     check_ocr(config.media)
+    if encoder is None and config.encoder.model and not (config.home / "catalog.db").exists():
+        _import_ahead()
     catalog = Catalog(config, create=True)
     with writing(catalog, "index", tell) as job:
         report = IndexReport()
@@ -104,6 +107,12 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
         if not looks_mounted(path):
             note(f"{path} is absent or empty now (a drive that is not mounted?): nothing of it was marked removed")
     return [path for path in known if looks_mounted(path)]
+
+
+def _import_ahead() -> None:
+    """What a new library needs for certain is imported while its catalog is made."""
+    modules = "engine.encoders.open_clip", "indexer.embed"
+    threading.Thread(target=lambda: [import_module(one) for one in modules], name=LOADER, daemon=True).start()
 
 
 def _unchanged_encoder(catalog: Catalog, spec: str) -> EncoderRow | None:
@@ -180,6 +189,7 @@ class _Run:
         def load() -> None:
             try:
                 loading.set_result(load_encoder(self.spec or "", self.config.encoder.device))
+                import_module("indexer.build")  # while the first pictures are encoded
             except BaseException as error:  # it is for the run to meet
                 loading.set_exception(error)
 

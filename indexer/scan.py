@@ -30,7 +30,7 @@ from indexer.sidecars import CaptionReader
 from indexer.walk import walk
 
 _GROUP_FILES, _GROUP_FOLDERS = 4096, 256  # what is compared at once
-_CHUNKS = (16, 64, 256, 1024, 4096)  # files in one transaction: few at first, so that something can be searched soon
+_CHUNKS = (16, 256, 4096)  # files in one transaction: few at first, so that something can be searched soon
 
 
 @dataclass(slots=True)
