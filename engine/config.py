@@ -63,6 +63,7 @@ class IndexSettings(_Checked):
     exclude: tuple[str, ...] = ()
     near_bits: Annotated[int, Interval(ge=0, le=16)] = 6
     near_cosine: Annotated[float, Interval(ge=0, le=1)] = 0.92
+    keep_versions: Positive = 3
 
 
 @dataclass(frozen=True)

@@ -191,12 +191,13 @@ class FaissBackend:
 
     @classmethod
     def load(cls, folder: Path, name: str, bits: int, store: EmbeddingStore) -> "FaissBackend":
-        """Read what `save` wrote."""
+        """Read what `save` wrote. Raises ArtifactError when the store holds less."""
         codes, ids, shards, rows = (
             np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("codes", "ids", "shards", "rows")
         )
-        backend = cls(bits, StoredRows.none(store))
-        backend.upsert(ids, codes, StoredRows(store, shards, rows), {})
+        backend, places = cls(bits, StoredRows.none(store)), StoredRows(store, shards, rows)
+        places.check()
+        backend.upsert(ids, codes, places, {})
         return backend
 
 

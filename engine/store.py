@@ -140,6 +140,12 @@ class StoredRows:
     def __getitem__(self, positions: I64 | slice) -> F32:
         return self.store.read(self.shards[positions], self.rows[positions])
 
+    def check(self) -> None:
+        """Raise ArtifactError when a row lies past what the store holds."""
+        last, whole = int((self.shards * self.store.shard_rows + self.rows).max(initial=-1)), self.store.whole_rows()
+        if last >= whole:
+            raise ArtifactError(f"row {last:,} of {self.store.folder} is wanted, which holds {whole:,}: `rebus doctor`")
+
     @classmethod
     def none(cls, store: EmbeddingStore) -> "StoredRows":
         """No row of a store, to be extended."""

@@ -83,7 +83,16 @@ class Version:
 
     @classmethod
     def load(cls, catalog: Catalog, row: IndexVersion) -> "Version":
-        """Load a published version. Raises ArtifactError when its files are incomplete or altered."""
+        """Load a published version. Raises ArtifactError when its files are incomplete, altered or gone."""
+        try:
+            return cls._load(catalog, row)
+        except (OSError, ValueError, KeyError) as error:  # of files that went meanwhile, or of a foreign release
+            raise ArtifactError(
+                f"{catalog.home / row.folder} cannot be loaded ({error!r}): run `rebus doctor`"
+            ) from None
+
+    @classmethod
+    def _load(cls, catalog: Catalog, row: IndexVersion) -> "Version":
         folder = catalog.home / row.folder
         manifest = read_manifest(folder)
         with catalog.session() as session:

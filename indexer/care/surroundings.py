@@ -59,7 +59,7 @@ def _state(folder: Path) -> str:
 
 def examine_encoders(catalog: Catalog, config: Config, deep: bool) -> Iterator[Finding]:
     """The weights of the encoders whose versions are kept. deep: load them and compare their fingerprints."""
-    query = sa.select(EncoderRow, sa.func.max(IndexVersion.id)).join(IndexVersion).group_by(EncoderRow.id)
+    query = sa.select(EncoderRow, sa.func.max(IndexVersion.turn)).join(IndexVersion).group_by(EncoderRow.id)
     with catalog.session() as session:
         found = session.execute(query).all()
     newest = max((last for _, last in found), default=0)
