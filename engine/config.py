@@ -84,6 +84,7 @@ class SearchSettings(_Checked):
     candidates: Positive = 2000
     limit: Annotated[int, Interval(ge=1, le=1000)] = 24
     threads: Positive = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,9 @@ class Live:
     for the masks of what was removed.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
+    def __init__(self, catalog: Catalog, device: str) -> None:
+        """device: where indexes are searched, as search.device says."""
+        self.catalog, self.device = catalog, device
         self.version: Version | None = None
         self._lock = threading.Lock()
         self._refused: dict[tuple[int, float], ArtifactError] = {}
@@ -73,7 +74,7 @@ class Live:
             if self.version is not None and (self.version.id, self.version.published_at) == _key(row):
                 return self.version
             try:
-                return Version.load(self.catalog, row)
+                return Version.load(self.catalog, row).placed(self.device)
             except ArtifactError as error:
                 if _key(row) in map(_key, self.catalog.versions()):  # else it was replaced and dropped in this moment
                     log.warning("version %d is passed over: %s", row.id, error)

@@ -15,10 +15,11 @@ from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, ItemVi
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
+from engine.filtering import Filter, scan_pays
 from engine.filters import check_text
 from engine.folding import Fold, groups_of
 from engine.heads import Head
-from engine.index import Filter, bound_threads
+from engine.index import bound_threads
 from engine.live import Live
 from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, I64, Hit, Modality, Query, Results, Term, Where
@@ -37,7 +38,7 @@ class Searcher:
     def __init__(self, config: Config, catalog: Catalog, encoder: Encoder | None = None) -> None:
         self.config, self.catalog = config, catalog
         self._encoder = encoder
-        self._encoder_lock, self._live = threading.Lock(), Live(catalog)
+        self._encoder_lock, self._live = threading.Lock(), Live(catalog, config.search.device)
         bound_threads(config.search.threads)
 
     @property
@@ -124,21 +125,24 @@ class Searcher:
             depth *= 2
 
     def _find(self, version: Version, vector: F32, query: Query, k: int, took: dict[str, float]) -> tuple[I64, F32]:
-        """The cascade: hash recall, then exact refine; or the exact scan alone. Ids and scores, best first."""
+        """The cascade: hash recall, then exact refine; or the exact scan alone, which few ids of a filter need.
+
+        Ids and scores, best first.
+        """
         index = version.indexes.get(query.modality)
         if index is None:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        where = self._filter(query)
-        if query.exact:
+        where, candidates = self._filter(query), max(self.config.search.candidates, k)
+        if query.exact or scan_pays(where, len(index), candidates):
             with _timed(took, "exact"):
                 ids, scores = index.exact(vector, k, where)
         else:
             with _timed(took, "recall"):
-                candidates, _ = index.recall(vector, max(self.config.search.candidates, k), where)
+                found, _ = index.recall(vector, candidates, where)
             with _timed(took, "refine"):
-                ids, scores = index.refine(vector, candidates, k)
-        found = ids[0] >= 0
-        return ids[0][found], scores[0][found]
+                ids, scores = index.refine(vector, found, k)
+        there = ids[0] >= 0
+        return ids[0][there], scores[0][there]
 
     def _filter(self, query: Query) -> Filter | None:
         if query.where == Where():

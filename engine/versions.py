@@ -1,5 +1,6 @@
 """Index versions on the disk: where they lie, how one is loaded, and what it holds live."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from engine.codecs.hashing import SignHash
 from engine.encoders import resolved_spec
 from engine.encoders.features import is_features
 from engine.errors import ArtifactError
+from engine.filtering import Filter
+from engine.gpu import DeviceBackend, placed
 from engine.heads import Head
-from engine.index import FaissBackend, Filter, Rows, hamming_score, merge
+from engine.index import FaissBackend, Rows, hamming_score, merge
 from engine.store import EmbeddingStore, HeldRows, StoredRows, store_folder
 from engine.types import F32, I64, Modality
 
@@ -28,7 +31,7 @@ class LiveIndex:
     """One modality of a version: its immutable base, and a flat delta of what was embedded since."""
 
     codec: SignHash
-    base: FaissBackend
+    base: FaissBackend | DeviceBackend
     delta: FaissBackend
 
     def recall(self, q: F32, m: int, where: Filter | None) -> tuple[I64, F32]:
@@ -123,6 +126,14 @@ class Version:
             row.watermark,
             row.generation,
         )
+
+    def placed(self, device: str) -> "Version":
+        """This version, its indexes where `search.device` wants them. Raises ConfigError where that cannot be."""
+        indexes = {
+            modality: dataclasses.replace(index, base=placed(index.base, device))
+            for modality, index in self.indexes.items()
+        }
+        return dataclasses.replace(self, indexes=indexes)
 
     def projected(self, rows: StoredRows, modality: Modality) -> Rows:
         """Embeddings as rows of the joint space: where they lie, or in memory when a head projects them."""
