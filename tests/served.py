@@ -57,21 +57,21 @@ class Served:
         rows: F32 = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
         return rows
 
-    def add(self, count: int) -> list[int]:
-        """New items with their embeddings."""
+    def add(self, count: int, rows: F32 | None = None, tail: str = "", modality: str = "image") -> list[int]:
+        """New items with their embeddings, drawn or given; their paths end in a number and `tail`."""
         with self.catalog.session() as session:
             last = session.scalar(sa.select(sa.func.max(Item.id))) or 0
-            facts = {"root_id": 1, "modality": "image", "size": 1, "mtime_ns": 1}
-            items = [Item(path=f"{last + number:05d}.jpg", **facts) for number in range(1, count + 1)]
+            facts = {"root_id": 1, "modality": modality, "size": 1, "mtime_ns": 1}
+            items = [Item(path=f"{last + number:05d}{tail}", **facts) for number in range(1, count + 1)]
             session.add_all(items)
             session.flush()
             ids = [item.id for item in items]
-        self.embed(ids)
+        self.embed(ids, rows)
         return ids
 
-    def embed(self, ids: list[int]) -> None:
+    def embed(self, ids: list[int], rows: F32 | None = None) -> None:
         """Give items new vectors: what is new, or was edited."""
-        rows = self.drawn(len(ids))
+        rows = self.drawn(len(ids)) if rows is None else rows
         encoder = self.encoder()
         store = EmbeddingStore(store_folder(self.config.home, FINGERPRINT, encoder.generation), DIM)
         store.recover(encoder.rows)
