@@ -15,6 +15,7 @@ import click
 
 from indexer.care.commands import COMMANDS as CARE
 from indexer.care.version_commands import versions
+from indexer.evaluation.bench_command import bench
 from indexer.evaluation.command import eval_
 from indexer.heads.commands import COMMANDS as HEADS
 from indexer.imports.command import import_
@@ -323,7 +324,7 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
         run_server(config)
 
 
-for _command in (import_, eval_, versions, *CARE, *HEADS):
+for _command in (import_, eval_, bench, versions, *CARE, *HEADS):
     cli.add_command(_command)
 
 

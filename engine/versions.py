@@ -63,6 +63,11 @@ class LiveIndex:
     def __len__(self) -> int:
         return len(self.base) + len(self.delta)
 
+    @property
+    def ids(self) -> I64:
+        """The ids that can be found (n,)."""
+        return np.concatenate([self.base.ids, self.delta.ids])
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -197,7 +202,7 @@ def words_of(catalog: Catalog) -> list[tuple[int, str]]:
 def rows_by_modality(store: EmbeddingStore, found: Sequence[Any]) -> dict[Modality, tuple[I64, StoredRows]]:
     """Group rows of `embeddings_after` by modality, as item ids and lazy vectors."""
     grouped: dict[Modality, list[Any]] = {}
-    for row in found:
+    for row in sorted(found, key=lambda row: row.item_id):  # ids that ascend need no table to be looked up in
         grouped.setdefault(Modality(row.modality), []).append(row)
     return {
         modality: (

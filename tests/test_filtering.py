@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,21 +10,21 @@ from hypothesis import strategies as st
 
 from engine.filtering import Filter, scan_pays
 from engine.search import Searcher
-from engine.types import F32, Modality, Query, Term, Where
+from engine.types import F32, Array, Modality, Query, Term, Where
 from tests.served import DIM, Served
 
-COUNT, QUERIES = 2000, 40
+COUNT, QUERIES = 2000, 20
 SHARES = {"half": 2, "tenth": 10, "hundredth": 100, "thousandth": 1000}
 
 
-def unit(x: F32) -> F32:
+def unit(x: Array) -> F32:
     rows: F32 = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
     return rows
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Pictures in clusters, of which a half, a tenth and so on can be told by their paths; and captions off to a side."""
+    """Pictures in clusters, of which a half, a tenth and so on are told by their paths; and captions off to a side."""
     served = Served(tmp_path_factory.mktemp("filtered"))
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((50, DIM))
