@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from indexer.care.commands import COMMANDS as CARE
+from indexer.care.version_commands import versions
+from indexer.evaluation.bench_command import bench
 from indexer.evaluation.command import eval_
 from indexer.heads.commands import COMMANDS as HEADS
 from indexer.imports.command import import_
@@ -324,7 +326,7 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
         run_server(config)
 
 
-for _command in (import_, eval_, *CARE, *HEADS):
+for _command in (import_, eval_, bench, versions, *CARE, *HEADS):
     cli.add_command(_command)
 
 

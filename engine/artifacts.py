@@ -1,7 +1,8 @@
 """Weights and manifests on disk: written whole or not at all, and checked when loaded.
 
 An artifact is a folder with `manifest.json` and data files. The manifest lists every file with its size and
-hash; it is written last, and the folder takes its final name only once everything is on the disk.
+hash, and its own hash, since format 2; it is written last, and the folder takes its final name only once everything
+is on the disk.
 """
 
 import json
@@ -17,8 +18,9 @@ import xxhash
 
 from engine.errors import ArtifactError
 
-FORMAT = 1
+FORMAT = 2  # written; every one up to it is read
 MANIFEST = "manifest.json"
+_OWN = "xxh3_128"
 _TEMPORARY = ".tmp-"
 
 
@@ -34,7 +36,8 @@ def write_artifact(folder: Path, manifest: dict[str, Any]) -> Iterator[Path]:
     try:
         yield temporary
         files = {path.name: _describe(path) for path in sorted(temporary.iterdir())}
-        text = json.dumps({**manifest, "format": FORMAT, "files": files}, indent=1, sort_keys=True)
+        facts = {**manifest, "format": FORMAT, "files": files}
+        text = json.dumps({**facts, _OWN: _digest(facts)}, indent=1, sort_keys=True)
         (temporary / MANIFEST).write_text(text + "\n", encoding="utf-8")
         for path in (*temporary.iterdir(), temporary):
             sync(path)
@@ -53,11 +56,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files, version = dict(manifest["files"]), manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        files, number = dict(manifest["files"]), manifest["format"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{folder} holds no readable {MANIFEST} ({error}): build it again") from None
-    if version != FORMAT:
-        raise ArtifactError(f"{folder} has format {version}, this release reads {FORMAT}: build it again")
+    if number not in range(1, FORMAT + 1):
+        raise ArtifactError(
+            f"{folder} has format {number}, this release reads up to {FORMAT}: upgrade Rebus, or build it again"
+        )
+    own = manifest.pop(_OWN, None)
+    if own != _digest(manifest) and (own is not None or number > 1):  # format 1 had no hash of itself
+        raise ArtifactError(f"{folder / MANIFEST} was altered: build it again")
     for name, expected in files.items():
         if not (folder / name).is_file() or _describe(folder / name) != expected:
             raise ArtifactError(f"{folder / name} is missing or was altered: build it again")
@@ -93,6 +101,10 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(json.dumps(facts, sort_keys=True).encode())
 
 
 def _describe(path: Path) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from engine.filters import is_near, latitudes, like_pattern
 from engine.types import Modality, Where
 
 T = TypeVar("T")
-HEAD = "0003"  # the newest migration; a test holds it to migrations/versions
+HEAD = "0004"  # the newest migration; a test holds it to migrations/versions
 IMPORT = "import"  # the kind of a root that an import made
+NEXT_TURN = sa.text("(SELECT coalesce(max(turn), 0) + 1 FROM versions)")
 _VISIBLE = (Modality.IMAGE, Modality.VIDEO)
 _CHUNK = 500  # ids in one IN clause, below every database's limit
 
@@ -234,6 +235,7 @@ class IndexVersion(_Numbered, Base):
     """A published index. watermark: the last embedding id it holds. counts: items by modality.
 
     generation: the shard folder of its encoder that its places point into. head_id: what projects; None: nothing does.
+    turn: grows with every version published or chosen; the one with the greatest is served.
     """
 
     __tablename__ = "versions"
@@ -244,6 +246,7 @@ class IndexVersion(_Numbered, Base):
     generation: Mapped[int] = mapped_column(default=0, server_default="0")
     counts: Mapped[dict[str, Any]]
     published_at: Mapped[float] = mapped_column(default=time.time)
+    turn: Mapped[int] = mapped_column(default=NEXT_TURN, server_default="0")
 
 
 class Mark(_Numbered, Base):
@@ -361,9 +364,14 @@ class Catalog:
             return [item for item, north, east in places if is_near(where.near, north, east)]
 
     def current_version(self) -> IndexVersion | None:
-        """The version to serve: the newest published one."""
+        """The version to serve: the one that was published or chosen last."""
         with self.session() as session:
-            return session.scalar(sa.select(IndexVersion).order_by(IndexVersion.id.desc()).limit(1))
+            return session.scalar(sa.select(IndexVersion).order_by(IndexVersion.turn.desc()).limit(1))
+
+    def versions(self) -> list[IndexVersion]:
+        """All versions, the one to serve first, then those that it would be rolled back to."""
+        with self.session() as session:
+            return list(session.scalars(sa.select(IndexVersion).order_by(IndexVersion.turn.desc())))
 
 
 def dims_of(encoder: EncoderRow) -> dict[Modality, int]:

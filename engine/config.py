@@ -63,6 +63,7 @@ class IndexSettings(_Checked):
     exclude: tuple[str, ...] = ()
     near_bits: Annotated[int, Interval(ge=0, le=16)] = 6
     near_cosine: Annotated[float, Interval(ge=0, le=1)] = 0.92
+    keep_versions: Positive = 3
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class SearchSettings(_Checked):
     candidates: Positive = 2000
     limit: Annotated[int, Interval(ge=1, le=1000)] = 24
     threads: Positive = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 @dataclass(frozen=True)

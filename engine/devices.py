@@ -5,9 +5,9 @@ import torch
 from engine.errors import ConfigError
 
 
-def choose_device(wanted: str) -> torch.device:
+def choose_device(wanted: str, setting: str = "encoder.device") -> torch.device:
     """auto (cuda when there is one), cpu or cuda. Raises ConfigError for cuda without a usable GPU."""
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
-        raise ConfigError("device cuda was asked for, but no usable GPU is here: set encoder.device to auto or cpu")
+        raise ConfigError(f"device cuda was asked for, but no usable GPU is here: set {setting} to auto or cpu")
     return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu")

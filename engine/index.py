@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import faiss
 import numpy as np
 
+from engine.filtering import Filter
 from engine.store import EmbeddingStore, StoredRows
 from engine.types import F32, I32, I64, U8, Array, Bool
 
@@ -27,13 +28,6 @@ class Caps:
     exact_dtype: str
     max_candidates: int
     distributed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """The ids (n,) that may be found, in any order."""
-
-    ids: I64
 
 
 class Rows(Protocol):
@@ -91,7 +85,8 @@ class FaissBackend:
         self._index: Any = faiss.IndexBinaryFlat(bits)
         self._ids: I64 = np.empty(0, np.int64)
         self._alive: Bool = np.empty(0, np.bool_)
-        self._order: I64 = np.empty(0, np.int64)
+        self._order: I64 | None = None  # positions by ascending id, where the ids do not ascend themselves
+        self._sorted: I64 = self._ids
         self._vectors = vectors
 
     def __len__(self) -> int:
@@ -102,13 +97,38 @@ class FaissBackend:
         """The ids that can be found (n,)."""
         return self._ids[self._alive]
 
+    @property
+    def row_ids(self) -> I64:
+        """The id of every row (n,), dead ones too. An older row of an id that was replaced is dead."""
+        return self._ids
+
+    @property
+    def alive(self) -> Bool:
+        """Which rows (n,) can be found; a deletion puts another array in its place."""
+        return self._alive
+
+    @property
+    def codes(self) -> U8:
+        """The code of every row (n, bits / 8)."""
+        flat: U8 = faiss.vector_to_array(self._index.xb)
+        return flat.reshape(-1, self.bits // 8)
+
+    @property
+    def vectors(self) -> Rows:
+        """The vector of every row (n, d)."""
+        return self._vectors
+
     def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
         self.delete(ids)
         self._index.add(np.ascontiguousarray(codes))
         self._ids = np.concatenate([self._ids, ids])
         self._alive = np.concatenate([self._alive, np.ones(len(ids), np.bool_)])
         self._vectors = self._vectors.extended(vectors)
-        self._order = np.argsort(self._ids, kind="stable")
+        if (np.diff(self._ids) > 0).all():
+            self._order, self._sorted = None, self._ids
+        else:
+            self._order = np.argsort(self._ids, kind="stable")
+            self._sorted = self._ids[self._order]
 
     def delete(self, ids: I64) -> int:
         positions = self._positions(ids)
@@ -122,24 +142,34 @@ class FaissBackend:
         """An independent backend with the same living rows, to add to beside searches."""
         fresh = FaissBackend(self.bits, self._vectors.take(_NOTHING))
         living = np.flatnonzero(self._alive)
-        fresh.upsert(self._ids[living], self._codes()[living], self._vectors.take(living), {})
+        fresh.upsert(self._ids[living], self.codes[living], self._vectors.take(living), {})
         return fresh
-
-    def _codes(self) -> U8:
-        flat: U8 = faiss.vector_to_array(self._index.xb)
-        return flat.reshape(-1, self.bits // 8)
 
     def _positions(self, ids: I64) -> I64:
         """The newest position of each id, or -1 where it is absent or deleted."""
         if not len(self._ids):
             return np.full(len(ids), -1, np.int64)
-        last = np.searchsorted(self._ids[self._order], ids, side="right") - 1
-        positions = self._order[np.maximum(last, 0)]
+        positions = np.maximum(np.searchsorted(self._sorted, ids, side="right") - 1, 0)
+        positions = positions if self._order is None else self._order[positions]
         there = (self._ids[positions] == ids) & self._alive[positions]
         return np.where(there, positions, -1)
 
     def _allowed(self, where: Filter | None) -> Bool:
-        return self._alive if where is None else self._alive & np.isin(self._ids, where.ids)
+        """Which rows (n,) may be found."""
+        if where is None:
+            return self._alive
+        if not where.few(len(self._ids)):
+            return self._alive & np.isin(self._ids, where.ids)
+        allowed = np.zeros(len(self._ids), np.bool_)
+        allowed[self._places(where)] = True
+        return allowed
+
+    def _places(self, where: Filter | None) -> I64:
+        """Positions of the rows that may be found, ascending."""
+        if where is None or not where.few(len(self._ids)):
+            return np.flatnonzero(self._allowed(where))
+        positions = self._positions(np.unique(where.ids))
+        return np.sort(positions[positions >= 0])
 
     def hamming(self, q: U8, m: int, where: Filter | None = None) -> tuple[I64, I32]:
         allowed = self._allowed(where)
@@ -171,7 +201,7 @@ class FaissBackend:
 
     def exact(self, q: F32, k: int, where: Filter | None = None) -> tuple[I64, F32]:
         best = np.full((len(q), k), -1, np.int64), np.full((len(q), k), -np.inf, np.float32)
-        positions = np.flatnonzero(self._allowed(where))
+        positions = self._places(where)
         for start in range(0, len(positions), _EXACT_BLOCK):
             block = positions[start : start + _EXACT_BLOCK]
             scores = q @ self._vectors[block].T
@@ -184,19 +214,20 @@ class FaissBackend:
         living = np.flatnonzero(self._alive)
         places = self._vectors.take(living)
         assert isinstance(places, StoredRows)  # rows in memory are a delta's, which no one saves
-        np.save(folder / f"{name}.codes.npy", self._codes()[living])
+        np.save(folder / f"{name}.codes.npy", self.codes[living])
         np.save(folder / f"{name}.ids.npy", self._ids[living])
         np.save(folder / f"{name}.shards.npy", places.shards.astype(np.int32))
         np.save(folder / f"{name}.rows.npy", places.rows.astype(np.int32))
 
     @classmethod
     def load(cls, folder: Path, name: str, bits: int, store: EmbeddingStore) -> "FaissBackend":
-        """Read what `save` wrote."""
+        """Read what `save` wrote. Raises ArtifactError when the store holds less."""
         codes, ids, shards, rows = (
             np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("codes", "ids", "shards", "rows")
         )
-        backend = cls(bits, StoredRows.none(store))
-        backend.upsert(ids, codes, StoredRows(store, shards, rows), {})
+        backend, places = cls(bits, StoredRows.none(store)), StoredRows(store, shards, rows)
+        places.check()
+        backend.upsert(ids, codes, places, {})
         return backend
 
 

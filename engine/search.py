@@ -3,7 +3,6 @@
 It serves one immutable version, plus a delta of what was embedded since, less what the catalog calls removed.
 """
 
-import dataclasses
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -12,21 +11,22 @@ from contextlib import contextmanager
 import numpy as np
 import sqlalchemy as sa
 
-from engine.catalog import Caption, Catalog, Embedding, EncoderRow, IndexVersion, Item, ItemView
+from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, ItemView
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
+from engine.filtering import Filter, scan_pays
 from engine.filters import check_text
 from engine.folding import Fold, groups_of
 from engine.heads import Head
-from engine.index import Filter, bound_threads
+from engine.index import bound_threads
+from engine.live import Live
 from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, I64, Hit, Modality, Query, Results, Term, Where
-from engine.versions import Version, embeddings_after, rows_by_modality
+from engine.versions import Version
 
 _FOLDED = (Modality.IMAGE, Modality.VIDEO)
 _DEEPEST = 1 << 20  # hits that folding looks through, at most
-_OVERLAP_S = 600.0  # removals are read again this far back: their transactions may commit late, and repeats are free
 
 
 class Searcher:
@@ -38,72 +38,24 @@ class Searcher:
     def __init__(self, config: Config, catalog: Catalog, encoder: Encoder | None = None) -> None:
         self.config, self.catalog = config, catalog
         self._encoder = encoder
-        self._encoder_lock, self._refresh_lock = threading.Lock(), threading.Lock()
-        self._version: Version | None = None
-        self._seen_embedding, self._seen_removal = 0, 0.0
+        self._encoder_lock, self._live = threading.Lock(), Live(catalog, config.search.device)
         bound_threads(config.search.threads)
 
     @property
     def version(self) -> Version:
-        """The version that answers now. Raises NotReady when none is published."""
-        if self._version is None:
+        """The version that answers now. Raises NotReady when none is published, ArtifactError when none is whole."""
+        if self._live.version is None:
             self.refresh()
-        if self._version is None:
+        if self._live.version is None:
             raise NotReady(
                 "this library has no index yet: run `rebus index FOLDER`, and `rebus train --encoder` "
                 "when it says that no encoder is chosen"
             )
-        return self._version
+        return self._live.version
 
     def refresh(self) -> bool:
-        """Swap to a newer published version; take in rows and removals committed since. True when anything changed."""
-        with self._refresh_lock:
-            row = self.catalog.current_version()
-            if row is None:
-                return False
-            changed = False
-            version = self._version
-            if version is None or (version.id, version.published_at) != (row.id, row.published_at):
-                version, changed = self._load(row), True
-                self._seen_embedding, self._seen_removal = version.watermark, 0.0
-            removed = self._take_out(version)
-            self._version, added = self._take_in(version)  # last: what it has seen, a failure after it would lose
-            return changed or added or removed
-
-    def _load(self, row: IndexVersion) -> Version:
-        """Load a version; if it was replaced and dropped in this moment, the one in its place."""
-        while True:
-            try:
-                return Version.load(self.catalog, row)
-            except ArtifactError:
-                newest = self.catalog.current_version()
-                if newest is None or newest.id == row.id:
-                    raise
-                row = newest
-
-    def _take_in(self, version: Version) -> tuple[Version, bool]:
-        found = embeddings_after(self.catalog, version.encoder_id, self._seen_embedding, version.generation)
-        if not found:
-            return version, False
-        indexes = dict(version.indexes)
-        for modality, (ids, embeddings) in rows_by_modality(version.store, found).items():
-            if modality is Modality.TEXT and version.head.texts is not None:
-                continue  # such a head reads all words anew when the next version is built
-            rows = version.projected(embeddings, modality)
-            known = indexes.get(modality) or version.empty_index(rows)  # a kind new since the version was built
-            indexes[modality] = known.with_rows(ids, rows)
-        self._seen_embedding = found[-1].id
-        return dataclasses.replace(version, indexes=indexes), True
-
-    def _take_out(self, version: Version) -> bool:
-        query = sa.select(Item.id, Item.removed_at).where(Item.removed_at > self._seen_removal - _OVERLAP_S)
-        with self.catalog.session() as session:
-            gone = list(session.execute(query))
-        if not gone:
-            return False
-        self._seen_removal = max(row.removed_at for row in gone)
-        ids = np.array([row.id for row in gone], np.int64)
-        return sum(index.delete(ids) for index in version.indexes.values()) > 0
+        """Serve what is published, added and removed by now. True when anything changed. Raises as `Live.refresh`."""
+        return self._live.refresh()
 
     def encoder(self, version: Version) -> Encoder:
         """The version's encoder, loaded once. Raises EncoderUnavailable when its weights are gone or changed."""
@@ -173,21 +125,24 @@ class Searcher:
             depth *= 2
 
     def _find(self, version: Version, vector: F32, query: Query, k: int, took: dict[str, float]) -> tuple[I64, F32]:
-        """The cascade: hash recall, then exact refine; or the exact scan alone. Ids and scores, best first."""
+        """The cascade: hash recall, then exact refine; or the exact scan alone, which few ids of a filter need.
+
+        Ids and scores, best first.
+        """
         index = version.indexes.get(query.modality)
         if index is None:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        where = self._filter(query)
-        if query.exact:
+        where, candidates = self._filter(query), max(self.config.search.candidates, k)
+        if query.exact or scan_pays(where, len(index), candidates):
             with _timed(took, "exact"):
                 ids, scores = index.exact(vector, k, where)
         else:
             with _timed(took, "recall"):
-                candidates, _ = index.recall(vector, max(self.config.search.candidates, k), where)
+                found, _ = index.recall(vector, candidates, where)
             with _timed(took, "refine"):
-                ids, scores = index.refine(vector, candidates, k)
-        found = ids[0] >= 0
-        return ids[0][found], scores[0][found]
+                ids, scores = index.refine(vector, found, k)
+        there = ids[0] >= 0
+        return ids[0][there], scores[0][there]
 
     def _filter(self, query: Query) -> Filter | None:
         if query.where == Where():

@@ -132,13 +132,20 @@ class StoredRows:
     """A lazy (n, dim) array: rows of a store by their places. Indexing reads them as float32."""
 
     def __init__(self, store: EmbeddingStore, shards: Array, rows: Array) -> None:
-        self.store, self.shards, self.rows = store, np.asarray(shards, np.int64), np.asarray(rows, np.int64)
+        self.store, self.shards, self.rows = store, np.asarray(shards, np.int32), np.asarray(rows, np.int32)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, positions: I64 | slice) -> F32:
-        return self.store.read(self.shards[positions], self.rows[positions])
+        return self.store.read(self.shards[positions].astype(np.int64), self.rows[positions].astype(np.int64))
+
+    def check(self) -> None:
+        """Raise ArtifactError when a row lies past what the store holds."""
+        flat = self.shards.astype(np.int64) * self.store.shard_rows + self.rows
+        last, whole = int(flat.max(initial=-1)), self.store.whole_rows()
+        if last >= whole:
+            raise ArtifactError(f"row {last:,} of {self.store.folder} is wanted, which holds {whole:,}: `rebus doctor`")
 
     @classmethod
     def none(cls, store: EmbeddingStore) -> "StoredRows":

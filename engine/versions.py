@@ -1,5 +1,6 @@
 """Index versions on the disk: where they lie, how one is loaded, and what it holds live."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from engine.codecs.hashing import SignHash
 from engine.encoders import resolved_spec
 from engine.encoders.features import is_features
 from engine.errors import ArtifactError
+from engine.filtering import Filter
+from engine.gpu import DeviceBackend, placed
 from engine.heads import Head
-from engine.index import FaissBackend, Filter, Rows, hamming_score, merge
+from engine.index import FaissBackend, Rows, hamming_score, merge
 from engine.store import EmbeddingStore, HeldRows, StoredRows, store_folder
 from engine.types import F32, I64, Modality
 
@@ -28,7 +31,7 @@ class LiveIndex:
     """One modality of a version: its immutable base, and a flat delta of what was embedded since."""
 
     codec: SignHash
-    base: FaissBackend
+    base: FaissBackend | DeviceBackend
     delta: FaissBackend
 
     def recall(self, q: F32, m: int, where: Filter | None) -> tuple[I64, F32]:
@@ -60,6 +63,11 @@ class LiveIndex:
     def __len__(self) -> int:
         return len(self.base) + len(self.delta)
 
+    @property
+    def ids(self) -> I64:
+        """The ids that can be found (n,)."""
+        return np.concatenate([self.base.ids, self.delta.ids])
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -83,7 +91,16 @@ class Version:
 
     @classmethod
     def load(cls, catalog: Catalog, row: IndexVersion) -> "Version":
-        """Load a published version. Raises ArtifactError when its files are incomplete or altered."""
+        """Load a published version. Raises ArtifactError when its files are incomplete, altered or gone."""
+        try:
+            return cls._load(catalog, row)
+        except (OSError, ValueError, KeyError) as error:  # of files that went meanwhile, or of a foreign release
+            raise ArtifactError(
+                f"{catalog.home / row.folder} cannot be loaded ({error!r}): run `rebus doctor`"
+            ) from None
+
+    @classmethod
+    def _load(cls, catalog: Catalog, row: IndexVersion) -> "Version":
         folder = catalog.home / row.folder
         manifest = read_manifest(folder)
         with catalog.session() as session:
@@ -114,6 +131,14 @@ class Version:
             row.watermark,
             row.generation,
         )
+
+    def placed(self, device: str) -> "Version":
+        """This version, its indexes where `search.device` wants them. Raises ConfigError where that cannot be."""
+        indexes = {
+            modality: dataclasses.replace(index, base=placed(index.base, device))
+            for modality, index in self.indexes.items()
+        }
+        return dataclasses.replace(self, indexes=indexes)
 
     def projected(self, rows: StoredRows, modality: Modality) -> Rows:
         """Embeddings as rows of the joint space: where they lie, or in memory when a head projects them."""
@@ -177,7 +202,7 @@ def words_of(catalog: Catalog) -> list[tuple[int, str]]:
 def rows_by_modality(store: EmbeddingStore, found: Sequence[Any]) -> dict[Modality, tuple[I64, StoredRows]]:
     """Group rows of `embeddings_after` by modality, as item ids and lazy vectors."""
     grouped: dict[Modality, list[Any]] = {}
-    for row in found:
+    for row in sorted(found, key=lambda row: row.item_id):  # ids that ascend need no table to be looked up in
         grouped.setdefault(Modality(row.modality), []).append(row)
     return {
         modality: (

@@ -1,6 +1,5 @@
 """Stored embeddings to a published version: project, quantize, index, write, publish."""
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from engine.artifacts import write_artifact
-from engine.catalog import Catalog, EncoderRow, IndexVersion, Item
+from engine.catalog import Catalog, EncoderRow, IndexVersion
 from engine.codecs.hashing import SignHash
 from engine.config import Config
 from engine.heads import Head
@@ -19,10 +18,11 @@ from engine.index import FaissBackend
 from engine.store import EmbeddingStore, StoredRows, store_folder
 from engine.types import F32, I64, Modality
 from engine.versions import embeddings_after, load_head, rows_by_modality, words_of
+from indexer.history import lacking, prune
 from indexer.jobs import Tell
 
-GENERATIONS = 2  # versions kept: the one served, and the one before it
 _SAMPLE, _BLOCK = 20_000, 16_384
+_SMALL, _DELTA = 10_000, 0.1  # items of a version that is always built anew; the share of them that a delta may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def build(
     row = write_version(catalog, config, encoder, encoder.generation, found, tell, head_id)
     with catalog.session() as session:
         session.add(row)
-    _prune(catalog)
+    prune(catalog, config.index.keep_versions)
     return row
 
 
@@ -121,15 +121,18 @@ def _project(head: Head, modality: Modality, rows: StoredRows, positions: I64) -
     return head.project(rows[positions], modality)
 
 
-def is_current(catalog: Catalog, encoder: EncoderRow) -> bool:
-    """Whether the served version holds just what this encoder has embedded and the catalog still has."""
+def is_current(catalog: Catalog, encoder: EncoderRow, *, wholly: bool = False) -> bool:
+    """Whether what is served need not be built anew: it is this encoder's, and its delta is small beside it.
+
+    What is lacking is searched all the same, embedding by embedding. A library of a few thousand items is built in the
+    time that a search takes, so nothing may be lacking there. wholly: nothing may be lacking at all.
+    """
     version = catalog.current_version()
-    if version is None or version.encoder_id != encoder.id or embeddings_after(catalog, encoder.id, version.watermark):
+    if version is None or version.encoder_id != encoder.id:
         return False
-    removed = sa.select(sa.func.count()).select_from(Item).where(Item.removed_at > version.published_at)
-    with catalog.session() as session:
-        if session.scalar(removed):
-            return False
+    held = sum(version.counts.values())
+    if sum(lacking(catalog, version)) > (0 if wholly or held < _SMALL else held * _DELTA):
+        return False
     reads_words = version.head_id is not None and load_head(catalog, version.head_id, encoder).texts is not None
     return not reads_words or version.counts.get(Modality.TEXT, 0) == len(words_of(catalog))
 
@@ -141,16 +144,3 @@ def _sample(count: int) -> I64:
 def _blocks(count: int) -> Iterator[I64]:
     for start in range(0, count, _BLOCK):
         yield np.arange(start, min(start + _BLOCK, count))
-
-
-def _prune(catalog: Catalog) -> None:
-    """Drop versions past the kept generations: rows first, so that nothing points at a folder that is gone."""
-    with catalog.session() as session:
-        old = session.scalars(sa.select(IndexVersion).order_by(IndexVersion.id.desc()).offset(GENERATIONS)).all()
-        kept = set(session.scalars(sa.select(IndexVersion.folder).order_by(IndexVersion.id.desc()).limit(GENERATIONS)))
-        for row in old:
-            session.delete(row)
-    versions = catalog.home / "versions"
-    for folder in versions.iterdir():
-        if str(folder.relative_to(catalog.home)) not in kept:
-            shutil.rmtree(folder, ignore_errors=True)

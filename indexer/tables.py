@@ -13,18 +13,18 @@ from indexer.evaluation.sheets import Sheet, heads_sheet, sheets, summary
 def print_evaluation(figures: dict[str, Any]) -> None:
     """What `evaluate` found of a version."""
     for sheet in sheets(figures):
-        _print(sheet)
+        print_sheet(sheet)
     for sentence in summary(figures):
         click.echo(sentence)
 
 
 def print_heads(found: list[dict[str, Any]]) -> None:
     """Every trained head, by the figures of its report."""
-    _print(heads_sheet(found), words=3)
+    print_sheet(heads_sheet(found), words=3)
     click.echo("* is served.")
 
 
-def _print(sheet: Sheet, words: int = 1) -> None:
+def print_sheet(sheet: Sheet, words: int = 1) -> None:
     """A table as wide as it needs to be. words: how many columns are no numbers."""
     table = Table(title=sheet.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(sheet.columns):

@@ -30,6 +30,12 @@ def edit_manifest(folder: Path, **changes: Any) -> None:
     (folder / MANIFEST).write_text(json.dumps({**manifest, **changes}))
 
 
+def rename_key(folder: Path, old: str, new: str) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest[new] = manifest.pop(old)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
 def test_what_was_written_is_read_back(artifact: Path) -> None:
     manifest = read_manifest(artifact)
     assert (manifest["kind"], manifest["number"], manifest["format"]) == ("test", 3, FORMAT)
@@ -96,6 +102,12 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "the files are names": lambda folder: edit_manifest(folder, files=["a", "b"]),
     "the format is newer": lambda folder: edit_manifest(folder, format=FORMAT + 1),
     "the format is no number": lambda folder: edit_manifest(folder, format="x"),
+    "the format is a list": lambda folder: edit_manifest(folder, format=[2]),
+    "the format is made older": lambda folder: edit_manifest(folder, format=1),
+    "a fact is altered": lambda folder: edit_manifest(folder, number=4),
+    "a fact is added": lambda folder: edit_manifest(folder, more=4),
+    "the hash of the manifest is gone": lambda folder: rename_key(folder, "xxh3_128", "other"),
+    "the manifest is nested too deep": lambda folder: (folder / MANIFEST).write_text("[" * 100_000),
 }
 
 
@@ -117,6 +129,28 @@ def test_any_flipped_bit_is_noticed(artifact: Path, position: int, bit: int) -> 
         read_manifest(artifact)
     (artifact / "a").write_bytes(whole)
     read_manifest(artifact)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_flipped_bit_of_the_manifest_is_noticed_or_says_the_same(artifact: Path, data: st.DataObject) -> None:
+    whole, said = (artifact / MANIFEST).read_bytes(), read_manifest(artifact)
+    altered = bytearray(whole)
+    altered[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    (artifact / MANIFEST).write_bytes(altered)
+    try:
+        assert read_manifest(artifact) == said  # a blank became another blank
+    except ArtifactError as error:
+        assert "build it again" in str(error)
+    (artifact / MANIFEST).write_bytes(whole)
+
+
+def test_a_manifest_of_the_first_format_is_read(artifact: Path) -> None:
+    """It had no hash of itself."""
+    manifest = json.loads((artifact / MANIFEST).read_text())
+    del manifest["xxh3_128"]
+    (artifact / MANIFEST).write_text(json.dumps({**manifest, "format": 1}))
+    assert read_manifest(artifact)["number"] == 3
 
 
 def test_leftovers_of_a_killed_process_are_removed_and_counted(artifact: Path) -> None:

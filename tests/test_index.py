@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.index import FaissBackend, Filter, VectorBackend, hamming_score, merge
+from engine.filtering import Filter
+from engine.index import FaissBackend, VectorBackend, hamming_score, merge
 from engine.store import EmbeddingStore, HeldRows, StoredRows
 from engine.types import F32, I32, I64, U8
 
@@ -149,7 +150,10 @@ sizes = {
 
 @settings(max_examples=40, deadline=None)
 @given(
-    **sizes, m=st.integers(1, 70), share=st.sampled_from((0.0, 0.3, 0.9, 1.0)), gone=st.sampled_from((0.0, 0.4, 1.0))
+    **sizes,
+    m=st.integers(1, 70),
+    share=st.sampled_from((0.0, 0.05, 0.3, 0.9, 1.0)),
+    gone=st.sampled_from((0.0, 0.4, 1.0)),
 )
 def test_the_backend_equals_brute_force(
     seed: int, count: int, dim: int, size: int, m: int, share: float, gone: float

@@ -15,7 +15,7 @@ from engine.search import Searcher
 from engine.status import LiveStatus
 from engine.types import Query, Results
 
-REFRESH_S = 1.0
+REFRESH_S = 0.5  # what is committed can be found within a second: this, and the time that taking it in needs
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +32,14 @@ class Freshness:
         """Refresh when the last time is long enough ago. A failure is logged and the loaded version serves on."""
         if time.monotonic() - self._last < REFRESH_S or not self._lock.acquire(blocking=False):
             return
+        began = time.monotonic()
         try:
             self._searcher.refresh()
         except Exception:
             # What is loaded still answers; when nothing is, the search itself meets the error and reports it.
             log.exception("the library could not be refreshed")
         finally:
-            self._last = time.monotonic()
+            self._last = began
             self._lock.release()
 
     def expire(self) -> None:

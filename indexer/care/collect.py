@@ -14,6 +14,7 @@ from engine.words import readable_bytes
 from indexer.care.compact import WORTH, compact, dead_rows
 from indexer.care.forget import forget, forgettable
 from indexer.care.leftovers import bytes_of, orphan_thumbnails, remove, temporary_files, unnamed_folders
+from indexer.history import prune
 from indexer.jobs import Tell, refusals_explained, writing
 
 _DAY = 86_400.0
@@ -118,7 +119,10 @@ def _sweep(catalog: Catalog, report: Collected, count: bool = True) -> None:
 
 
 def _publish_without(catalog: Catalog, config: Config, tell: Tell) -> None:
-    """Before rows of removed items go, what is served must hold them no more: nobody could tell it then."""
+    """Before rows of removed items go, no version may hold them any more: nobody could tell it then.
+
+    Older versions go too, and where nothing is left to publish, all do.
+    """
     from indexer.build import build, is_current
 
     served = catalog.current_version()
@@ -126,8 +130,8 @@ def _publish_without(catalog: Catalog, config: Config, tell: Tell) -> None:
         return
     with catalog.session() as session:
         encoder = session.get_one(EncoderRow, served.encoder_id)
-    if not is_current(catalog, encoder):
-        build(catalog, config, encoder, tell)
+    whole = is_current(catalog, encoder, wholly=True) or build(catalog, config, encoder, tell) is not None
+    prune(catalog, 1 if whole else 0)
 
 
 def _compact(catalog: Catalog, config: Config, encoder: EncoderRow, report: Collected, tell: Tell) -> None:

@@ -7,6 +7,7 @@ from filelock import FileLock, Timeout
 from engine.catalog import Catalog, EncoderRow, HeadRow
 from engine.config import Config
 from engine.errors import CatalogError
+from indexer.care.accelerator import examine_accelerator
 from indexer.care.embeddings import examine_embeddings
 from indexer.care.findings import Finding, Level, problem
 from indexer.care.heads import examine_heads
@@ -53,6 +54,7 @@ def _examine(catalog: Catalog, config: Config, deep: bool, busy: bool) -> Iterat
     yield from examine_jobs(catalog, busy)
     yield from examine_disk(catalog, config)
     yield from examine_machine(config)
+    yield from examine_accelerator(config)
 
 
 def repair(config: Config, deep: bool, tell: Tell) -> list[Finding]:

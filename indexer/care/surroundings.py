@@ -17,6 +17,7 @@ from engine.encoders.features import is_features
 from engine.errors import ArtifactError, ConfigError, RebusError
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
+from indexer.care.accelerator import has_driver
 from indexer.care.findings import Finding, note, ok, problem
 from indexer.care.leftovers import missing_thumbnails, orphan_thumbnails
 
@@ -59,7 +60,7 @@ def _state(folder: Path) -> str:
 
 def examine_encoders(catalog: Catalog, config: Config, deep: bool) -> Iterator[Finding]:
     """The weights of the encoders whose versions are kept. deep: load them and compare their fingerprints."""
-    query = sa.select(EncoderRow, sa.func.max(IndexVersion.id)).join(IndexVersion).group_by(EncoderRow.id)
+    query = sa.select(EncoderRow, sa.func.max(IndexVersion.turn)).join(IndexVersion).group_by(EncoderRow.id)
     with catalog.session() as session:
         found = session.execute(query).all()
     newest = max((last for _, last in found), default=0)
@@ -147,7 +148,7 @@ def examine_machine(config: Config) -> Iterator[Finding]:
     versions = {name: _version(name) for name in _PACKAGES}
     packages = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
     yield ok(f"Python {platform.python_version()}, {packages}, SQLite {sqlite3.sqlite_version}, {platform.platform()}")
-    gpu = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+    gpu = has_driver()
     if config.encoder.device == "cuda" and not gpu:
         yield problem("encoder.device is cuda, and no driver of a GPU is here", "set encoder.device to auto or cpu")
     else:

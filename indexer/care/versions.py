@@ -17,10 +17,10 @@ from indexer.care.leftovers import bytes_of, remove, temporary_files, unnamed_fo
 
 
 def examine_versions(catalog: Catalog) -> Iterator[Finding]:
-    """Every version that the catalog names; the newest is the one that is served."""
+    """Every version that the catalog names; the one to be served first."""
     with catalog.session() as session:
         query = sa.select(IndexVersion, EncoderRow).join(EncoderRow, EncoderRow.id == IndexVersion.encoder_id)
-        versions = session.execute(query.order_by(IndexVersion.id.desc())).all()
+        versions = session.execute(query.order_by(IndexVersion.turn.desc())).all()
         embedded = session.scalar(sa.select(sa.func.count()).select_from(Embedding)) or 0
     for row, encoder in versions:
         try:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.index import Filter
+from engine.filtering import Filter
 from engine.types import F32, I64, Bool, Modality
 from engine.versions import LiveIndex, Version
 from indexer.evaluation.quality import Measured

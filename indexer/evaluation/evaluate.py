@@ -57,7 +57,7 @@ def evaluate(config: Config, tell: Tell, split: str = "val") -> dict[str, Any]:
     tell("without a head", 3, _STEPS)
     identity = _identity(version, encoder, first, served)
     tell("timing queries", 4, _STEPS)
-    asked, took = latency(searcher, first, of)
+    asked, took = latency(searcher, first.words, first.captions.tolist(), of)
     tell("timing queries", 5, _STEPS)
     figures = {
         "index_version": version.id,

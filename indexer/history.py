@@ -1,0 +1,83 @@
+"""What was published: which version is served, which is served instead, and which are kept to go back to."""
+
+import shutil
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine.catalog import NEXT_TURN, Catalog, Embedding, IndexVersion, Item
+from engine.errors import NotFound
+
+
+def choose(catalog: Catalog, version_id: int) -> IndexVersion:
+    """Serve this version from now on, in every process. One statement: whoever builds meanwhile is not waited for.
+
+    What is built later keeps its encoder and its head. Raises NotFound.
+    """
+    with catalog.session() as session:
+        turn = sa.update(IndexVersion).where(IndexVersion.id == version_id).values(turn=NEXT_TURN)
+        if not session.execute(turn).rowcount:  # type: ignore[attr-defined]
+            raise NotFound(f"there is no version {version_id}: `rebus versions` lists those that are kept")
+        return session.get_one(IndexVersion, version_id)
+
+
+def roll_back(catalog: Catalog) -> IndexVersion:
+    """Serve the version that was served before the present one was built. Raises NotFound when none is kept."""
+    rows = catalog.versions()
+    before = next((row for row in rows[1:] if row.id < rows[0].id), None)
+    if before is None:
+        raise NotFound(
+            "no version before the present one is kept: index.keep_versions in config.toml says how many are, "
+            "and `rebus versions` lists them"
+        )
+    return choose(catalog, before.id)
+
+
+def prune(catalog: Catalog, keep: int) -> list[int]:
+    """Drop all but the `keep` versions whose turn was last; their numbers. The caller holds the write lock.
+
+    Rows first, so that nothing points at a folder that is gone.
+    """
+    last = sa.select(IndexVersion.id).order_by(IndexVersion.turn.desc()).limit(keep).subquery()
+    drop = sa.delete(IndexVersion).where(IndexVersion.id.not_in(sa.select(last.c.id))).returning(IndexVersion.id)
+    with catalog.session() as session:
+        dropped = sorted(session.scalars(drop))
+        kept = set(session.scalars(sa.select(IndexVersion.folder)))
+    versions = catalog.home / "versions"
+    for folder in versions.iterdir() if versions.is_dir() else ():
+        if str(folder.relative_to(catalog.home)) not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+    return dropped
+
+
+def listed(catalog: Catalog) -> list[dict[str, Any]]:
+    """Every kept version as JSON values, the one that is served first.
+
+    newer: embeddings that came after it, which are searched beside it; removed: its items that are left out since.
+    """
+    found = []
+    for number, row in enumerate(catalog.versions()):
+        newer, removed = lacking(catalog, row)
+        found.append(
+            {
+                "id": row.id,
+                "served": number == 0,
+                "published_at": row.published_at,
+                "head": row.head_id,
+                "encoder": row.encoder_id,
+                "items": row.counts,
+                "newer": newer,
+                "removed": removed,
+                "bytes": sum(file.stat().st_size for file in (catalog.home / row.folder).glob("*")),
+            }
+        )
+    return found
+
+
+def lacking(catalog: Catalog, row: IndexVersion) -> tuple[int, int]:
+    """How many embeddings a version does not hold, and how many items were removed since it was published."""
+    newer = sa.select(sa.func.count()).select_from(Embedding).join(Item, Item.id == Embedding.item_id)
+    newer = newer.where(Embedding.encoder_id == row.encoder_id, Embedding.id > row.watermark, Item.removed_at.is_(None))
+    removed = sa.select(sa.func.count()).select_from(Item).where(Item.removed_at > row.published_at)
+    with catalog.session() as session:
+        return session.scalar(newer) or 0, session.scalar(removed) or 0
