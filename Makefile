@@ -13,12 +13,13 @@ DEMO_HOME ?= .demo
 install: $(VENV)/installed
 
 # uv comes by pip, into the virtual environment's own folder, when the machine has none.
-$(VENV)/installed: requirements.lock pyproject.toml
+$(VENV)/installed: requirements.lock tests/clip_retrieval.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 		|| { echo "Rebus needs Python 3.11, 3.12 or 3.13; choose one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install --quiet 'uv>=0.8,<1'; }
 	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip sync --require-hashes --quiet requirements.lock
+	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install --require-hashes --no-deps --quiet -r tests/clip_retrieval.txt
 	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
