@@ -12,9 +12,11 @@ from werkzeug.exceptions import BadRequest
 from engine.catalog import Catalog
 from engine.config import Config
 from engine.search import Searcher
-from webui.api import api, probes
+from webui.api import api
 from webui.files import files
+from webui.library_api import library_api, probes
 from webui.metrics import metrics
+from webui.openapi import documentation
 from webui.pages import pages
 from webui.problems import register_errors
 from webui.server import is_loopback, serve
@@ -49,7 +51,7 @@ def create_app(config: Config, searcher: Searcher | None = None) -> Flask:
     app.extensions["rebus"] = Services(config, searcher or Searcher(config, Catalog(config)))
     app.before_request(_host_check(config.serve.host))
     app.after_request(_secure)
-    for blueprint in (api, probes, files, metrics, pages):
+    for blueprint in (api, library_api, probes, documentation, files, metrics, pages):
         app.register_blueprint(blueprint)
     register_errors(app)
     return app

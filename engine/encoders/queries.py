@@ -34,7 +34,7 @@ class QueryEncoder:
         return self._texts.rows(texts, texts)
 
     def encode_pixels(self, pixels: U8) -> F32:
-        return self._pixels.rows([xxhash.xxh3_128_digest(np.ascontiguousarray(one)) for one in pixels], pixels)
+        return self._pixels.rows([xxhash.xxh3_128_digest(one.tobytes()) for one in pixels], pixels)
 
     def encode_images(self, images: Sequence[Image]) -> F32:
         return self.encode_pixels(np.stack([self.image_input.fit(image) for image in images]))
