@@ -87,7 +87,8 @@ def test_the_three_forms_agree(client: FlaskClient) -> None:
 def test_pages_join_without_gap_or_repeat(client: FlaskClient) -> None:
     whole = _ask(client, text="tree", limit=40, exact=True)
     assert whole["next"] is None and "exact" in whole["took_ms"]
-    ids, cursor = [], None
+    ids: list[int] = []
+    cursor = None
     while not ids or cursor is not None:
         page = _ask(client, text="tree", limit=7, cursor=cursor, exact=True)
         ids += [hit["id"] for hit in page["hits"]]

@@ -11,7 +11,7 @@ from engine.facets import facets, sizes
 from engine.types import Modality
 from webui.library import public_status, public_version
 from webui.operations import Operation, operation
-from webui.schemas import LARGEST_ID, CaptionOut, FactsOut, HitOut, ItemOut, Shape
+from webui.schemas import LARGEST_ID, CaptionOut, HitOut, ItemOut, Shape
 from webui.services import log, services
 from webui.state_shapes import (
     CaptionsOut,
@@ -53,6 +53,7 @@ class Ready(Alive):
 def items(asked: ItemsRequest) -> ItemsOut:
     """The present items of a kind that the filters keep, the newest first."""
     where, modality = asked.where(), Modality(asked.modality)
+    services().check(where)
     query = sa.select(Item.id).where(Item.modality == modality, Item.removed_at.is_(None), *matches(where, modality))
     query = query.where(Item.id < (_number(asked.cursor) if asked.cursor else LARGEST_ID)).order_by(Item.id.desc())
     near = None if where.near is None else set(services().catalog.ids_matching(where, modality))
@@ -69,7 +70,7 @@ def item(item_id: int) -> ItemOut:
     """One item with its captions and facts."""
     view, picture = services().item_and_picture(item_id)
     catalog, shown = services().catalog, picture.item.id
-    facts = FactsOut.of(*catalog.facts_of(shown))
+    facts = services().facts_of(shown)
     return ItemOut.of(view, picture, services().file_of(picture), catalog.captions_of(shown), facts)
 
 
@@ -90,7 +91,9 @@ def captions(asked: CaptionsRequest, item_id: int) -> CaptionsOut:
 @operation(Operation(FacetsOut, query=FacetsRequest))
 def facets_of(asked: FacetsRequest) -> FacetsOut:
     """How many items the filters keep, by kind, folder, year and camera."""
-    found = facets(services().catalog, asked.where(), Modality(asked.modality))
+    where = asked.where()
+    services().check(where)
+    found = facets(services().catalog, where, Modality(asked.modality))
     return FacetsOut(
         total=found.total,
         modalities=found.modalities,

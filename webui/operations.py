@@ -24,6 +24,7 @@ class Operation:
     """What a view takes (an address's query, a JSON body or a form with one file) and what it answers.
 
     streams: the answer is lines of this shape, of application/x-ndjson. changes: the library is another afterwards.
+    loose: a body is read whatever it is called, and its values may be of like types.
     """
 
     answer: type[BaseModel]
@@ -32,6 +33,7 @@ class Operation:
     form: type[BaseModel] | None = None
     streams: bool = False
     changes: bool = False
+    loose: bool = False
 
     def read(self) -> tuple[BaseModel, ...]:
         """What this request holds, as the view's first argument. Raises InvalidInput."""
@@ -43,10 +45,10 @@ class Operation:
         nothing_more(request.args)
         if self.form is not None and request.mimetype == FORM:
             return (_from_fields(self.form, request.form, image=_uploaded()),)
-        if request.mimetype != JSON:
+        if request.mimetype != JSON and not self.loose:
             also = f", or {FORM} with a file named image" if self.form else ""
             raise UnsupportedMediaType(f"send {JSON}{also}")
-        return (from_json(self.body, strict=True),)
+        return (from_json(self.body, strict=not self.loose),)
 
 
 def operation(spec: Operation) -> Callable[[View], View]:
@@ -64,6 +66,18 @@ def operation(spec: Operation) -> Callable[[View], View]:
         return view
 
     return decorate
+
+
+def reading(view: View) -> View:
+    """Say of a view that answers POST that it changes nothing."""
+    view.reads = True  # type: ignore[attr-defined]
+    return view
+
+
+def changes(view: View) -> bool:
+    """Whether a view that answers POST, PUT, PATCH or DELETE changes anything: it does, unless it says otherwise."""
+    spec = operation_of(view)
+    return spec.changes if spec is not None else not getattr(view, "reads", False)
 
 
 def operation_of(view: View) -> Operation | None:

@@ -14,6 +14,8 @@ PROBLEM = "application/problem+json"
 
 log = logging.getLogger(__name__)
 
+_FOR_PROGRAMS = ("/api", "/healthz", "/readyz", "/openapi.json", "/knn-service", "/indices-list", "/metadata")
+_PASSED_ON = ("Allow", "Accept", "Retry-After", "WWW-Authenticate")
 _GENERIC = "something went wrong on the server; its log has the details"
 _ENCODER = "the encoder of this library cannot be loaded; the server's log says why and what to do"
 
@@ -61,13 +63,13 @@ def _answer(error: Exception) -> Response:
     status, detail = explain_error(error)
     response = problem(status, detail) if _wants_json() else _page(status, detail)
     if isinstance(error, HTTPException):
-        extra = {name: value for name, value in error.get_headers() if name in ("Allow", "Accept", "Retry-After")}
+        extra = {name: value for name, value in error.get_headers() if name in _PASSED_ON}
         response.headers.update(extra)
     return response
 
 
 def _wants_json() -> bool:
-    if request.path.startswith("/api/") or request.path in ("/api", "/healthz", "/readyz"):
+    if request.path.startswith("/api/") or request.path in _FOR_PROGRAMS:
         return True
     kinds = ["text/html", "application/problem+json", "application/json"]
     return request.accept_mimetypes.best_match(kinds, "text/html") != "text/html"

@@ -260,6 +260,10 @@ class FactsOut(Shape):
             duration_ms=row.duration_ms, pages=row.pages,
         )  # fmt: skip
 
+    def placeless(self) -> Self:
+        """Without where it was taken."""
+        return self.model_copy(update={"place": None, "latitude": None, "longitude": None})
+
     @property
     def said(self) -> bool:
         """Whether it says anything."""

@@ -159,6 +159,7 @@ def _wanted(terms: tuple[Term, ...], modality: Modality, filters: Filters, limit
 
 def _browse(page: SearchPage, where: Where, limit: int) -> None:
     """The newest files, for a page without terms."""
+    services().check(where)
     catalog = services().catalog
     if catalog.current_version() is None:
         services().freshness.ensure()

@@ -11,12 +11,14 @@ from PIL.Image import Image
 
 from engine.catalog import Catalog, ItemView
 from engine.config import Config
-from engine.errors import RebusError
+from engine.errors import InvalidInput, RebusError
 from engine.media.pictures import decode_upload
 from engine.search import Searcher
 from engine.status import LiveStatus
-from engine.types import Query, Results, Term
+from engine.types import Query, Results, Term, Where
+from webui.fetching import Fetcher
 from webui.measured import Measured
+from webui.schemas import FactsOut
 
 REFRESH_S = 1.0
 
@@ -59,6 +61,7 @@ class Services:
     status: LiveStatus = field(init=False)
     measured: Measured = field(default_factory=Measured)
     warming: bool = False
+    shows_places: bool = True
 
     def __post_init__(self) -> None:
         self.freshness = Freshness(self.searcher)
@@ -71,10 +74,28 @@ class Services:
 
     def search(self, query: Query) -> Results:
         """Search the newest state of the library. Raises what `Searcher.search` raises."""
+        self.check(query.where)
         self.freshness.ensure()
         results = self.searcher.search(query)
         self.measured.search(results.took_ms)
         return results
+
+    def check(self, where: Where) -> None:
+        """Raise InvalidInput for filters by place where places are not shown: asking on and on would find one."""
+        if not self.shows_places and (where.place is not None or where.near is not None):
+            raise InvalidInput("this server does not tell places: leave place and near out (serve.show_places)")
+
+    def fetch(self, url: str) -> bytes:
+        """A picture by its address. Raises InvalidInput where that is not allowed, or for what cannot be had."""
+        limits = self.config.serve
+        if not limits.image_url:
+            raise InvalidInput("image_url: this server fetches no addresses (serve.image_url): send the picture itself")
+        return Fetcher(limits.max_upload_bytes, limits.image_url_hosts).fetch(url)
+
+    def facts_of(self, item_id: int) -> FactsOut:
+        """What an item's file says of itself, as far as it is shown."""
+        facts = FactsOut.of(*self.catalog.facts_of(item_id))
+        return facts if self.shows_places else facts.placeless()
 
     def space(self) -> str:
         """What vectors of the served version are compared in: those of another space mean nothing beside them."""
