@@ -6,6 +6,7 @@ It serves one immutable version, plus a delta of what was embedded since, less w
 import dataclasses
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -42,6 +43,7 @@ class Searcher:
         self._encoder_lock, self._refresh_lock = threading.Lock(), threading.Lock()
         self._version: Version | None = None
         self._seen_embedding, self._seen_removal = 0, 0.0
+        self._name, self._changes = uuid.uuid4().hex[:8], 0
         bound_threads(config.search.threads)
 
     @property
@@ -69,6 +71,7 @@ class Searcher:
                 self._seen_embedding, self._seen_removal = version.watermark, 0.0
             removed = self._take_out(version)
             self._version, added = self._take_in(version)  # last: what it has seen, a failure after it would lose
+            self._changes += changed or added or removed
             return changed or added or removed
 
     def _load(self, row: IndexVersion) -> Version:
@@ -120,9 +123,9 @@ class Searcher:
             return self._encoder
 
     @property
-    def state(self) -> tuple[int, int, float]:
-        """What is served: the version, the newest embedding taken in, the latest removal. It changes with results."""
-        return self.version.id, self._seen_embedding, self._seen_removal
+    def state(self) -> str:
+        """A name of what is served now: while it stays the same, so does every ranking. No other searcher shares it."""
+        return f"{self._name}-{self._changes}"
 
     def encode(self, terms: Sequence[Term]) -> F32:
         """The unit vectors (n, d) of terms in the joint space, weights aside: what `Term.vector` takes.
@@ -294,7 +297,8 @@ def _unit(vector: tuple[float, ...], version: Version) -> F32:
     row, dim = np.array(vector, np.float64), version.head.aligner.dim
     if len(row) != dim:
         raise InvalidInput(f"a vector of {len(row):,} numbers does not fit: this library's have {dim:,}")
-    length = float(np.linalg.norm(row))
+    with np.errstate(over="ignore"):
+        length = float(np.linalg.norm(row))
     if not 1e-12 < length < np.inf:
         raise InvalidInput("a vector has no direction: its numbers are all 0, too large, or none at all")
     return (row / length).astype(np.float32)

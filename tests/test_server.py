@@ -5,13 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from http.client import HTTPConnection
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,9 +16,9 @@ from engine.catalog import Catalog
 from engine.config import Config
 from engine.errors import ConfigError
 from engine.types import Modality, Where
-from webui import create_app, serve
+from tests.serving import running
+from webui import serve
 from webui.hosts import is_loopback
-from webui.server import listen
 
 PROGRAM = """
 import sys
@@ -43,28 +40,6 @@ def test_it_serves_and_stops_gracefully(library: Config) -> None:
             assert response.status == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
-
-
-@contextmanager
-def running(config: Config, threads: int = 2) -> Iterator[tuple[str, int]]:
-    """The server as `rebus serve` makes it, run by a thread: its host and port."""
-    app = create_app(config)
-    server, address = listen(replace(config.serve, port=0, threads=threads), app)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-
-    def stop() -> None:
-        for channel in list(server.active_channels.values()):
-            channel.handle_close()
-        server.asyncore.close_all(server._map)
-
-    try:
-        yield "127.0.0.1", int(urlsplit(address).port or 0)
-    finally:
-        server.trigger.pull_trigger(stop)  # in the loop's own thread, which then ends
-        thread.join(20)
-        server.task_dispatcher.shutdown()
-        app.extensions["rebus"].catalog.engine.dispose()
 
 
 def test_slow_readers_of_large_files_hold_no_thread(changed: Config) -> None:

@@ -59,18 +59,21 @@ class Fetcher:
     def fetch(self, url: str) -> bytes:
         """The bytes there. Raises InvalidInput for what may not or cannot be fetched, TooLarge."""
         sockets: list[socket.socket] = []
-        end = threading.Timer(self._seconds, _shut, (sockets,))
+        late = threading.Event()
+        end = threading.Timer(self._seconds, _shut, (late, sockets))
         end.daemon = True
         end.start()  # a server that sends a byte now and then never runs into the timeout of a socket
         try:
             for _ in range(_REDIRECTS + 1):
                 found = self._ask(self._checked(url), sockets)
+                if late.is_set():
+                    raise TimeoutError
                 if isinstance(found, bytes):
                     return found
                 url = urljoin(url, found)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            late = " in time" if not end.is_alive() or isinstance(error, TimeoutError) else ""
-            raise InvalidInput(f"image_url: the server did not answer with a picture{late}") from None
+            how = " in time" if late.is_set() or isinstance(error, TimeoutError) else ""
+            raise InvalidInput(f"image_url: the server did not answer with a picture{how}") from None
         finally:
             end.cancel()
         raise InvalidInput(f"image_url: it redirects more than {_REDIRECTS} times")
@@ -128,7 +131,8 @@ class Fetcher:
         return b"".join(blocks)
 
 
-def _shut(sockets: Sequence[socket.socket]) -> None:
+def _shut(late: threading.Event, sockets: Sequence[socket.socket]) -> None:
+    late.set()
     for each in sockets:
         with suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)

@@ -34,7 +34,7 @@ class Cursor(BaseModel):
 
     space: Annotated[str, Field(max_length=40)]
     search: Annotated[str, Field(max_length=16)]
-    state: tuple[int, int, float]
+    state: Annotated[str, Field(max_length=40)]
     offset: int = Field(ge=0, le=DEEPEST)
     last: int
     score: float
