@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 MEDIA ?=
 BENCH ?=
+SOAK ?=
 DEMO_HOME ?= .demo
 
-.PHONY: install demo test bench-index bench-learning lint lock wheel clean
+.PHONY: install demo test fuzz soak bench-index bench-learning bench-serve lint lock wheel clean
 
 install: $(VENV)/installed
 
@@ -28,6 +29,17 @@ demo: install
 
 test: install lint
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# More than 10,000 requests of schemathesis; `make test` asks a few of each kind.
+fuzz: install
+	FUZZ_CASES=400 $(BIN)/pytest -q -s --timeout=7200 tests/test_fuzz.py
+
+# Twenty minutes; SOAK="--minutes 5" for less.
+soak: install
+	$(BIN)/python -m tests.bench.soak $(SOAK)
+
+bench-serve: install
+	$(BIN)/python -m tests.bench.serve $(BENCH)
 
 bench-index: install
 	$(BIN)/python -m tests.bench.index $(BENCH)

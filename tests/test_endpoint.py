@@ -136,8 +136,9 @@ def test_a_batch_answers_each_in_its_place(client: FlaskClient) -> None:
     first, empty, missing, last = answer.get_json()["answers"]
     assert first["hits"] == _ask(client, **searches[0])["hits"] and last["hits"] == _ask(client, **searches[3])["hits"]
     assert (empty["status"], missing["status"]) == (400, 404)
-    for body in ({}, {"searches": []}, {"searches": [{"text": "a"}] * 33}, {"searches": [{"txt": "a"}]}):
-        _check_problem(client.post(f"{SEARCH}/batch", json=body), 400)
+    bad: Any
+    for bad in ({}, {"searches": []}, {"searches": [{"text": "a"}] * 33}, {"searches": [{"txt": "a"}]}):
+        _check_problem(client.post(f"{SEARCH}/batch", json=bad), 400)
     pictures = [{"terms": [{"image": "a"}]}] * 5
     assert "4" in _check_problem(client.post(f"{SEARCH}/batch", json={"searches": pictures}), 400)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Response, request
+from flask import Response, g, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import UnsupportedMediaType
@@ -57,7 +57,9 @@ def operation(spec: Operation) -> Callable[[View], View]:
     def decorate(function: View) -> View:
         @functools.wraps(function)
         def view(**path: Any) -> Response:
-            answer = function(*spec.read(), **path)
+            given = spec.read()
+            g.asked = given[0] if given else None  # for the access log
+            answer = function(*given, **path)
             if isinstance(answer, BaseModel):
                 return Response(answer.model_dump_json(), mimetype=JSON)
             return Response(_lines(answer), mimetype=LINES)

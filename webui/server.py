@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -39,29 +39,30 @@ def serve(
     warming: threading.Thread | None = None
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a page of thumbnails always queues for a moment
     try:
-        with _stopped_by_sigterm():
+        with _stopped_by_sigterm(server) as stopping:
             announce(address)
             warming = app.extensions["rebus"].warm()  # the page answers meanwhile
-            run(server)
+            run(server, stopping)
     finally:
         server.close()
         if warming is not None:  # a process that ends while torch is being loaded aborts
             warming.join(_GRACE_S)
 
 
-def run(server: Any) -> None:
-    """Answer until SystemExit or KeyboardInterrupt; then accept nothing new, and answer what was asked."""
-    loop = partial(server.asyncore.loop, map=server._map, use_poll=server.adj.asyncore_use_poll)
-    try:
-        loop(timeout=server.adj.asyncore_loop_timeout)
-    except (SystemExit, KeyboardInterrupt):
-        server.accepting = False
-        server.del_channel()
-        server.socket.close()
-        until = time.monotonic() + _GRACE_S
-        while _busy(server) and time.monotonic() < until:
-            loop(timeout=0.05, count=1)
-        server.task_dispatcher.shutdown(timeout=1)
+def run(server: Any, stopping: threading.Event) -> None:
+    """Answer until `stopping` is set, or Ctrl-C; then accept nothing new, and answer what was asked."""
+    loop = partial(server.asyncore.loop, map=server._map, use_poll=server.adj.asyncore_use_poll, count=1)
+    with suppress(KeyboardInterrupt):
+        while not stopping.is_set():
+            loop(timeout=server.adj.asyncore_loop_timeout)
+    server.accepting = False
+    server.del_channel()
+    server.socket.close()
+    until = time.monotonic() + _GRACE_S
+    while _busy(server) and time.monotonic() < until:
+        loop(timeout=0.05)
+    server.task_dispatcher.shutdown(timeout=1)
+    server.asyncore.close_all(server._map)
 
 
 def _busy(server: Any) -> bool:
@@ -96,20 +97,22 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the server's loop as Ctrl-C does. Signals reach only the main thread; elsewhere nothing changes."""
+def _stopped_by_sigterm(server: Any) -> Iterator[threading.Event]:
+    """An event that SIGTERM sets. Signals reach only the main thread; elsewhere nothing changes."""
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        server.pull_trigger()  # the loop wakes up
+
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stopping
         return
-    previous = signal.signal(signal.SIGTERM, _stop)
+    previous = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield stopping
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 def _address(host: str, port: int) -> str:
