@@ -333,8 +333,14 @@ for _command in (import_, eval_, bench, versions, *CARE, *HEADS):
 def run_server(config: "Config") -> None:
     """Serve until interrupted, and say where."""
     from webui import serve as run
+    from webui.access import token_of
 
-    run(config, announce=lambda url: click.echo(f"Rebus is at {url}  (Ctrl-C ends it)"))
+    def announce(url: str) -> None:
+        click.echo(f"Rebus is at {url}  (Ctrl-C ends it)")
+        if token := token_of(config):
+            click.echo(f"Others are asked for the token: {token}")
+
+    run(config, announce=announce)
 
 
 def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:
