@@ -357,8 +357,9 @@ class Catalog:
         present = sa.func.coalesce(Item.removed_at, 0) == 0  # nearly all are: its index would be a detour
         query = sa.select(Item.id).where(Item.modality == modality, present, *matches(where, modality))
         with self.session() as session:
-            if where.near is None:
-                return list(session.scalars(query))
+            if where.near is None:  # as one text: to hand over half a million rows takes longer than to find them
+                ids = sa.func.aggregate_strings(sa.cast(query.subquery().c.id, sa.String), ",")
+                return [int(number) for number in (session.scalar(sa.select(ids)) or "").split(",") if number]
             query = query.join(FactsRow, FactsRow.item_id == _file(Item))
             places = session.execute(query.add_columns(FactsRow.latitude, FactsRow.longitude))
             return [item for item, north, east in places if is_near(where.near, north, east)]

@@ -85,8 +85,7 @@ class FaissBackend:
         self._index: Any = faiss.IndexBinaryFlat(bits)
         self._ids: I64 = np.empty(0, np.int64)
         self._alive: Bool = np.empty(0, np.bool_)
-        self._order: I64 | None = None  # positions by ascending id, where the ids do not ascend themselves
-        self._sorted: I64 = self._ids
+        self._order: I64 | None = None
         self._vectors = vectors
 
     def __len__(self) -> int:
@@ -124,11 +123,10 @@ class FaissBackend:
         self._ids = np.concatenate([self._ids, ids])
         self._alive = np.concatenate([self._alive, np.ones(len(ids), np.bool_)])
         self._vectors = self._vectors.extended(vectors)
-        if (np.diff(self._ids) > 0).all():
-            self._order, self._sorted = None, self._ids
-        else:
-            self._order = np.argsort(self._ids, kind="stable")
-            self._sorted = self._ids[self._order]
+        ascending = bool((np.diff(self._ids) > 0).all())
+        self._order = (
+            None if ascending else np.argsort(self._ids, kind="stable")
+        )  # 8 bytes a row, where they are needed
 
     def delete(self, ids: I64) -> int:
         positions = self._positions(ids)
@@ -149,8 +147,11 @@ class FaissBackend:
         """The newest position of each id, or -1 where it is absent or deleted."""
         if not len(self._ids):
             return np.full(len(ids), -1, np.int64)
-        positions = np.maximum(np.searchsorted(self._sorted, ids, side="right") - 1, 0)
-        positions = positions if self._order is None else self._order[positions]
+        if self._order is None:
+            positions = np.maximum(np.searchsorted(self._ids, ids, side="right") - 1, 0)
+        else:
+            last = np.searchsorted(self._ids, ids, side="right", sorter=self._order) - 1
+            positions = self._order[np.maximum(last, 0)]
         there = (self._ids[positions] == ids) & self._alive[positions]
         return np.where(there, positions, -1)
 

@@ -20,6 +20,7 @@ from engine.filtering import Filter
 from engine.gpu import DeviceBackend, placed
 from engine.heads import Head
 from engine.index import FaissBackend, Rows, hamming_score, merge
+from engine.status import embedded_after
 from engine.store import EmbeddingStore, HeldRows, StoredRows, store_folder
 from engine.types import F32, I64, Modality
 
@@ -183,7 +184,7 @@ def embeddings_after(
     """
     query = sa.select(Embedding.id, Embedding.item_id, Item.modality, Embedding.shard, Embedding.row)
     query = query.join(Item, Item.id == Embedding.item_id).order_by(Embedding.id)
-    query = query.where(Embedding.encoder_id == encoder_id, Embedding.id > watermark, Item.removed_at.is_(None))
+    query = query.where(*embedded_after(encoder_id, watermark))
     if generation is not None:
         query = query.join(EncoderRow, EncoderRow.id == Embedding.encoder_id)
         query = query.where(EncoderRow.generation == generation)

@@ -15,10 +15,11 @@ from engine.codecs.hashing import SignHash
 from engine.config import Config
 from engine.heads import Head
 from engine.index import FaissBackend
+from engine.status import lacking
 from engine.store import EmbeddingStore, StoredRows, store_folder
 from engine.types import F32, I64, Modality
 from engine.versions import embeddings_after, load_head, rows_by_modality, words_of
-from indexer.history import lacking, prune
+from indexer.history import prune
 from indexer.jobs import Tell
 
 _SAMPLE, _BLOCK = 20_000, 16_384

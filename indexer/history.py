@@ -5,8 +5,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engine.catalog import NEXT_TURN, Catalog, Embedding, IndexVersion, Item
+from engine.catalog import NEXT_TURN, Catalog, IndexVersion
 from engine.errors import NotFound
+from engine.status import lacking
 
 
 def choose(catalog: Catalog, version_id: int) -> IndexVersion:
@@ -72,12 +73,3 @@ def listed(catalog: Catalog) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def lacking(catalog: Catalog, row: IndexVersion) -> tuple[int, int]:
-    """How many embeddings a version does not hold, and how many items were removed since it was published."""
-    newer = sa.select(sa.func.count()).select_from(Embedding).join(Item, Item.id == Embedding.item_id)
-    newer = newer.where(Embedding.encoder_id == row.encoder_id, Embedding.id > row.watermark, Item.removed_at.is_(None))
-    removed = sa.select(sa.func.count()).select_from(Item).where(Item.removed_at > row.published_at)
-    with catalog.session() as session:
-        return session.scalar(newer) or 0, session.scalar(removed) or 0

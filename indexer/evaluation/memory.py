@@ -1,5 +1,6 @@
 """How much memory an index holds, counted from what its objects are made of."""
 
+from mmap import mmap
 from typing import Any
 
 import faiss
@@ -22,7 +23,7 @@ def _bytes(thing: Any, seen: set[int]) -> int:
         whole = thing
         while isinstance(whole.base, np.ndarray):  # a view keeps all of what it is a view of
             whole = whole.base
-        mapped = isinstance(thing, np.memmap) or isinstance(whole, np.memmap)
+        mapped = isinstance(whole.base, mmap) or isinstance(whole, np.memmap)
         return 0 if mapped or (whole is not thing and id(whole) in seen) else _counted(whole, seen)
     if isinstance(thing, faiss.IndexBinary):
         return int(faiss.serialize_index_binary(thing).nbytes)
