@@ -1,6 +1,7 @@
-"""What locust runs: users who search without a pause. LOAD_KIND: cached, new or mixed; LOAD_OUT: where figures go.
+"""What locust runs: users who search without a pause.
 
-mixed also turns pages by cursor, lists items and asks for facets, and holds pages to what they promise.
+LOAD_KIND: cached, new or mixed; LOAD_OUT: where figures go; LOAD_LIMIT: hits of a page. mixed also turns pages by
+cursor, lists items and asks for facets, and holds pages to what they promise.
 """
 
 import itertools
@@ -14,7 +15,7 @@ import numpy as np
 from locust import FastHttpUser, constant, events, task
 
 KIND = os.environ.get("LOAD_KIND", "cached")
-SEARCH, LIMIT = "/api/v1/search", 24
+SEARCH, LIMIT = "/api/v1/search", int(os.environ.get("LOAD_LIMIT", "24"))
 _number = itertools.count()
 _times: list[float] = []
 _errors: list[str] = []
