@@ -78,7 +78,7 @@ class Access:
         app.wsgi_app = _token_from_path(app.wsgi_app)  # type: ignore[method-assign]
         for check in (self._check_host, self._check_rate, self._check_token, self._check_change):
             app.before_request(check)
-        app.context_processor(lambda: {"csrf": csrf, "logged_in": lambda: bool(self.token and session.get("in"))})
+        app.context_processor(lambda: {"csrf": csrf})
         app.register_blueprint(access)
 
     def matches(self, given: str) -> bool:
@@ -130,7 +130,8 @@ class Access:
         if request.method in _SAFE or request.endpoint is None:
             return
         origin = request.headers.get("Origin")
-        if origin not in (None, request.host_url.rstrip("/"), *self.settings.origins):
+        ours = origin is None or origin.partition("://")[2] == request.host  # a proxy may have another scheme
+        if not (ours or origin in self.settings.origins):
             raise Forbidden("requests from other pages are refused")
         if not changes(current_app.view_functions[request.endpoint]):
             return

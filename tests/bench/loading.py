@@ -18,6 +18,7 @@ from engine.config import Config
 
 _LOAD = Path(__file__).with_name("load.py")
 _READY_S = 120
+LIMIT = 24  # hits of a page
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def load(address: str, clients: int, seconds: float, kind: str) -> dict[str, Any
         command = [sys.executable, "-m", "locust", "--locustfile", str(_LOAD), "--host", address, "--headless",
                    "--users", str(clients), "--spawn-rate", str(clients), "--run-time", f"{seconds:g}s",
                    "--stop-timeout", "30", "--only-summary", "--loglevel", "ERROR"]  # fmt: skip
-        environment = {**os.environ, "LOAD_KIND": kind, "LOAD_OUT": str(out)}
+        environment = {**os.environ, "LOAD_KIND": kind, "LOAD_OUT": str(out), "LOAD_LIMIT": str(LIMIT)}
         subprocess.run(command, env=environment, check=False, capture_output=True)
         figures: dict[str, Any] = json.loads(out.read_text())
         return figures
