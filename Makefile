@@ -8,7 +8,7 @@ MEDIA ?=
 BENCH ?=
 DEMO_HOME ?= .demo
 
-.PHONY: install demo test bench-index bench-learning lint lock wheel clean
+.PHONY: install demo test bench-encoder bench-index bench-learning lint lock wheel clean
 
 install: $(VENV)/installed
 
@@ -27,6 +27,9 @@ demo: install
 
 test: install lint
 	$(BIN)/pytest -n 2 --dist worksteal
+
+bench-encoder: install
+	$(BIN)/python -m tests.bench.encoder $(BENCH)
 
 bench-index: install
 	$(BIN)/python -m tests.bench.index $(BENCH)
