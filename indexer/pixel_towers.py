@@ -86,10 +86,16 @@ def recalls(rows: Tensor, aligner: Aligner, tokens: Sequence[Tensor]) -> dict[st
     return {**ranks.figures(), "r10": ranks.r10}
 
 
-def save_towers(towers: PixelTowers, facts: Mapping[str, Any], parent: Path, merges: Path | None) -> Path:
+def save_towers(
+    towers: PixelTowers,
+    facts: Mapping[str, Any],
+    parent: Path,
+    merges: Path | None,
+    files: Mapping[str, bytes] | None = None,
+) -> Path:
     """An open_clip folder below `parent`, named by its content: configuration, float16 weights, a tokenizer's merges.
 
-    facts: JSON values for its manifest.
+    facts: JSON values for its manifest. files: others to keep beside.
     """
     weights = {name: _halved(tensor) for name, tensor in towers.model.state_dict().items()}
     digest = xxhash.xxh3_128(json.dumps(towers.shape, sort_keys=True))
@@ -101,6 +107,8 @@ def save_towers(towers: PixelTowers, facts: Mapping[str, Any], parent: Path, mer
         save_file(weights, temporary / WEIGHTS_FILE)
         if merges is not None:
             shutil.copyfile(merges, temporary / MERGES_FILE)
+        for name, data in (files or {}).items():
+            (temporary / name).write_bytes(data)
     return folder
 
 

@@ -17,18 +17,18 @@ from indexer.starter.teacher import LiteTeacher
 def follow(name: str, data: Path, out: Path, json_: bool) -> None:
     """Make an encoder by a recipe, into a folder below `out`; `out`/work is what it goes on from.
 
-    The curves of each stage are drawn beside it.
+    What each stage did is in its training.json, and drawn.
     """
     recipe = load_recipe(name)
     teacher = LiteTeacher(data / recipe.teacher)
     with Progress() as progress:
         towers, reports = train_starter(recipe, teacher, data, out / "work", progress.tell, progress.hear)
-    facts = {"recipe": asdict(recipe), "stages": {stage: asdict(report) for stage, report in reports.items()}}
-    folder = save_towers(towers, facts, out, out / "work" / BPE_FILE)
-    for stage, report in reports.items():
-        (out / f"{stage}.svg").write_bytes(draw_curves({stage: report.curve}, {}))
+    log = {"recipe": asdict(recipe), "stages": {stage: asdict(report) for stage, report in reports.items()}}
+    files = {f"{stage}.svg": draw_curves({stage: report.curve}, {}) for stage, report in reports.items()}
+    files["training.json"] = (json.dumps(log, indent=1) + "\n").encode()
+    folder = save_towers(towers, {"recipe": name}, out, out / "work" / BPE_FILE, files)
     best = list(reports.values())[-1].best
     if json_:
-        click.echo(json.dumps({"encoder": str(folder), "best": best, **facts}, indent=1))
+        click.echo(json.dumps({"encoder": str(folder), "best": best}, indent=1))
     else:
         click.echo(f"The encoder is in {folder}. R@10 on pictures set aside: {best['r10']:.3f}, both ways averaged.")
