@@ -11,7 +11,7 @@ DEMO_HOME ?= .demo
 SLOW := rebus, engine.encoders.open_clip, engine.decoding.decoder, engine.media.pictures, indexer.library, indexer.build, \
 	indexer.encoder_training, indexer.heads.run, webui, alembic.command
 
-.PHONY: install demo test fuzz soak bench-index bench-learning bench-serve lint lock wheel clean
+.PHONY: install demo test fuzz soak bench-encoder bench-index bench-learning bench-serve lint lock wheel clean
 
 install: $(VENV)/installed
 
@@ -43,6 +43,9 @@ soak: install
 
 bench-serve: install
 	$(BIN)/python -m tests.bench.serve $(BENCH)
+
+bench-encoder: install
+	$(BIN)/python -m tests.bench.encoder $(BENCH)
 
 bench-index: install
 	$(BIN)/python -m tests.bench.index $(BENCH)

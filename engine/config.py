@@ -36,7 +36,7 @@ class CatalogSettings(_Checked):
 
 @dataclass(frozen=True)
 class EncoderSettings(_Checked):
-    model: str = ""
+    model: str = "starter"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch_size: Positive = 64
 
@@ -89,6 +89,7 @@ class SearchSettings(_Checked):
 
 @dataclass(frozen=True)
 class TrainSettings(_Checked):
+    start: str = "starter"
     image_pixels: Annotated[int, Interval(ge=32, le=512)] = 96
     image_tower: str = "regnetx_004"
     text_width: Annotated[int, Ge(32), MultipleOf(32)] = 128
