@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +16,13 @@ import pytest
 import sqlalchemy as sa
 
 import indexer.library
-from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, Job
+from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, Job, Root
 from engine.config import Config, IndexSettings
 from engine.errors import DiskFull, DriveGone, InvalidInput, LibraryBusy
 from engine.search import Searcher
 from engine.types import Query, Term
 from indexer.dry_run import preview
-from indexer.jobs import refusals_explained
+from indexer.jobs import refusals_explained, writing
 from indexer.library import index_folders
 from tests.conftest import config_at, draw, draw_folder, silent
 from tests.killing import snapshot
@@ -290,6 +291,23 @@ def test_a_database_locked_by_another_program_is_told(config: Config, media: Pat
     finally:
         other.close()
         impatient.dispose()
+
+
+def test_ctrl_c_inside_a_statement_ends_at_once_and_the_job_says_so(config: Config) -> None:
+    catalog = Catalog(config, create=True)
+
+    def interrupt(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "INSERT INTO roots" in statement:
+            raise KeyboardInterrupt
+
+    sa.event.listen(catalog.engine, "after_cursor_execute", interrupt)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), writing(catalog, "index", silent), catalog.session() as session:
+        session.add(Root(path="/media"))
+    assert time.monotonic() - began < 10  # SQLite waits for a lock for fifteen seconds
+    with catalog.session() as session:
+        assert session.scalars(sa.select(Job.state)).all() == ["interrupted"]
+        assert session.scalars(sa.select(Root.path)).all() == []
 
 
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(config: Config, media: Path) -> None:
