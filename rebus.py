@@ -155,6 +155,8 @@ def train(
 
     given: dict[str, Any] = {"epochs": epochs, "max_minutes": minutes, "seed": seed}
     if recipe:
+        if encoder or methods or every or text or dim or languages or plot or any(given.values()):
+            raise click.UsageError("--recipe says all of it itself: leave out all but --data and --out")
         from indexer.starter.command import follow
 
         follow(recipe, data, out or Path(recipe).with_suffix(""), json_)

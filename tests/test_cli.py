@@ -68,6 +68,8 @@ def test_status_tells_what_is_held(run: Any, library: Config) -> None:
         (["index", "/no/such/folder"], 2, "cannot be indexed"),
         (["serve", "--host", "0.0.0.0"], 2, "127.0.0.1"),
         (["train", "--method", "magic"], 2, "no method 'magic'"),
+        (["train", "--recipe", "magic"], 2, "no recipe 'magic'"),
+        (["train", "--recipe", "starter", "--epochs", "3"], 2, "leave out all but --data"),
         (["fly"], 2, "fly"),
     ],
 )

@@ -45,7 +45,8 @@ def test_it_is_at_most_twenty_megabytes_and_says_what_it_is() -> None:
         assert said in card
     assert "![" in card and all((STARTER_FOLDER / f"{stage}.svg").is_file() for stage in ("text", "image", "both"))
     log = json.loads((STARTER_FOLDER / "training.json").read_text(encoding="utf-8"))
-    assert {len(stage["curve"]) for stage in log["stages"].values()} > {0}
+    for name, stage in log["stages"].items():
+        assert len(stage["curve"]) == log["recipe"][name]["epochs"] > 0
 
 
 def test_it_finds_compositions_that_it_never_saw(starter: Encoder) -> None:
