@@ -62,6 +62,9 @@ def run(server: Any, stopping: threading.Event) -> None:
     while _busy(server) and time.monotonic() < until:
         loop(timeout=0.05)
     server.task_dispatcher.shutdown(timeout=1)
+    for channel in list(server.active_channels.values()):
+        channel.will_close = False  # it has nothing to linger for
+        channel.handle_close()
     server.asyncore.close_all(server._map)
 
 
