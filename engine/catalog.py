@@ -15,7 +15,7 @@ from filelock import FileLock
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, sessionmaker
 
 from engine.config import Config
-from engine.database import explained, make_home, shown_url, tune_sqlite
+from engine.database import explained, make_home, migrate, shown_url, tune_sqlite
 from engine.errors import CatalogError, NotFound
 from engine.filters import is_near, latitudes, like_pattern
 from engine.types import Modality, Where
@@ -487,21 +487,3 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 def catalog_url(config: Config) -> str:
     """SQLAlchemy's address of the catalog: the setting, else a SQLite file in the home."""
     return config.catalog.url or f"sqlite:///{config.home / 'catalog.db'}"
-
-
-def migrate(url: str) -> None:
-    """Bring the database at `url` to this release's schema. Raises CatalogError. Alembic imports slowly: only here."""
-    from alembic import command
-    from alembic.config import Config as AlembicConfig
-    from alembic.util import CommandError
-
-    import migrations
-
-    settings = AlembicConfig()
-    settings.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
-    settings.attributes.update(url=url, metadata=Base.metadata)
-    try:
-        with explained(url):
-            command.upgrade(settings, "head")
-    except CommandError as error:
-        raise CatalogError(f"the catalog {shown_url(url)} is of another release: {error}. Upgrade Rebus") from error

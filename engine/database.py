@@ -53,3 +53,21 @@ def tune_sqlite(connection: Any, _: Any) -> None:
     cursor.close()
     # SQLite's own knows no letters beyond ASCII
     connection.create_function("lower", 1, lambda text: text and str(text).lower(), deterministic=True)
+
+
+def migrate(url: str) -> None:
+    """Bring the database at `url` to this release's schema. Raises CatalogError. Alembic imports slowly: only here."""
+    from alembic import command
+    from alembic.config import Config as AlembicConfig
+    from alembic.util import CommandError
+
+    import migrations
+
+    settings = AlembicConfig()
+    settings.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    settings.attributes.update(url=url)
+    try:
+        with explained(url):
+            command.upgrade(settings, "head")
+    except CommandError as error:
+        raise CatalogError(f"the catalog {shown_url(url)} is of another release: {error}. Upgrade Rebus") from error

@@ -1,1 +1,1 @@
-"""Alembic migrations of the catalog. They travel in the wheel and are applied by `engine.catalog.migrate`."""
+"""Alembic migrations of the catalog. They travel in the wheel and are applied by `engine.database.migrate`."""

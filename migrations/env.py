@@ -23,7 +23,7 @@ if engine.dialect.name == "sqlite":  # whose driver commits before each change o
 with engine.connect() as connection:
     context.configure(
         connection=connection,
-        target_metadata=context.config.attributes["metadata"],
+        target_metadata=context.config.attributes.get("metadata"),
         render_as_batch=True,
         transactional_ddl=True,
     )

@@ -35,9 +35,9 @@ from engine.catalog import (
     Root,
     catalog_url,
     chunks,
-    migrate,
 )
 from engine.config import Config
+from engine.database import migrate
 from engine.errors import CatalogError, NotFound
 from engine.types import Modality, Where
 from tests.conftest import config_at

@@ -106,7 +106,7 @@ def test_a_cursor_of_another_space_is_gone(own: FlaskClient) -> None:
     with _catalog(own).session() as session:
         session.connection().exec_driver_sql("UPDATE encoders SET fingerprint = 'x' || fingerprint")
     version = own.application.extensions["rebus"].searcher.version
-    own.application.extensions["rebus"].searcher._version = replace(version, fingerprint="another")
+    own.application.extensions["rebus"].searcher._live.version = replace(version, fingerprint="another")
     detail = _check_problem(own.post(SEARCH, json={"text": "tree", "limit": 5, "cursor": cursor}), 410)
     assert "from the start" in detail
 

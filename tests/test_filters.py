@@ -15,8 +15,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import rebus
-from engine.catalog import Caption, Catalog, FactsRow, Item, Keyword, Root, migrate
+from engine.catalog import Caption, Catalog, FactsRow, Item, Keyword, Root
 from engine.config import Config
+from engine.database import migrate
 from engine.errors import InvalidInput
 from engine.filters import MOST_KEYWORDS, Filters, is_near, keyword_form, latitudes, parse_near, parse_taken
 from engine.types import Modality, Where

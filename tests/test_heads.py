@@ -357,8 +357,7 @@ def test_the_doctor_finds_a_damaged_head_and_serves_without_it(made: Made, catal
     next((made.config.home / "heads").glob("*/aligner.safetensors")).write_bytes(b"short")
     findings = examine(made.config)
     assert any(finding.what.startswith("head 1 is damaged") for finding in findings) and not healthy(findings)
-    with pytest.raises(ArtifactError):
-        Searcher(made.config, catalog).version  # noqa: B018
+    assert Searcher(made.config, catalog).version.head_id is None  # the version before it answers
     assert healthy(repair(made.config, False, silent))
     version = Searcher(made.config, catalog).version
     assert version.head_id is None and not list((made.config.home / "heads").glob("0*"))
