@@ -100,7 +100,7 @@ class TrainSettings(_Checked):
     max_minutes: Annotated[float, Gt(0)] = 60.0
     batch_size: Annotated[int, Ge(2)] = 128
     accumulate: Positive = 1
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    learning_rate: Annotated[float, Gt(0)] = 3e-4
     weight_decay: Annotated[float, Ge(0)] = 0.2
     captions_per_image: Positive = 3
     smallest_crop: Annotated[float, Interval(gt=0, le=1)] = 0.4

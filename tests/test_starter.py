@@ -104,7 +104,7 @@ def test_training_begins_with_the_weights_it_is_given(encoder_folder: Path, tmp_
     trained = train_encoder(catalog, config, silent, silent)[0]
     words = ["a red boat", "a green tree"]
     begun = load_encoder(str(encoder_folder), "cpu")
-    near = (begun.encode_text(words) * trained.encode_text(words)).sum(axis=1)  # rows are unit: their cosines
+    near = (begun.encode_text(words) * trained.encode_text(words)).sum(axis=1)  # cosines
     assert trained.dims == begun.dims and (near.min() > 0.999) == (rate < 1e-3)
     hub = dataclasses.replace(config, train=dataclasses.replace(config.train, start="open_clip:ViT-B-32/openai"))
     with pytest.raises(InvalidInput, match="train.start"):

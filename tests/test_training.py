@@ -32,6 +32,7 @@ SMALL = {
     "text_width": 32,
     "text_layers": 1,
     "embedding_width": 32,
+    "learning_rate": 1e-3,
 }
 
 
