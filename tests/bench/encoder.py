@@ -116,13 +116,14 @@ def headline(row: Mapping[str, Any]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the development data")
+    parser.add_argument("--work", type=Path, help="the work of a recipe, whose drawn pictures need not be drawn again")
     parser.add_argument("--photos", type=int, default=1000, help="photos that are indexed, of the small encoders")
     parser.add_argument("--large-photos", type=int, default=200, help="and of the larger ones")
     parser.add_argument("--also", nargs="*", default=[], metavar="NAME=FOLDER", help="other encoders of a recipe")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rebus-bench-") as folder:
         place = Path(folder)
-        sets = held_out(given.data, place)
+        sets = held_out(given.data, given.work or place)
         counts = {"many": given.photos, "few": given.large_photos}
         media = {name: (place / name, len(photos(given.data, place / name, count))) for name, count in counts.items()}
         queries = [text for held in sets.values() for one in held[:_QUERIES] for text in one.texts][:_QUERIES]
