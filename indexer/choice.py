@@ -15,7 +15,7 @@ from engine.errors import EncoderUnavailable
 
 LARGER = (
     "They are embedded by the small encoder that comes with Rebus. A larger model understands far more: "
-    "`rebus index --encoder open_clip:ViT-B-32/laion2b_s34b_b79k` fetches 605 MB once, and embeds 9 times slower."
+    "`rebus index --encoder open_clip:ViT-B-32/laion2b_s34b_b79k` fetches 605 MB once, and embeds 11 times slower."
 )
 _FILE = "chosen-encoder.txt"  # in the home, while the first run has not loaded its encoder
 
