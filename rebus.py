@@ -1,7 +1,6 @@
 """The front door: one command group. Each command reads its settings, calls one function of a package, and prints."""
 
 import dataclasses
-import json
 import os
 import sys
 import threading
@@ -15,6 +14,7 @@ import click
 
 from indexer.care.commands import COMMANDS as CARE
 from indexer.care.version_commands import versions
+from indexer.command_line import as_json, print_json, settings
 from indexer.evaluation.bench_command import bench
 from indexer.evaluation.command import eval_
 from indexer.heads.commands import COMMANDS as HEADS
@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.duplicates import Copy
     from engine.types import Results
 
-as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
 encoder_option = click.option(
     "--encoder", "model", metavar="SPEC", help="starter (comes with Rebus), open_clip:NAME/WEIGHTS, or a folder."
 )
@@ -45,14 +44,6 @@ FOLDER = click.Path(path_type=Path)
 def cli(context: click.Context, home: Path | None, file: Path | None) -> None:
     """Find pictures with words, and words with pictures, in your own folders."""
     context.obj = {"home": home, "file": file}
-
-
-def settings(context: click.Context, **flags: Any) -> "Config":
-    """The configuration, with this command's flags as section__key=value."""
-    from engine.config import load_config
-
-    overrides = {name.replace("__", "."): value for name, value in flags.items()}
-    return load_config(context.obj["home"], context.obj["file"], overrides)
 
 
 def named(model: str | None) -> str | None:
@@ -174,7 +165,7 @@ def train(
     with Progress() as progress:
         training, report = train_and_publish(config, progress.tell, progress.hear)
     if json_:
-        _print_json({"training": dataclasses.asdict(training), **index_facts(report)})
+        print_json({"training": dataclasses.asdict(training), **index_facts(report)})
         return
     best = training.best
     click.echo(
@@ -227,7 +218,7 @@ def search(
         query = Query(parse_terms(terms, config), Modality(wanted), where, top, exact=exact, fold=not all_copies)
         results = Searcher(config, Catalog(config)).search(query)
     if json_:
-        _print_json(result_facts(results))
+        print_json(result_facts(results))
         return
     if filepath_only:
         for file in dict.fromkeys(str(Path(hit.root) / hit.path) for hit in results.hits):
@@ -269,12 +260,12 @@ def status(context: click.Context, list_failures: bool, watch: bool, json_: bool
     elif list_failures:
         rows = failures(catalog, limit=1_000_000)
         if json_:
-            _print_json({"failures": rows})
+            print_json({"failures": rows})
         for row in [] if json_ else rows:
             said = f"{Path(row['root']) / row['path']}: {row['reason']} ({row['stage']}; {row['hint']})"
             click.echo(plain(said))
     elif json_:
-        _print_json(summarize(catalog))
+        print_json(summarize(catalog))
     else:
         click.echo("\n".join(map(plain, status_lines(summarize(catalog)))))
 
@@ -293,7 +284,7 @@ def duplicates(context: click.Context, exact: bool, top: int, paths: bool, json_
 
     found = find_duplicates(Catalog(settings(context)), exact=exact, top=top)
     if json_:
-        _print_json({"groups": [dataclasses.asdict(alike) for alike in found.listed], "count": found.count,
+        print_json({"groups": [dataclasses.asdict(alike) for alike in found.listed], "count": found.count,
                      "saving": found.saving})  # fmt: skip
         return
     for alike in found.listed:
@@ -427,10 +418,6 @@ def _watch(catalog: "Catalog") -> None:
         while True:
             live.update(Text("\n".join(map(plain, status_lines(state.read())))), refresh=True)
             time.sleep(1.0)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -102,7 +102,7 @@ def _begin(settings: TrainSettings) -> _Begun:
     encoder, folder = OpenClipEncoder.load(settings.start, "cpu"), folder_of(settings.start)
     shape = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     merges = folder / MERGES_FILE
-    model = encoder.model.requires_grad_(True).to(memory_format=torch.channels_last)
+    model = encoder.model.requires_grad_(True)
     return _Begun(
         PixelTowers(model, shape), encoder.tokenizer, merges if merges.is_file() else None, encoder.fingerprint
     )

@@ -1,10 +1,11 @@
 """What indexing did, as the command line says it."""
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from indexer.command_line import print_json
 
 if TYPE_CHECKING:
     from indexer.library import IndexReport
@@ -26,7 +27,7 @@ def index_facts(report: "IndexReport") -> dict[str, Any]:
 def print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) -> None:
     """As lines, or as JSON."""
     if json_:
-        click.echo(json.dumps(index_facts(report), ensure_ascii=False, indent=1))
+        print_json(index_facts(report))
         return
     from engine.words import counted, plain
 

@@ -14,7 +14,7 @@ from engine.errors import ConfigError, EncoderUnavailable, InvalidInput
 from engine.types import Modality
 from indexer.pixel_towers import PixelTowers, save_towers
 from indexer.starter.recipe import FOLDER, checked, load_recipe
-from indexer.starter.run import BPE_FILE, gather, train_starter
+from indexer.starter.run import gather, train_starter
 from indexer.starter.sources import examples
 from indexer.starter.teacher import LiteTeacher
 from indexer.starter.views import make_views
@@ -80,7 +80,7 @@ def test_another_seed_gives_other_weights(
 
 def test_what_a_recipe_makes_is_an_encoder_like_any_other(followed: tuple[Path, PixelTowers], tmp_path: Path) -> None:
     work, towers = followed
-    folder = save_towers(towers, {}, tmp_path, work / BPE_FILE)
+    folder = save_towers(towers, {}, tmp_path, work / MERGES_FILE)
     assert {path.name for path in folder.iterdir()} == {CONFIG_FILE, WEIGHTS_FILE, MERGES_FILE, "manifest.json"}
     encoder = load_encoder(str(folder), "cpu")
     assert encoder.dims[Modality.IMAGE] == encoder.dims[Modality.TEXT] == 32

@@ -1,29 +1,18 @@
 """The commands that care for a library, for the front door. Each imports what it needs when it runs."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from indexer.command_line import as_json, print_json, settings
+
 if TYPE_CHECKING:
-    from engine.config import Config
     from indexer.care.collect import Collected
 
 FILE = click.Path(path_type=Path)
-as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
-
-
-def _settings(context: click.Context) -> "Config":
-    from engine.config import load_config
-
-    return load_config(context.obj["home"], context.obj["file"])
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
 
 
 @click.command()
@@ -37,11 +26,11 @@ def doctor(context: click.Context, deep: bool, mend: bool, json_: bool) -> None:
     from indexer.care.doctor import examine, facts, healthy, lines, repair
     from indexer.progress import Progress
 
-    config = _settings(context)
+    config = settings(context)
     with Progress() as progress:
         findings = repair(config, deep, progress.tell) if mend else examine(config, deep)
     if json_:
-        _print_json({"healthy": healthy(findings), "findings": facts(findings)})
+        print_json({"healthy": healthy(findings), "findings": facts(findings)})
     else:
         click.echo("\n".join(map(plain, lines(findings))))
     if not healthy(findings):
@@ -59,9 +48,9 @@ def backup(context: click.Context, file: Path, no_thumbs: bool, json_: bool) -> 
     from indexer.progress import Progress
 
     with Progress() as progress:
-        report = run(_settings(context), file, progress.tell, thumbnails=not no_thumbs)
+        report = run(settings(context), file, progress.tell, thumbnails=not no_thumbs)
     if json_:
-        _print_json(dataclasses.asdict(report))
+        print_json(dataclasses.asdict(report))
     else:
         click.echo(f"{report.files:,} files, {report.bytes / 2**20:,.1f} MiB, are in {report.file}.")
 
@@ -79,7 +68,7 @@ def restore(file: Path, target: Path, json_: bool) -> None:
     with Progress() as progress:
         report = run(file, target, progress.tell)
     if json_:
-        _print_json(dataclasses.asdict(report))
+        print_json(dataclasses.asdict(report))
         return
     click.echo(f"{report.files:,} files, {report.bytes / 2**20:,.1f} MiB, are at {report.home}.")
     folders = plain(", ".join(report.roots)) or "none"
@@ -96,9 +85,9 @@ def relocate(context: click.Context, old: Path, new: Path, json_: bool) -> None:
     from engine.words import plain
     from indexer.care.relocate import relocate as run
 
-    report = run(_settings(context), old, new, lambda *_: None)
+    report = run(settings(context), old, new, lambda *_: None)
     if json_:
-        _print_json(dataclasses.asdict(report))
+        print_json(dataclasses.asdict(report))
     else:
         there = f"{report.found:,} of {report.looked_for:,} files that were looked for are there"
         click.echo(f"{report.files:,} files are at {plain(report.root)} now: {there}.")
@@ -118,9 +107,9 @@ def gc(context: click.Context, days: float, encoders: bool, dry_run: bool, json_
     from indexer.progress import Progress
 
     with Progress() as progress:
-        report = collect(_settings(context), progress.tell, older_than_days=days, encoders=encoders, dry_run=dry_run)
+        report = collect(settings(context), progress.tell, older_than_days=days, encoders=encoders, dry_run=dry_run)
     if json_:
-        _print_json({"dry_run": dry_run, **dataclasses.asdict(report)})
+        print_json({"dry_run": dry_run, **dataclasses.asdict(report)})
     else:
         _print_collected(report, "would be " if dry_run else "")
 

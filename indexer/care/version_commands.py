@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from indexer.command_line import as_json, print_json, settings
+
 if TYPE_CHECKING:
     from engine.catalog import Catalog, IndexVersion
-    from engine.config import Config
-
-as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
 
 
 @click.group(invoke_without_command=True)
@@ -24,7 +23,7 @@ def versions(context: click.Context, json_: bool) -> None:
 
     found = listed(_catalog(context))
     if json_:
-        click.echo(json.dumps({"versions": found}, indent=1))
+        print_json({"versions": found})
     for facts in [] if json_ else found:
         click.echo(_line(facts))
     if not found and not json_:
@@ -74,7 +73,7 @@ def prune(context: click.Context, keep: int | None, json_: bool) -> None:
     from indexer.history import prune as run
     from indexer.jobs import writing
 
-    config, catalog = _settings(context), _catalog(context)
+    config, catalog = settings(context), _catalog(context)
     with writing(catalog, "prune", lambda *_: None):
         dropped = run(catalog, keep or config.index.keep_versions)
     if json_:
@@ -90,13 +89,7 @@ def _say(row: "IndexVersion", json_: bool) -> None:
         click.echo(f"Version {row.id} is served now. What came after it is searched beside it.")
 
 
-def _settings(context: click.Context) -> "Config":
-    from engine.config import load_config
-
-    return load_config(context.obj["home"], context.obj["file"])
-
-
 def _catalog(context: click.Context) -> "Catalog":
     from engine.catalog import Catalog
 
-    return Catalog(_settings(context))
+    return Catalog(settings(context))

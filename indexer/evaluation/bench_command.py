@@ -1,30 +1,30 @@
 """`rebus bench`, for the front door. It imports what it needs when it runs."""
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from indexer.command_line import as_json, print_json, settings
 
 if TYPE_CHECKING:
     from indexer.evaluation.sheets import Sheet
 
 
 @click.command()
-@click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
+@as_json
 @click.pass_context
 def bench(context: click.Context, json_: bool) -> None:
     """Measure what the served index loses at each stage, its time and its memory, on this machine."""
-    from engine.config import load_config
     from indexer.evaluation.bench import bench as run
     from indexer.progress import Progress
     from indexer.tables import print_sheet
 
-    config = load_config(context.obj["home"], context.obj["file"])
+    config = settings(context)
     with Progress() as progress:
         figures = run(config, progress.tell)
     if json_:
-        click.echo(json.dumps(figures, ensure_ascii=False, indent=1))
+        print_json(figures)
         return
     for sheet in _sheets(figures):
         print_sheet(sheet)

@@ -1,9 +1,10 @@
 """`rebus eval`, for the front door. It imports what it needs when it runs."""
 
-import json
 from pathlib import Path
 
 import click
+
+from indexer.command_line import as_json, print_json, settings
 
 
 @click.command(name="eval")
@@ -13,11 +14,10 @@ import click
 @click.option(
     "--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write all of it as one page, with plots."
 )
-@click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
+@as_json
 @click.pass_context
 def eval_(context: click.Context, split: str, report: Path | None, json_: bool) -> None:
     """Measure the published version on pictures held out from training."""
-    from engine.config import load_config
     from indexer.evaluation.evaluate import evaluate
     from indexer.evaluation.report import check_target, write_report
     from indexer.progress import Progress
@@ -25,13 +25,13 @@ def eval_(context: click.Context, split: str, report: Path | None, json_: bool) 
 
     if report:
         check_target(report)
-    config = load_config(context.obj["home"], context.obj["file"])
+    config = settings(context)
     with Progress() as progress:
         figures = evaluate(config, progress.tell, split)
     if report:
         write_report(figures, report)
         click.echo(f"The report is in {report}.", err=True)
     if json_:
-        click.echo(json.dumps(figures, ensure_ascii=False, indent=1))
+        print_json(figures)
     else:
         print_evaluation(figures)

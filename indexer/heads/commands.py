@@ -1,17 +1,16 @@
 """The commands about heads, for the front door. Each imports what it needs when it runs."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from indexer.command_line import as_json, print_json, settings
 
 if TYPE_CHECKING:
     from engine.catalog import HeadRow
     from engine.config import Config
     from indexer.heads.run import Trained
-
-as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
 
 
 def train_head(
@@ -31,7 +30,7 @@ def train_head(
     if json_:
         facts = [{"id": row.id, "method": row.method, **row.report} for row in trained.heads]
         version = trained.version.id if trained.version else None
-        _print_json({"heads": facts, "promoted": trained.best.id if version and trained.best else None,
+        print_json({"heads": facts, "promoted": trained.best.id if version and trained.best else None,
                      "index_version": version})  # fmt: skip
         return
     _print_trained(trained)
@@ -78,9 +77,9 @@ def heads(context: click.Context, json_: bool) -> None:
         from engine.catalog import Catalog
         from engine.status import head_facts
 
-        found = head_facts(Catalog(_settings(context)))
+        found = head_facts(Catalog(settings(context)))
         if json_:
-            _print_json({"heads": found})
+            print_json({"heads": found})
         for head in [] if json_ else found:
             state = "served" if head["served"] else "promoted once" if head["promoted"] else "kept aside"
             click.echo(f"{head['id']:>4}  {head['method']:<22} R@10 {head['held_out']['r10']:.3f}  {state}")
@@ -101,9 +100,9 @@ def use(context: click.Context, head: str, json_: bool) -> None:
         raise click.UsageError(f"{head!r} is no head: give a number of `rebus heads`, or identity")
     chosen = None if head == "identity" or int(head) == 0 else int(head)
     with Progress() as progress:
-        version = use_head(_settings(context), chosen, progress.tell)
+        version = use_head(settings(context), chosen, progress.tell)
     if json_:
-        _print_json({"index_version": version.id, "head": chosen})
+        print_json({"index_version": version.id, "head": chosen})
     else:
         click.echo(f"Version {version.id} is published with {f'head {chosen}' if chosen else 'no head'}.")
 
@@ -120,25 +119,15 @@ def compare(context: click.Context, robustness: bool, json_: bool) -> None:
     from indexer.progress import Progress
     from indexer.tables import print_heads
 
-    config = _settings(context)
+    config = settings(context)
     if robustness:
         with Progress() as progress:
             measure_robustness(config, progress.tell, progress.hear, progress.note)
     found = head_facts(Catalog(config))
     if json_:
-        _print_json({"heads": found})
+        print_json({"heads": found})
     else:
         print_heads(found)
-
-
-def _settings(context: click.Context) -> "Config":
-    from engine.config import load_config
-
-    return load_config(context.obj["home"], context.obj["file"])
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
 
 
 COMMANDS = (heads,)

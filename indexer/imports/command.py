@@ -1,10 +1,11 @@
 """The command that imports features, for the front door. It imports what it needs when it runs."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import click
+
+from indexer.command_line import as_json, print_json, settings
 
 FILE = click.Path(path_type=Path)
 
@@ -19,7 +20,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--media", type=FILE, metavar="FOLDER", help="Where the pictures lie, if they are to be shown.")
 @click.option("--name", metavar="NAME", help="What to call the features; imports of one name share a space.")
 @click.option("--encoder", "model", metavar="SPEC", help="The open_clip model that made them, to encode queries with.")
-@click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
+@as_json
 @click.pass_context
 def import_(
     context: click.Context,
@@ -35,7 +36,6 @@ def import_(
     json_: bool,
 ) -> None:
     """Take in features that were computed elsewhere, with their captions; again, what changed since."""
-    from engine.config import load_config
     from indexer.imports.layouts import Files
     from indexer.imports.run import import_features
     from indexer.progress import Progress
@@ -43,7 +43,7 @@ def import_(
     if folder is None and images is None:
         raise click.UsageError("name a folder that holds features, or a file of them with --images")
     place = folder or (images or Path()).parent
-    config = load_config(context.obj["home"], context.obj["file"])
+    config = settings(context)
     with Progress() as progress:
         files = Files(place, images, names, captions, texts, owners, media)
         report = import_features(config, files, progress.tell, name=name, model=model)
@@ -53,7 +53,7 @@ def import_(
     if json_:
         facts = {each.name: getattr(report, each.name) for each in dataclasses.fields(report) if each.name != "version"}
         facts |= {"index_version": version.id if version else None, "items": version.counts if version else {}}
-        click.echo(json.dumps(facts, ensure_ascii=False, indent=1))
+        print_json(facts)
         return
     click.echo(
         f"{report.pictures:,} pictures with features and {report.captions:,} captions: {report.added:,} pictures new, "

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from engine.encoders import MERGES_FILE
 from indexer.heads.curves import draw_curves
 from indexer.pixel_towers import save_towers
 from indexer.progress import Progress
 from indexer.starter.recipe import load_recipe
-from indexer.starter.run import BPE_FILE, train_starter
+from indexer.starter.run import train_starter
 from indexer.starter.teacher import LiteTeacher
 
 
@@ -26,7 +27,7 @@ def follow(name: str, data: Path, out: Path, json_: bool) -> None:
     log = {"recipe": asdict(recipe), "stages": {stage: asdict(report) for stage, report in reports.items()}}
     files = {f"{stage}.svg": draw_curves({stage: report.curve}, {}) for stage, report in reports.items()}
     files["training.json"] = (json.dumps(log, indent=1) + "\n").encode()
-    folder = save_towers(towers, {"recipe": name}, out, out / "work" / BPE_FILE, files)
+    folder = save_towers(towers, {"recipe": name}, out, out / "work" / MERGES_FILE, files)
     best = list(reports.values())[-1].best
     if json_:
         click.echo(json.dumps({"encoder": str(folder), "best": best}, indent=1))

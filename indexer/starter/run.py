@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine.aligners import Aligner
 from engine.artifacts import read_manifest, write_artifact
+from engine.encoders import MERGES_FILE
 from engine.types import F32
 from indexer.jobs import Tell
 from indexer.objectives import Objective
@@ -30,7 +31,6 @@ from indexer.starter.views import Views, make_views
 from indexer.starter.words import write_merges
 from indexer.train import Batches, TrainingReport, fit
 
-BPE_FILE = "bpe.txt.gz"
 _WEIGHTS, _BATCH = "towers.safetensors", 128
 _STAGES = ("text", "image", "both")
 Hear = Callable[[dict[str, float], int, int], None]
@@ -85,7 +85,7 @@ def train_starter(
     space = fit_space(material.train, features, settings, recipe.space_seeds, width, place, teacher.name, hear)
     lessons = Lessons.make(material.train, material.views, space)
 
-    bpe = work / BPE_FILE
+    bpe = work / MERGES_FILE
     write_merges(bpe, recipe.student.merges)
     towers, tokenizer = make_student(recipe.student, bpe, recipe.text.seed)
     sides = (recipe.low_pixels, recipe.high_pixels)
