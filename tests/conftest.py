@@ -19,6 +19,8 @@ from engine.catalog import Catalog
 from engine.config import Config, load_config
 from engine.decoding import DecoderPool
 from engine.encoders import Encoder
+from engine.search import Searcher
+from engine.types import Query, Term
 from indexer.jobs import writing
 from indexer.roots import open_root
 from indexer.scan import Scan
@@ -98,6 +100,14 @@ def config_at(home: Path, **sections: dict[str, Any]) -> Config:
     config = load_config(home, overrides={"media.workers": 1, "encoder.model": ""}, environ={})
     changes = {name: dataclasses.replace(getattr(config, name), **values) for name, values in sections.items()}
     return dataclasses.replace(config, **changes)
+
+
+def found(config: Config) -> set[str]:
+    """The paths of the pictures that a search finds now, of the first hundred."""
+    catalog = Catalog(config)
+    hits = Searcher(config, catalog).search(Query((Term(text="a red boat"),), limit=100, fold=False)).hits
+    catalog.engine.dispose()
+    return {hit.path for hit in hits}
 
 
 @pytest.fixture(scope="session")

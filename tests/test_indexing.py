@@ -19,12 +19,10 @@ import indexer.library
 from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, Job, Root
 from engine.config import Config, IndexSettings
 from engine.errors import DiskFull, DriveGone, InvalidInput, LibraryBusy
-from engine.search import Searcher
-from engine.types import Query, Term
 from indexer.dry_run import preview
 from indexer.jobs import refusals_explained, writing
 from indexer.library import index_folders
-from tests.conftest import config_at, draw, draw_folder, silent
+from tests.conftest import config_at, draw, draw_folder, found, silent
 from tests.killing import snapshot
 from tests.models import write_tiny_model
 
@@ -37,13 +35,6 @@ def config(tmp_path: Path, encoder_folder: Path) -> Config:
 @pytest.fixture
 def media(tmp_path: Path) -> Path:
     return draw_folder(tmp_path / "media", 40)
-
-
-def found(config: Config) -> set[str]:
-    catalog = Catalog(config)
-    hits = Searcher(config, catalog).search(Query((Term(text="a red boat"),), limit=100, fold=False)).hits
-    catalog.engine.dispose()
-    return {hit.path for hit in hits}
 
 
 def places(config: Config) -> dict[str, tuple[int, int, int]]:

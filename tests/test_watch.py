@@ -12,12 +12,10 @@ import pytest
 from engine.catalog import Catalog
 from engine.config import Config
 from engine.errors import InvalidInput
-from engine.search import Searcher
-from engine.types import Query, Term
 from indexer.library import index_folders
 from indexer.roots import known_roots, open_root
 from indexer.watch import watch_folders
-from tests.conftest import config_at, draw, draw_folder, silent
+from tests.conftest import config_at, draw, draw_folder, found, silent
 
 
 @pytest.fixture
@@ -28,13 +26,6 @@ def config(tmp_path: Path, encoder_folder: Path) -> Config:
 @pytest.fixture
 def media(tmp_path: Path) -> Path:
     return draw_folder(tmp_path / "media", 40)
-
-
-def found(config: Config) -> set[str]:
-    catalog = Catalog(config)
-    hits = Searcher(config, catalog).search(Query((Term(text="a red boat"),), limit=100, fold=False)).hits
-    catalog.engine.dispose()
-    return {hit.path for hit in hits}
 
 
 @contextmanager
