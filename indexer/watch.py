@@ -111,8 +111,11 @@ class _Work:
         self._following = False
 
     def take(self, watched: dict[Path, _Identity], changes: Iterable[tuple[Change, str]]) -> None:
-        """Add what changed; a root that is watched anew is compared once more, since it was not until now."""
-        self._whole |= {root for root, identity in watched.items() if self._watched.get(root) != identity}
+        """Add what changed. After a new watch began, every root is compared once more: between it and the last one,
+        nobody looked. watched: another object for each watch.
+        """
+        if watched is not self._watched:
+            self._whole |= set(watched)
         self._watched = watched
         self._changed |= {Path(path).parent for _, path in changes}
         self._whole |= _new_folders(changes)

@@ -14,7 +14,7 @@ from engine.config import Config
 from engine.errors import InvalidInput
 from indexer.library import index_folders
 from indexer.roots import known_roots, open_root
-from indexer.watch import watch_folders
+from indexer.watch import _Work, watch_folders
 from tests.conftest import config_at, draw, draw_folder, found, silent
 
 
@@ -81,6 +81,19 @@ def test_a_root_that_vanishes_is_said_once_and_taken_up_when_it_returns(config: 
         hear(said, "1 new")
         assert {"late.jpg", "later.jpg"} <= found(config) and "beside.jpg" not in found(config)
     assert known_roots(Catalog(config)) == [first, second]
+
+
+def test_all_that_is_followed_is_compared_again_after_a_new_watch_began(tmp_path: Path) -> None:
+    first, second = draw_folder(tmp_path / "first", 1), draw_folder(tmp_path / "second", 1)
+    work = _Work([first, second], lambda line: None)
+    both = {first: (1, 1), second: (1, 2)}
+    work.take(both, [])
+    assert work.divided() == [(True, [first, second])]
+    work.done()
+    work.take(both, [])
+    assert work.divided() == []
+    work.take({second: (1, 2)}, [])  # the first went: what changed in the second meanwhile was seen by no watch
+    assert work.divided() == [(True, [second])]
 
 
 def test_links_and_hidden_folders_that_come_are_not_opened(config: Config, media: Path, tmp_path: Path) -> None:
