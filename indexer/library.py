@@ -28,7 +28,7 @@ from indexer.tally import Tally
 
 if TYPE_CHECKING:
     from indexer.embed import Embedder
-    from indexer.train import TrainingReport
+    from indexer.encoder_training import TrainedEncoder
 
 # What embeds and trains imports torch, which takes seconds: functions import it when they come to it, so that a scan
 # without an encoder, or an error in the arguments, does not wait.
@@ -252,16 +252,19 @@ class _Run:
 
 def train_and_publish(
     config: Config, tell: Tell, hear: Callable[[dict[str, float], int, int], None]
-) -> "tuple[TrainingReport, IndexReport]":
-    """Train an encoder on the library's captions, embed everything with it, and publish."""
+) -> "tuple[TrainedEncoder, IndexReport]":
+    """Train an encoder on the library's captions; if it is better than what it began with, embed all, and publish."""
     from indexer.embed import Embedder, pending, register_encoder
     from indexer.encoder_training import train_encoder
 
     catalog = Catalog(config)
     with writing(catalog, "train", tell) as job:
-        encoder, training = train_encoder(catalog, config, job, hear)
+        trained = train_encoder(catalog, config, job, hear)
+        if not trained.verdict.better:
+            return trained, IndexReport(version=catalog.current_version())
+        encoder = load_encoder(str(trained.folder), config.encoder.device)
         report = IndexReport(encoder=encoder.spec)
-        row = register_encoder(catalog, encoder, {"best": training.best, "curve": training.curve})
+        row = register_encoder(catalog, encoder, trained.facts)
         with DecoderPool(config.media) as pool:
             embedder = Embedder(catalog, config, encoder, job, pool)
             waiting = pending(catalog, row.id)
@@ -269,7 +272,7 @@ def train_and_publish(
                 job("embedding", embedder.embedded, len(waiting))
             report.embedded = embedder.embedded
         report.version = _publish(catalog, config, row, job)
-        return training, report
+        return trained, report
 
 
 def _publish(catalog: Catalog, config: Config, row: EncoderRow, job: JobReport) -> IndexVersion | None:

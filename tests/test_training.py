@@ -16,6 +16,7 @@ from engine.config import Config, TrainSettings
 from engine.encoders import load_encoder
 from engine.errors import ArtifactError, InvalidInput
 from engine.types import Modality
+from indexer.encoder_training import TrainedEncoder
 from indexer.evaluation.evaluate import evaluate
 from indexer.library import index_folders, train_and_publish
 from indexer.objectives import Batch, Objective
@@ -221,7 +222,7 @@ def test_too_few_captions_are_refused_with_what_to_do() -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, TrainingReport]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, TrainedEncoder]:
     """A library of 160 pictures of 4 colours and 2 shapes, with an encoder trained on it."""
     place = tmp_path_factory.mktemp("trained")
     config = config_at(place / "home", train={**SMALL, "epochs": 12, "batch_size": 32, "patience": 12})
@@ -230,18 +231,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, TrainingR
     return config, train_and_publish(config, silent, silent)[0]
 
 
-def test_an_encoder_trained_from_pixels_beats_chance_by_far(trained: tuple[Config, TrainingReport]) -> None:
+def test_an_encoder_trained_from_pixels_beats_chance_by_far(trained: tuple[Config, TrainedEncoder]) -> None:
     config, training = trained
     figures = evaluate(config, silent)
     chance = 10 / figures["images"]
     assert figures["images"] == 32 and figures["exact"]["t2i_r10"] > 2 * chance
-    assert figures["exact"]["t2i_r10"] == pytest.approx(training.best["t2i_r10"], abs=0.15)
+    assert figures["exact"]["t2i_r10"] == pytest.approx(training.report.best["t2i_r10"], abs=0.15)
     assert figures["cascade"]["t2i_r10"] == figures["exact"]["t2i_r10"]  # candidates cover the whole pool
     assert figures["agreement_at_10"] == {"text_to_image": 1.0, "image_to_text": 1.0}
     assert set(figures["latency_ms"]) == {"encode", "recall", "refine", "catalog", "total"}
 
 
-def test_the_trained_encoder_loads_from_its_folder_alone(trained: tuple[Config, TrainingReport]) -> None:
+def test_the_trained_encoder_loads_from_its_folder_alone(trained: tuple[Config, TrainedEncoder]) -> None:
     config, _ = trained
     folder = next((config.home / "encoders").iterdir())
     version = Catalog(config).current_version()
