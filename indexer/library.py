@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion
 from engine.config import Config
 from engine.decoding import DecoderPool
-from engine.encoders import Encoder, load_encoder, resolved_spec, weights_file
+from engine.encoders import STARTER, Encoder, load_encoder, resolved_spec, weights_file
 from engine.errors import InvalidInput
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
@@ -116,14 +116,17 @@ def _import_ahead() -> None:
 
 
 def _unchanged_encoder(catalog: Catalog, spec: str) -> EncoderRow | None:
-    """The row of an encoder that the library is served by and whose weights were not written since; else None."""
+    """The row of an encoder that the library is served by and whose weights were not written since; else None.
+
+    None, too, for the one that comes with Rebus while the library has no copy of it: it is loaded, and kept.
+    """
     version = catalog.current_version()
     if version is None:
         return None
     with catalog.session() as session:
         row = session.get_one(EncoderRow, version.encoder_id)
     weights = weights_file(spec)
-    known = resolved_spec(catalog.home, row.spec) == spec
+    known = row.spec != STARTER and resolved_spec(catalog.home, row.spec) == spec
     written = weights is not None and (not weights.is_file() or weights.stat().st_mtime > row.created_at)
     return row if known and not written else None
 

@@ -48,7 +48,8 @@ def print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) ->
 
 
 def _outcome(report: "IndexReport") -> str:
-    from indexer.choice import LARGER, is_starter
+    from indexer.bundled import NEWER, is_older, is_starter
+    from indexer.choice import LARGER
 
     if report.version is None:
         if report.encoder is not None:
@@ -59,6 +60,8 @@ def _outcome(report: "IndexReport") -> str:
         )
     held = ", ".join(f"{count:,} {modality}" for modality, count in sorted(report.version.counts.items()))
     published = f"Version {report.version.id} is published with {held} items."
+    if is_older(report.encoder):
+        return f"{published}\n{NEWER}"
     return f"{published}\n{LARGER}" if report.embedded and is_starter(report.encoder) else published
 
 

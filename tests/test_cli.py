@@ -70,6 +70,13 @@ def test_status_tells_what_is_held(run: Any, library: Config) -> None:
         (["train", "--method", "magic"], 2, "no method 'magic'"),
         (["train", "--recipe", "magic"], 2, "no recipe 'magic'"),
         (["train", "--recipe", "starter", "--epochs", "3"], 2, "leave out all but --data"),
+        (["train", "--recipe", "starter", "--seed", "0"], 2, "leave out all but --data"),
+        (["train", "--recipe", ""], 2, "there is no recipe ''"),
+        (["train", "--recipe", "."], 2, "there is no recipe '.'"),
+        (["train", "--recipe", "~no-such-user/x.toml"], 2, "there is no recipe '~no-such-user/x.toml'"),
+        (["train", "--data", "."], 2, "--data and --out are a recipe's"),
+        (["train", "--encoder", "--out", "x"], 2, "--data and --out are a recipe's"),
+        (["train", "--encoder", "--dim", "0"], 2, "leave out --method"),
         (["fly"], 2, "fly"),
     ],
 )
