@@ -214,10 +214,12 @@ def search(
 
         where = Filters(**filters).where()
         query = Query(parse_terms(terms, config), Modality(wanted), where, top, exact=exact, fold=not all_copies)
-        results = Searcher(config, Catalog(config)).search(query)
+        results = Searcher(config, catalog := Catalog(config)).search(query)
     if json_:
         print_json(result_facts(results))
         return
+    if not results.hits:
+        click.echo(_nothing_of(wanted, catalog), err=True)
     if filepath_only:
         for file in dict.fromkeys(str(Path(hit.root) / hit.path) for hit in results.hits):
             click.echo(file)
@@ -228,6 +230,19 @@ def search(
         words = f"  {hit.caption}" if hit.caption else ""
         words += f"  (+{hit.alike:,} alike)" if hit.alike else ""
         click.echo(f"{hit.score:6.3f}  {plain(Path(hit.root) / hit.path)}{place}{plain(words)}")
+
+
+def _nothing_of(wanted: str, catalog: "Catalog") -> str:
+    """Why a search found nothing, and what to do."""
+    version = catalog.current_version()
+    if version is None or version.counts.get(wanted):
+        return "Nothing was found: no item passes the filters."
+    if wanted == "text":
+        return (
+            "Nothing was found: this library has no words. Write captions, in NAME.txt beside NAME.jpg or in a "
+            "captions.jsonl, and run `rebus index` again."
+        )
+    return f"Nothing was found: this library has no {wanted}. `rebus index FOLDER` takes in what has."
 
 
 @cli.command()
