@@ -29,7 +29,7 @@ from indexer.pixel_towers import MEAN, STD, PixelTowers, figures_of, rank, save_
 from indexer.splits import captioned, split
 from indexer.train import TrainingReport, fit
 
-_LOW_SHARE, _LOW_PIXELS = 0.6, 2 / 3  # the first epochs see smaller pictures: most is learned at half the cost
+_LOW_SHARE, _LOW_PIXELS = 0.6, 2 / 3  # from random weights, the first epochs see smaller pictures: at half the cost
 _EVALUATION_BATCH = 128
 
 
@@ -76,7 +76,7 @@ def train_encoder(
     size = min(settings.batch_size, len(train))
 
     def batches(epoch: int, epochs: int, generator: torch.Generator) -> Iterator[Batch]:
-        low = epoch < _LOW_SHARE * epochs
+        low = not begun.fingerprint and epoch < _LOW_SHARE * epochs
         side = max(32, int(pixels * (_LOW_PIXELS if low else 1)))
         done = 0
         for batch in train.batches(size, settings.captions_per_image, generator, side, settings.smallest_crop):
