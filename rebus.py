@@ -19,7 +19,7 @@ from indexer.evaluation.bench_command import bench
 from indexer.evaluation.command import eval_
 from indexer.heads.commands import COMMANDS as HEADS
 from indexer.imports.command import import_
-from indexer.telling import index_facts, print_index
+from indexer.telling import print_encoder, print_index
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.catalog import Catalog
@@ -104,7 +104,10 @@ def watch(context: click.Context, folders: tuple[Path, ...], model: str | None, 
 
 @cli.command()
 @click.option(
-    "--encoder", "encoder", is_flag=True, help="Fit an encoder from pixels instead, and embed everything anew."
+    "--encoder",
+    "encoder",
+    is_flag=True,
+    help="Fit an encoder from pixels instead; embed everything anew if it finds more than what it began with.",
 )
 @click.option(
     "--method", "methods", metavar="NAME", multiple=True, help="How to learn a head (head.method); again for one more."
@@ -118,8 +121,8 @@ def watch(context: click.Context, folders: tuple[Path, ...], model: str | None, 
 @click.option("--minutes", type=float, help="At most this long.")
 @click.option("--seed", type=int, help="The same seed gives the same weights on one device.")
 @click.option("--recipe", metavar="NAME", help="Make an encoder for any library, by a recipe (starter, free, a file).")
-@click.option("--data", type=FOLDER, default=".", help="The folder of a recipe's data.")
-@click.option("--out", type=FOLDER, help="Where a recipe's encoder and its work go.")
+@click.option("--data", type=FOLDER, help="The folder of a recipe's data (the present one).")
+@click.option("--out", type=FOLDER, help="Where a recipe's encoder and its work go (a folder named like the recipe).")
 @as_json
 @click.pass_context
 def train(
@@ -135,7 +138,7 @@ def train(
     minutes: float | None,
     seed: int | None,
     recipe: str | None,
-    data: Path,
+    data: Path | None,
     out: Path | None,
     json_: bool,
 ) -> None:
@@ -145,34 +148,29 @@ def train(
     from indexer.progress import Progress
 
     given: dict[str, Any] = {"epochs": epochs, "max_minutes": minutes, "seed": seed}
-    if recipe:
-        if encoder or methods or every or text or dim or languages or plot or any(given.values()):
+    of_heads = methods or every or languages or any(value is not None for value in (text, dim, plot))
+    if recipe is not None:
+        if encoder or of_heads or any(value is not None for value in given.values()):
             raise click.UsageError("--recipe says all of it itself: leave out all but --data and --out")
         from indexer.starter.command import follow
 
-        follow(recipe, data, out or Path(recipe).with_suffix(""), json_)
+        follow(recipe, data or Path(), out, json_)
         return
+    if data is not None or out is not None:
+        raise click.UsageError("--data and --out are a recipe's: name it with --recipe (starter, free, or a file)")
     if not encoder:
         given |= {"text": text, "dim": dim}
         config = settings(context, **{f"head__{name}": value for name, value in given.items()})
         train_head(config, () if every else methods or (config.head.method,), languages, plot, json_)
         return
-    if methods or every or text or dim or languages or plot:
+    if of_heads:
         raise click.UsageError(
             "--encoder fits from pixels: leave out --method, --all, --text, --dim, --lang and --plot"
         )
     config = settings(context, **{f"train__{name}": value for name, value in given.items()})
     with Progress() as progress:
-        training, report = train_and_publish(config, progress.tell, progress.hear)
-    if json_:
-        print_json({"training": dataclasses.asdict(training), **index_facts(report)})
-        return
-    best = training.best
-    click.echo(
-        f"Trained {len(training.curve)} epochs in {training.seconds / 60:.1f} minutes. Held-out recall at 10: "
-        f"text to image {best['t2i_r10']:.3f}, image to text {best['i2t_r10']:.3f}."
-    )
-    print_index(report, json_)
+        trained, report = train_and_publish(config, progress.tell, progress.hear)
+    print_encoder(trained, report, json_)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -216,10 +214,12 @@ def search(
 
         where = Filters(**filters).where()
         query = Query(parse_terms(terms, config), Modality(wanted), where, top, exact=exact, fold=not all_copies)
-        results = Searcher(config, Catalog(config)).search(query)
+        results = Searcher(config, catalog := Catalog(config)).search(query)
     if json_:
         print_json(result_facts(results))
         return
+    if not results.hits:
+        click.echo(_nothing_of(wanted, catalog), err=True)
     if filepath_only:
         for file in dict.fromkeys(str(Path(hit.root) / hit.path) for hit in results.hits):
             click.echo(file)
@@ -230,6 +230,19 @@ def search(
         words = f"  {hit.caption}" if hit.caption else ""
         words += f"  (+{hit.alike:,} alike)" if hit.alike else ""
         click.echo(f"{hit.score:6.3f}  {plain(Path(hit.root) / hit.path)}{place}{plain(words)}")
+
+
+def _nothing_of(wanted: str, catalog: "Catalog") -> str:
+    """Why a search found nothing, and what to do."""
+    version = catalog.current_version()
+    if version is None or version.counts.get(wanted):
+        return "Nothing was found: no item passes the filters."
+    if wanted == "text":
+        return (
+            "Nothing was found: this library has no words. Write captions, in NAME.txt beside NAME.jpg or in a "
+            "captions.jsonl, and run `rebus index` again."
+        )
+    return f"Nothing was found: this library has no {wanted}. `rebus index FOLDER` takes in what has."
 
 
 @cli.command()

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from engine.artifacts import replace_file
 from engine.catalog import Catalog, EncoderRow
 from engine.config import Config
-from engine.encoders import PREFIX, STARTER, STARTER_FOLDER, folder_of, portable_spec, resolved_spec
+from engine.encoders import PREFIX, STARTER, folder_of, portable_spec, resolved_spec
 from engine.encoders.features import is_features
 from engine.errors import EncoderUnavailable
+from indexer.bundled import found
 
 LARGER = (
     "They are embedded by the small encoder that comes with Rebus. A larger model understands far more: "
@@ -28,7 +28,7 @@ def chosen_encoder(catalog: Catalog, config: Config) -> str | None:
     """
     model = config.encoder.model
     if model not in ("", STARTER):
-        return model
+        return found(catalog.home, model)
     version = catalog.current_version()
     newest = sa.select(EncoderRow.spec).order_by(EncoderRow.id.desc())
     with catalog.session() as session:
@@ -41,12 +41,7 @@ def chosen_encoder(catalog: Catalog, config: Config) -> str | None:
             spec = (catalog.home / _FILE).read_text(encoding="utf-8") or None
     if spec is None:
         return None if imported or not model else model
-    return resolved_spec(catalog.home, spec)
-
-
-def is_starter(spec: str | None) -> bool:
-    """Whether a spec is of the encoder that comes with Rebus."""
-    return spec is not None and not spec.startswith((PREFIX, "features:")) and folder_of(spec) == STARTER_FOLDER
+    return found(catalog.home, resolved_spec(catalog.home, spec))
 
 
 @contextmanager
@@ -60,7 +55,7 @@ def remembered(catalog: Catalog, spec: str | None) -> Iterator[None]:
     if spec is None or has_one:
         yield
         return
-    whole = spec if spec == STARTER or spec.startswith(PREFIX) else str(Path(spec).expanduser().resolve())
+    whole = spec if spec == STARTER or spec.startswith(PREFIX) else str(folder_of(spec).resolve())
     replace_file(catalog.home / _FILE, portable_spec(catalog.home, whole).encode())
     try:
         yield

@@ -20,6 +20,7 @@ from engine.encoders import Encoder, portable_spec
 from engine.errors import DriveGone, MediaError
 from engine.media import modality_of
 from engine.types import Modality
+from indexer.bundled import kept
 from indexer.jobs import JobReport
 from indexer.roots import looks_mounted
 from indexer.write import Encoding, FileRow, Writer
@@ -38,13 +39,14 @@ class _Batch:
 
 
 def register_encoder(catalog: Catalog, encoder: Encoder, report: dict[str, object] | None = None) -> EncoderRow:
-    """The encoder's row, made when it is new here."""
+    """The encoder's row, made when it is new here. Of the one that comes with Rebus, the library keeps a copy."""
+    spec = portable_spec(catalog.home, kept(catalog.home, encoder.spec))
     with catalog.session() as session:
         row = session.scalar(sa.select(EncoderRow).where(EncoderRow.fingerprint == encoder.fingerprint))
         if row is None:
             row = EncoderRow(fingerprint=encoder.fingerprint, dim=encoder.dims[Modality.TEXT], report=report or {})
             session.add(row)
-        row.spec = portable_spec(catalog.home, encoder.spec)
+        row.spec = spec
         return row
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,30 +10,54 @@ import torch
 import xxhash
 from torch import Tensor, nn
 
+from engine.aligners import Aligner
 from engine.catalog import Catalog
 from engine.config import Config, TrainSettings
 from engine.devices import choose_device
-from engine.encoders import CONFIG_FILE, HOME_FOLDER, MERGES_FILE, PREFIX, Encoder, folder_of, load_encoder
+from engine.encoders import CONFIG_FILE, HOME_FOLDER, MERGES_FILE, PREFIX, folder_of
 from engine.encoders.features import is_features
 from engine.encoders.imports import open_clip
 from engine.encoders.open_clip import OpenClipEncoder
 from engine.errors import InvalidInput
+from indexer.heads.judging import Ranked, Verdict, judge
 from indexer.jobs import Tell
+from indexer.metrics import PairRanks
 from indexer.objectives import Batch
 from indexer.objectives.ranking import InfoNCE
 from indexer.pairs import PixelPairs
-from indexer.pixel_towers import MEAN, STD, PixelTowers, evaluate, save_towers
+from indexer.pixel_towers import MEAN, STD, PixelTowers, figures_of, rank, save_towers
 from indexer.splits import captioned, split
 from indexer.train import TrainingReport, fit
 
-_LOW_SHARE, _LOW_PIXELS = 0.6, 2 / 3  # the first epochs see smaller pictures: most is learned at half the cost
+_LOW_SHARE, _LOW_PIXELS = 0.6, 2 / 3  # from random weights, the first epochs see smaller pictures: at half the cost
 _EVALUATION_BATCH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedEncoder:
+    """What training an encoder gave. start: the held-out figures of the weights it began with.
+
+    verdict: of the fitted weights against those. folder: where they are kept, the report and the verdict with them;
+    None where they find no more than what they began with.
+    """
+
+    report: TrainingReport
+    start: dict[str, float]
+    verdict: Verdict
+    folder: Path | None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As JSON values."""
+        verdict = self.verdict
+        judged = {"interval": verdict.interval, "against": verdict.against, "verdict": verdict.why or "better"}
+        return {**asdict(self.report), "start": self.start, **judged}
 
 
 def train_encoder(
     catalog: Catalog, config: Config, tell: Tell, hear: Callable[[dict[str, float], int, int], None]
-) -> tuple[Encoder, TrainingReport]:
-    """Fit, save under the library's `encoders/`, and load. An interrupted run of the same data and settings goes on.
+) -> TrainedEncoder:
+    """Fit, judge, and save under the library's `encoders/`. An interrupted run of the same data and settings goes on.
 
     `hear(figures, epoch, epochs)` is told of each epoch. Raises InvalidInput when there are too few captions.
     """
@@ -52,7 +76,7 @@ def train_encoder(
     size = min(settings.batch_size, len(train))
 
     def batches(epoch: int, epochs: int, generator: torch.Generator) -> Iterator[Batch]:
-        low = epoch < _LOW_SHARE * epochs
+        low = not begun.fingerprint and epoch < _LOW_SHARE * epochs
         side = max(32, int(pixels * (_LOW_PIXELS if low else 1)))
         done = 0
         for batch in train.batches(size, settings.captions_per_image, generator, side, settings.smallest_crop):
@@ -60,21 +84,30 @@ def train_encoder(
             done += size
             tell(f"training, epoch {epoch + 1} of {epochs}", min(done, len(train)), len(train))
 
-    checkpoint = folder / "encoder.pt"
+    def ranked(aligner: Aligner) -> PairRanks:
+        return rank(aligner, resized(held_out, pixels), held_out.tokens)
+
+    checkpoint, before = folder / "encoder.pt", ranked(towers.eval())
+    start = figures_of(before)
     report = fit(
         towers,
         objective,
         batches,
         len(train) // size,
-        lambda aligner: evaluate(aligner, resized(held_out, pixels), held_out.tokens),
+        lambda aligner: figures_of(ranked(aligner)),
         settings,
         checkpoint,
         _identity(train, held_out, settings, begun.fingerprint),
         hear,
+        start=start,
     )
-    spec = save_towers(towers, {"training": asdict(report)}, config.home / HOME_FOLDER, begun.merges)
+    verdict = judge(Ranked(ranked(towers), {}), {"the weights it began with": Ranked(before, {})}, len(train))
+    trained = TrainedEncoder(report, start, verdict, None)
+    if report.best["r10"] > start["r10"]:
+        kept = save_towers(towers, {"training": trained.facts}, config.home / HOME_FOLDER, begun.merges)
+        trained = replace(trained, folder=kept)
     checkpoint.unlink(missing_ok=True)
-    return load_encoder(str(spec), config.encoder.device), report
+    return trained
 
 
 class _Begun(NamedTuple):
@@ -141,4 +174,4 @@ def _model_config(settings: TrainSettings) -> dict[str, Any]:
 def _identity(train: PixelPairs, held_out: PixelPairs, settings: TrainSettings, fingerprint: str) -> str:
     """What a checkpoint must share to be gone on from: the pictures, their captions, the settings, what it began as."""
     facts = [[(p.content, p.texts) for p in pairs.pictures] for pairs in (train, held_out)]
-    return xxhash.xxh3_128_hexdigest(json.dumps([facts, asdict(settings), fingerprint], default=str))
+    return xxhash.xxh3_128_hexdigest(json.dumps([facts, asdict(settings), fingerprint, "from epoch 0"], default=str))

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion
 from engine.config import Config
 from engine.decoding import DecoderPool
-from engine.encoders import Encoder, load_encoder, resolved_spec, weights_file
+from engine.encoders import STARTER, Encoder, load_encoder, resolved_spec, weights_file
 from engine.errors import InvalidInput
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
@@ -28,7 +28,7 @@ from indexer.tally import Tally
 
 if TYPE_CHECKING:
     from indexer.embed import Embedder
-    from indexer.train import TrainingReport
+    from indexer.encoder_training import TrainedEncoder
 
 # What embeds and trains imports torch, which takes seconds: functions import it when they come to it, so that a scan
 # without an encoder, or an error in the arguments, does not wait.
@@ -116,14 +116,17 @@ def _import_ahead() -> None:
 
 
 def _unchanged_encoder(catalog: Catalog, spec: str) -> EncoderRow | None:
-    """The row of an encoder that the library is served by and whose weights were not written since; else None."""
+    """The row of an encoder that the library is served by and whose weights were not written since; else None.
+
+    None, too, for the one that comes with Rebus while the library has no copy of it: it is loaded, and kept.
+    """
     version = catalog.current_version()
     if version is None:
         return None
     with catalog.session() as session:
         row = session.get_one(EncoderRow, version.encoder_id)
     weights = weights_file(spec)
-    known = resolved_spec(catalog.home, row.spec) == spec
+    known = row.spec != STARTER and resolved_spec(catalog.home, row.spec) == spec
     written = weights is not None and (not weights.is_file() or weights.stat().st_mtime > row.created_at)
     return row if known and not written else None
 
@@ -252,16 +255,19 @@ class _Run:
 
 def train_and_publish(
     config: Config, tell: Tell, hear: Callable[[dict[str, float], int, int], None]
-) -> "tuple[TrainingReport, IndexReport]":
-    """Train an encoder on the library's captions, embed everything with it, and publish."""
+) -> "tuple[TrainedEncoder, IndexReport]":
+    """Train an encoder on the library's captions; if it is better than what it began with, embed all, and publish."""
     from indexer.embed import Embedder, pending, register_encoder
     from indexer.encoder_training import train_encoder
 
     catalog = Catalog(config)
     with writing(catalog, "train", tell) as job:
-        encoder, training = train_encoder(catalog, config, job, hear)
+        trained = train_encoder(catalog, config, job, hear)
+        if not trained.verdict.better:
+            return trained, IndexReport(version=catalog.current_version())
+        encoder = load_encoder(str(trained.folder), config.encoder.device)
         report = IndexReport(encoder=encoder.spec)
-        row = register_encoder(catalog, encoder, {"best": training.best, "curve": training.curve})
+        row = register_encoder(catalog, encoder, trained.facts)
         with DecoderPool(config.media) as pool:
             embedder = Embedder(catalog, config, encoder, job, pool)
             waiting = pending(catalog, row.id)
@@ -269,7 +275,7 @@ def train_and_publish(
                 job("embedding", embedder.embedded, len(waiting))
             report.embedded = embedder.embedded
         report.version = _publish(catalog, config, row, job)
-        return training, report
+        return trained, report
 
 
 def _publish(catalog: Catalog, config: Config, row: EncoderRow, job: JobReport) -> IndexVersion | None:

@@ -15,7 +15,7 @@ from engine.aligners import Aligner
 from engine.artifacts import write_artifact
 from engine.encoders import CONFIG_FILE, MERGES_FILE, WEIGHTS_FILE
 from engine.types import I64, Modality
-from indexer.metrics import pair_ranks
+from indexer.metrics import PairRanks, pair_ranks
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _BATCH = 128
@@ -48,6 +48,11 @@ class PixelTowers(Aligner):
         pooled: Tensor = trunk.forward_head(trunk.forward_features(self._normalized(x)), pre_logits=True)
         return pooled, nn.functional.normalize(head(trunk.get_classifier()(pooled)), dim=-1)
 
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers were learned by gradients: statistics of batches are none of them."""
+        return sum(one.numel() for one in self.model.parameters())
+
     def _normalized(self, x: Tensor) -> Tensor:
         pixels = (x.to(self.mean.device) - self.mean) / self.std
         return pixels.contiguous(memory_format=torch.channels_last)
@@ -68,22 +73,35 @@ class PixelTowers(Aligner):
         return out
 
 
-@torch.inference_mode()
 def evaluate(aligner: Aligner, images: Iterable[Tensor], tokens: Sequence[Tensor]) -> dict[str, float]:
     """Recall at 1, 5 and 10 both ways, and "r10": their mean at 10.
 
     images: batches (b, 3, h, w) of the tower's own size; tokens: (t, c) of each picture in turn.
     """
-    return recalls(torch.cat([aligner.project(batch, Modality.IMAGE) for batch in images]), aligner, tokens)
+    return figures_of(rank(aligner, images, tokens))
+
+
+def recalls(rows: Tensor, aligner: Aligner, tokens: Sequence[Tensor]) -> dict[str, float]:
+    """The same of pictures whose unit rows (n, d) are known."""
+    return figures_of(_ranks(rows, aligner, tokens))
+
+
+def figures_of(ranks: PairRanks) -> dict[str, float]:
+    """What `evaluate` gives, of ranks."""
+    return {**ranks.figures(), "r10": ranks.r10}
 
 
 @torch.inference_mode()
-def recalls(rows: Tensor, aligner: Aligner, tokens: Sequence[Tensor]) -> dict[str, float]:
-    """The same of pictures whose unit rows (n, d) are known."""
+def rank(aligner: Aligner, images: Iterable[Tensor], tokens: Sequence[Tensor]) -> PairRanks:
+    """Rank every picture for every text, and back; see `evaluate`."""
+    return _ranks(torch.cat([aligner.project(batch, Modality.IMAGE) for batch in images]), aligner, tokens)
+
+
+@torch.inference_mode()
+def _ranks(rows: Tensor, aligner: Aligner, tokens: Sequence[Tensor]) -> PairRanks:
     texts = [aligner.project(part, Modality.TEXT) for part in torch.split(torch.cat(list(tokens)), _BATCH)]
     owner: I64 = torch.repeat_interleave(torch.tensor([len(t) for t in tokens])).numpy()
-    ranks = pair_ranks(rows.cpu().numpy(), torch.cat(texts).cpu().numpy(), owner)
-    return {**ranks.figures(), "r10": ranks.r10}
+    return pair_ranks(rows.cpu().numpy(), torch.cat(texts).cpu().numpy(), owner)
 
 
 def save_towers(

@@ -51,8 +51,9 @@ class Progress:
 
     def hear(self, figures: dict[str, float], epoch: int, epochs: int) -> None:
         """Show an epoch's figures, or those of a setting that a closed form tried, on a line that stays."""
-        if "loss" in figures:
-            said = f"epoch {epoch} of {epochs}: loss {figures['loss']:.3f}, R@10 on pictures not trained on: "
+        if "loss" in figures or not epoch:
+            said = f"epoch {epoch} of {epochs}: loss {figures['loss']:.3f}" if epoch else "before training"
+            said += ", R@10 on pictures not trained on: "
             said += f"text to image {figures['t2i_r10']:.3f}, image to text {figures['i2t_r10']:.3f}"
         else:
             told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())

@@ -8,6 +8,7 @@ import click
 from indexer.command_line import print_json
 
 if TYPE_CHECKING:
+    from indexer.encoder_training import TrainedEncoder
     from indexer.library import IndexReport
 
 
@@ -47,7 +48,8 @@ def print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) ->
 
 
 def _outcome(report: "IndexReport") -> str:
-    from indexer.choice import LARGER, is_starter
+    from indexer.bundled import NEWER, is_older, is_starter
+    from indexer.choice import LARGER
 
     if report.version is None:
         if report.encoder is not None:
@@ -58,4 +60,33 @@ def _outcome(report: "IndexReport") -> str:
         )
     held = ", ".join(f"{count:,} {modality}" for modality, count in sorted(report.version.counts.items()))
     published = f"Version {report.version.id} is published with {held} items."
+    if is_older(report.encoder):
+        return f"{published}\n{NEWER}"
     return f"{published}\n{LARGER}" if report.embedded and is_starter(report.encoder) else published
+
+
+def print_encoder(trained: "TrainedEncoder", report: "IndexReport", json_: bool) -> None:
+    """What training an encoder did, and what came of it, as lines or as JSON."""
+    published = trained.verdict.better
+    if json_:
+        print_json({"training": trained.facts, "published": published, **index_facts(report)})
+        return
+    training, best, start = trained.report, trained.report.best, trained.start
+    click.echo(
+        f"Trained {training.done} epochs in {training.seconds / 60:.1f} minutes. Held-out recall at 10: text to image "
+        f"{best['t2i_r10']:.3f} ({start['t2i_r10']:.3f} before training), image to text {best['i2t_r10']:.3f} "
+        f"({start['i2t_r10']:.3f})."
+    )
+    for rival, facts in trained.verdict.against.items():
+        low, high = facts["interval"]
+        click.echo(
+            f"Against {rival}, both averaged: {facts['difference']:+.3f} (95 % interval {low:+.3f} to {high:+.3f})."
+        )
+    if published:
+        print_index(report, json_=False)
+        return
+    click.echo(f"Kept the present model, and published nothing: of the fitted weights, {trained.verdict.why}.")
+    if trained.folder is not None:
+        click.echo(f"They are in {trained.folder}: `rebus index --encoder` with that folder embeds all with them.")
+    else:
+        click.echo("Lower train.learning_rate, give it more captioned pictures, or fit a head: `rebus train`.")

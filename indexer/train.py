@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -47,12 +47,20 @@ class Settings(Protocol):
 
 @dataclass(slots=True)
 class TrainingReport:
-    """What a training run did. curve: one row an epoch, with losses and held-out figures. best: the row kept."""
+    """What a training run did. curve: one row an epoch, with losses and held-out figures. best: the row kept.
+
+    A row of epoch 0, where there is one, has the figures of the weights that training began with, and no loss.
+    """
 
     curve: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, float] = field(default_factory=dict)
     epochs: int = 0
     seconds: float = 0.0
+
+    @property
+    def done(self) -> int:
+        """How many epochs there were."""
+        return int(self.curve[-1]["epoch"]) if self.curve else 0
 
 
 def fit(
@@ -66,6 +74,7 @@ def fit(
     identity: str,
     tell: Callable[[dict[str, float], int, int], None],
     score: str = "r10",
+    start: Mapping[str, float] | None = None,
 ) -> TrainingReport:
     """Train in place and leave the weights with the best held-out `score`, of what `evaluate` gives, in both modules.
 
@@ -74,6 +83,9 @@ def fit(
     epochs)` hears of each epoch. Training stops early after `patience` epochs without a better score. When
     `max_minutes` would not hold all epochs, fewer are planned as it goes: only then do the numbers depend on the
     machine's speed. On a GPU that has bfloat16 the passes forward run in it; it needs no scaling of the loss.
+
+    start: what `evaluate` gave of the weights as they came. They count as epoch 0: as the first row of the curve, and
+    as what patience compares with. The weights that are left are the best trained ones all the same.
     """
     modules = nn.ModuleDict({"aligner": aligner, "objective": objective})
     device = next(modules.parameters()).device
@@ -86,8 +98,11 @@ def fit(
         optimizer.load_state_dict(saved["optimizer"])
         best_weights, report = saved["best_weights"], TrainingReport(**json.loads(saved["report"]))
         epochs = report.epochs
+    elif start is not None:
+        report.curve.append({"epoch": 0.0, **start})
+        tell(report.curve[0], 0, epochs)
 
-    while (epoch := len(report.curve)) < epochs and _stale(report, score) < settings.patience:
+    while (epoch := report.done) < epochs and _stale(report, score) < settings.patience:
         started = time.monotonic()
         seed = settings.seed * 1_000_003 + epoch
         modules.train()
@@ -142,7 +157,7 @@ def _schedule(step: int, steps: int) -> float:
 
 
 def _stale(report: TrainingReport, score: str) -> int:
-    """Epochs since the score was first as good as it ever was."""
+    """Epochs since the score was first as good as it ever was, before training counted."""
     scores = [row[score] for row in report.curve]
     return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 

@@ -70,6 +70,13 @@ def test_status_tells_what_is_held(run: Any, library: Config) -> None:
         (["train", "--method", "magic"], 2, "no method 'magic'"),
         (["train", "--recipe", "magic"], 2, "no recipe 'magic'"),
         (["train", "--recipe", "starter", "--epochs", "3"], 2, "leave out all but --data"),
+        (["train", "--recipe", "starter", "--seed", "0"], 2, "leave out all but --data"),
+        (["train", "--recipe", ""], 2, "there is no recipe ''"),
+        (["train", "--recipe", "."], 2, "there is no recipe '.'"),
+        (["train", "--recipe", "~no-such-user/x.toml"], 2, "there is no recipe '~no-such-user/x.toml'"),
+        (["train", "--data", "."], 2, "--data and --out are a recipe's"),
+        (["train", "--encoder", "--out", "x"], 2, "--data and --out are a recipe's"),
+        (["train", "--encoder", "--dim", "0"], 2, "leave out --method"),
         (["fly"], 2, "fly"),
     ],
 )
@@ -79,6 +86,21 @@ def test_bad_input_gets_a_clear_line_and_its_exit_code(
     home = {"home": tmp_path} if arguments[0] == "index" else {}
     got, _, err = run(*arguments, **home)
     assert got == code and words in err and "Traceback" not in err
+
+
+def test_a_search_that_finds_nothing_says_why(run: Any, encoder_folder: Path, tmp_path: Path) -> None:
+    media, home = draw_folder(tmp_path / "media", 8), tmp_path / "home"
+    (media / "captions.jsonl").unlink()
+    assert run("index", str(media), "--encoder", str(encoder_folder), home=home)[0] == 0
+    picture = str(next(media.rglob("*.jpg")))
+    code, out, err = run("search", picture, "--for", "text", home=home)
+    assert (code, out) == (0, "") and "has no words. Write captions, in NAME.txt" in err and "`rebus index`" in err
+    code, out, err = run("search", picture, "--for", "video", home=home)
+    assert (code, out) == (0, "") and "this library has no video" in err
+    code, out, err = run("search", picture, "--path", "nowhere/**", "--filepath-only", home=home)
+    assert (code, out) == (0, "") and "no item passes the filters" in err
+    code, out, err = run("search", picture, "--for", "text", "--json", home=home)
+    assert code == 0 and json.loads(out)["hits"] == [] and err == ""
 
 
 def test_no_library_says_how_to_make_one(run: Any, tmp_path: Path) -> None:

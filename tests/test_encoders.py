@@ -17,10 +17,11 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from engine.encoders import CONFIG_FILE, WEIGHTS_FILE, Encoder, load_encoder
+from engine.encoders import CONFIG_FILE, MERGES_FILE, STARTER_FOLDER, WEIGHTS_FILE, Encoder, load_encoder
 from engine.errors import ConfigError, EncoderUnavailable
 from engine.media.fitting import ImageInput
 from engine.types import Modality
+from indexer.starter.words import write_merges
 from tests.models import MODEL
 
 NAME = "rebus-test-tiny"
@@ -190,6 +191,8 @@ def test_a_fingerprint_changes_with_whatever_changes_embeddings(
     [
         ("/nowhere/at/all", "name a folder with open_clip_config.json"),
         ("", "name a folder with open_clip_config.json"),
+        ("~no-such-user/encoder", "no encoder at '~no-such-user/encoder': name a folder"),
+        (f"open_clip:{NAME}/~no-such-user/x.pt", "neither a checkpoint file"),
         ("open_clip:", "open_clip has no model ''"),
         ("open_clip:ViT-Z-99/openai", "open_clip has no model 'ViT-Z-99'"),
         ("open_clip:ViT-B-32", "'' is neither a checkpoint file nor pretrained weights of ViT-B-32.*laion2b_s34b_b79k"),
@@ -231,6 +234,17 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 def test_a_broken_folder_is_unavailable_and_named(folder: Path, damage: Callable[[Path], object]) -> None:
     damage(folder)
     with pytest.raises(EncoderUnavailable, match=f"{folder} cannot be loaded: "):
+        load_encoder(str(folder), "cpu")
+
+
+@pytest.mark.parametrize("lines", [None, 100])
+def test_a_tokenizer_that_is_not_the_one_it_was_trained_with_is_told(tmp_path: Path, lines: int | None) -> None:
+    folder = tmp_path / "encoder"
+    shutil.copytree(STARTER_FOLDER, folder, ignore=shutil.ignore_patterns("manifest.json", MERGES_FILE))
+    if lines is not None:
+        write_merges(folder / MERGES_FILE, lines)
+    known = "49,408" if lines is None else "614"
+    with pytest.raises(EncoderUnavailable, match=rf"reads 8,514 tokens.* knows {known}: put the {MERGES_FILE}"):
         load_encoder(str(folder), "cpu")
 
 

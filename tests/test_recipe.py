@@ -1,6 +1,8 @@
 """`rebus train --recipe`: the same weights for a seed, gone on from where it stopped, and what it refuses."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +151,8 @@ def test_the_recipes_that_come_with_rebus_are_possible(name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"teacher": "x"}, "sources"),
+        ({"teacher": "x"}, "does not say sources"),
+        ({"teacher": "x", "sources": [{"kind": "icons"}]}, "does not say sources.0.name"),
         ({"teacher": "x", "sources": []}, "sources"),
         ({"teacher": "x", "sources": [{"kind": "photos", "name": "a"}]}, "sources.0.kind = 'photos'"),
         ({"teacher": "x", "sources": [{"kind": "icons", "name": "a", "views": 0}]}, "sources.0.views = 0"),
@@ -162,8 +165,6 @@ def test_an_impossible_recipe_is_refused_by_its_first_wrong_value(values: dict[s
 
 
 def test_what_a_recipe_needs_and_does_not_find_is_told(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no recipe 'best': name a TOML file, or one of .*starter"):
-        load_recipe("best")
     (tmp_path / "mine.toml").write_text("teacher = ")
     with pytest.raises(ConfigError, match="cannot be read as TOML"):
         load_recipe(str(tmp_path / "mine.toml"))
@@ -174,6 +175,45 @@ def test_what_a_recipe_needs_and_does_not_find_is_told(data: Path, tmp_path: Pat
         (tmp_path / "photos").mkdir()
         (tmp_path / "photos" / "captions.jsonl").write_text("")
         examples(photos, tmp_path, tmp_path, silent)
+    shutil.copyfile(data / "photos" / "captions.jsonl", tmp_path / "photos" / "captions.jsonl")
+    with pytest.raises(InvalidInput, match=r"38 of the 38 pictures of photos are not there, such as .*\.jpg: check"):
+        examples(photos, tmp_path, tmp_path, silent)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"tags": "box"}', '{"tags": [1]}'])
+def test_an_icon_without_its_words_is_named(data: Path, tmp_path: Path, content: str | None) -> None:
+    icons = Path(shutil.copytree(data / "icons", tmp_path / "icons"))
+    (icons / "square-3.json").unlink()
+    if content is not None:
+        (icons / "square-3.json").write_text(content)
+    with pytest.raises(InvalidInput, match=r"square-3\.json does not tell an icon's words"):
+        examples(small_recipe().sources[1], tmp_path, tmp_path, silent)
+
+
+def test_a_picture_that_cannot_be_read_is_named(data: Path, teacher: TinyTeacher, tmp_path: Path) -> None:
+    (one, *_) = examples(small_recipe().sources[0], data, tmp_path, silent).train
+    broken = replace(one, path=tmp_path / "broken.jpg")
+    broken.path.write_bytes(b"no picture")
+    given: dict[str, Any] = {"views": 2, "side": 32, "smallest_crop": 0.4, "seed": 0, "tell": silent}
+    with pytest.raises(InvalidInput, match=r"broken\.jpg cannot be learned from: .*leave it out"):
+        make_views([broken], teacher, tmp_path / "views", **given)
+
+
+def test_what_is_set_aside_must_leave_something(data: Path, teacher: TinyTeacher, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"set_aside = 38 leaves nothing .* photos, .* has 38 pictures: lower it"):
+        gather(small_recipe(set_aside=38), teacher, data, tmp_path, silent)
+
+
+def test_a_file_that_says_nothing_is_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "empty.toml").write_text("")
+    with pytest.raises(ConfigError, match=r"empty\.toml does not say sources, which a recipe needs: .*free\.toml"):
+        load_recipe(str(tmp_path / "empty.toml"))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "~no-such-user/x.toml", "best"])
+def test_a_name_of_no_recipe_is_told(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"no recipe {name!r}: name a TOML file, or one of .*starter"):
+        load_recipe(name)
 
 
 def test_a_file_that_is_no_teacher_is_refused(tmp_path: Path) -> None:

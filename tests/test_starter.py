@@ -1,12 +1,15 @@
 """The encoder that comes with Rebus: it is small, finds what it never saw, and gives way to what a library has."""
 
-import dataclasses
 import json
+import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from engine.catalog import Catalog
 from engine.config import load_config
@@ -22,13 +25,15 @@ from engine.encoders import (
     resolved_spec,
     weights_file,
 )
-from engine.errors import InvalidInput
-from indexer.choice import chosen_encoder, is_starter
-from indexer.encoder_training import train_encoder
+from engine.errors import EncoderUnavailable
+from indexer.bundled import is_starter
+from indexer.choice import chosen_encoder
 from indexer.library import index_folders
 from indexer.metrics import pair_ranks
 from indexer.samples import draw_picture, plan_library
 from tests.conftest import config_at, draw_folder, silent
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batches: no gradient moves them
 
 
 @pytest.fixture(scope="module")
@@ -91,22 +96,33 @@ def test_it_gives_way_to_what_the_library_uses_unless_it_is_asked_for(
     code, out, _ = command(home, "index", "--encoder", STARTER)
     assert code == 0 and "is published with 6 image, 12 text items." in out
     catalog = Catalog(default)
-    assert chosen_encoder(catalog, default) == STARTER
+    assert is_starter(chosen_encoder(catalog, default))
     catalog.engine.dispose()
 
 
-@pytest.mark.parametrize("rate", [1e-9, 1e-2])
-def test_training_begins_with_the_weights_it_is_given(encoder_folder: Path, tmp_path: Path, rate: float) -> None:
-    train = {"start": str(encoder_folder), "epochs": 1, "batch_size": 16, "learning_rate": rate}
-    config = config_at(tmp_path / "home", train=train)
-    index_folders(config, [draw_folder(tmp_path / "media", 60)], silent)
-    catalog = Catalog(config)
-    trained = train_encoder(catalog, config, silent, silent)[0]
-    words = ["a red boat", "a green tree"]
-    begun = load_encoder(str(encoder_folder), "cpu")
-    near = (begun.encode_text(words) * trained.encode_text(words)).sum(axis=1)  # cosines
-    assert trained.dims == begun.dims and (near.min() > 0.999) == (rate < 1e-3)
-    hub = dataclasses.replace(config, train=dataclasses.replace(config.train, start="open_clip:ViT-B-32/openai"))
-    with pytest.raises(InvalidInput, match="train.start"):
-        train_encoder(catalog, hub, silent, silent)
-    catalog.engine.dispose()
+def test_the_card_tells_how_many_numbers_were_learned() -> None:
+    with safe_open(STARTER_FOLDER / WEIGHTS_FILE, "pt") as weights:
+        sizes = {name: math.prod(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+    learned = {name: size for name, size in sizes.items() if not name.endswith(STATISTICS)}
+    card = (STARTER_FOLDER / "MODEL_CARD.md").read_text(encoding="utf-8")
+    pictures = sum(size for name, size in learned.items() if name.startswith("visual."))
+    assert f"{sum(learned.values()):,} parameters" in card and f"{pictures:,} of them" in card
+
+
+def test_altered_weights_are_refused_and_not_taken_for_another_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(STARTER_FOLDER, tmp_path / "starter"))
+    monkeypatch.setattr("engine.encoders.STARTER_FOLDER", folder)
+    assert load_encoder(STARTER, "cpu").spec == STARTER
+    weights = load_file(folder / WEIGHTS_FILE)
+    next(iter(weights.values())).view(-1)[0] += 1
+    save_file(weights, folder / WEIGHTS_FILE)
+    for spec in (STARTER, str(folder)):
+        with pytest.raises(
+            EncoderUnavailable, match=rf"{WEIGHTS_FILE} is missing or was altered\): install Rebus again"
+        ):
+            load_encoder(spec, "cpu")
+    (folder / "manifest.json").unlink()
+    with pytest.raises(EncoderUnavailable, match="install Rebus again"):
+        load_encoder(STARTER, "cpu")

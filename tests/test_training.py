@@ -1,21 +1,25 @@
 """Training from pixels: it learns, stops, goes on where it was, and gives the same weights for a seed."""
 
 import dataclasses
-from collections.abc import Iterator
+import json
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.aligners import Aligner
-from engine.catalog import Catalog
+from engine.catalog import Catalog, EncoderRow
 from engine.config import Config, TrainSettings
 from engine.encoders import load_encoder
 from engine.errors import ArtifactError, InvalidInput
 from engine.types import Modality
+from indexer.encoder_training import TrainedEncoder
 from indexer.evaluation.evaluate import evaluate
 from indexer.library import index_folders, train_and_publish
 from indexer.objectives import Batch, Objective
@@ -221,7 +225,7 @@ def test_too_few_captions_are_refused_with_what_to_do() -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, TrainingReport]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, TrainedEncoder]:
     """A library of 160 pictures of 4 colours and 2 shapes, with an encoder trained on it."""
     place = tmp_path_factory.mktemp("trained")
     config = config_at(place / "home", train={**SMALL, "epochs": 12, "batch_size": 32, "patience": 12})
@@ -230,24 +234,74 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, TrainingR
     return config, train_and_publish(config, silent, silent)[0]
 
 
-def test_an_encoder_trained_from_pixels_beats_chance_by_far(trained: tuple[Config, TrainingReport]) -> None:
+def test_an_encoder_trained_from_pixels_beats_chance_by_far(trained: tuple[Config, TrainedEncoder]) -> None:
     config, training = trained
     figures = evaluate(config, silent)
     chance = 10 / figures["images"]
     assert figures["images"] == 32 and figures["exact"]["t2i_r10"] > 2 * chance
-    assert figures["exact"]["t2i_r10"] == pytest.approx(training.best["t2i_r10"], abs=0.15)
+    assert figures["exact"]["t2i_r10"] == pytest.approx(training.report.best["t2i_r10"], abs=0.15)
     assert figures["cascade"]["t2i_r10"] == figures["exact"]["t2i_r10"]  # candidates cover the whole pool
     assert figures["agreement_at_10"] == {"text_to_image": 1.0, "image_to_text": 1.0}
     assert set(figures["latency_ms"]) == {"encode", "recall", "refine", "catalog", "total"}
 
 
-def test_the_trained_encoder_loads_from_its_folder_alone(trained: tuple[Config, TrainingReport]) -> None:
+def test_the_trained_encoder_loads_from_its_folder_alone(trained: tuple[Config, TrainedEncoder]) -> None:
     config, _ = trained
     folder = next((config.home / "encoders").iterdir())
     version = Catalog(config).current_version()
     assert version is not None and version.counts == {"image": 160, "text": 320}
     encoder = load_encoder(str(folder))
     assert encoder.dims[Modality.TEXT] == 32 and not list((config.home / "training").glob("*"))
+
+
+def test_what_training_begins_with_is_epoch_0_and_is_in_the_report(trained: tuple[Config, TrainedEncoder]) -> None:
+    config, training = trained
+    first = training.report.curve[0]
+    assert first == {"epoch": 0.0, **training.start} and training.report.done == len(training.report.curve) - 1
+    catalog = Catalog(config)
+    with catalog.session() as session:
+        report = session.scalars(sa.select(EncoderRow)).one().report
+    catalog.engine.dispose()
+    assert report["curve"][0] == first and report["start"] == training.start and report["verdict"] == "better"
+    (facts,) = report["against"].values()
+    assert facts["interval"][0] > 0 and facts["r10"] == training.start["r10"] < training.report.best["r10"]
+
+
+@pytest.mark.parametrize("rate", [1e-9, 0.3])
+def test_training_that_finds_no_more_than_what_it_began_with_publishes_nothing(
+    trained: tuple[Config, TrainedEncoder], command: Callable[..., tuple[int, str, str]], tmp_path: Path, rate: float
+) -> None:
+    home, before = tmp_path / "home", trained[1]
+    shutil.copytree(trained[0].home, home)
+    settings = f'[train]\nstart = "{before.folder}"\nlearning_rate = {rate}\nepochs = 1\nbatch_size = 32\n'
+    (home / "config.toml").write_text(f"[media]\nworkers = 1\n{settings}")
+    code, out, _ = command(home, "train", "--encoder", "--json")
+    said = json.loads(out)
+    assert code == 0 and not said["published"] and said["index_version"] == 1 and not said["embedded"]
+    training = said["training"]
+    assert training["start"]["r10"] == pytest.approx(before.report.best["r10"], abs=0.05)  # it began with these weights
+    (facts,) = training["against"].values()
+    low, high = facts["interval"]
+    assert low <= facts["difference"] <= high and (high < 0 if rate > 0.1 else abs(facts["difference"]) < 0.05)
+    code, out, _ = command(home, "train", "--encoder")
+    assert code == 0 and "Kept the present model, and published nothing" in out and "before training)" in out
+    assert "does not surely beat the weights it began with (R@10 differs by" in out
+    assert len(list((home / "encoders").iterdir())) == 1 + ("`rebus index --encoder`" in out)
+
+
+def test_an_encoder_is_not_judged_by_a_few_pictures_but_kept(tmp_path: Path) -> None:
+    train = {**SMALL, "epochs": 4, "batch_size": 16, "learning_rate": 3e-3}
+    config = config_at(tmp_path / "home", train=train)
+    index_folders(config, [draw_folder(tmp_path / "media", 60)], silent)  # twelve of them are held out
+    training, report = train_and_publish(config, silent, silent)
+    assert report.version is None and not training.verdict.better and "too few to tell" in training.verdict.why
+    assert (training.folder is not None) == (training.report.best["r10"] > training.start["r10"])
+
+
+def test_training_begins_with_no_model_of_a_hub(trained: tuple[Config, TrainedEncoder]) -> None:
+    settings = dataclasses.replace(trained[0].train, start="open_clip:ViT-B-32/openai")
+    with pytest.raises(InvalidInput, match="train.start"):
+        train_and_publish(dataclasses.replace(trained[0], train=settings), silent, silent)
 
 
 def test_training_without_captions_says_what_is_missing(tmp_path: Path) -> None:

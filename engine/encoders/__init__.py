@@ -1,6 +1,7 @@
 """Encoders: media to embeddings, and only that. `load_encoder` turns a name or a folder into one."""
 
 from collections.abc import Mapping, Sequence
+from os.path import expanduser
 from pathlib import Path
 from typing import Protocol
 
@@ -89,10 +90,13 @@ def weights_file(spec: str) -> Path | None:
         return None
     if not spec.startswith(PREFIX):
         return folder_of(spec) / WEIGHTS_FILE
-    path = Path(spec.removeprefix(PREFIX).partition("/")[2]).expanduser()
+    path = Path(expanduser(spec.removeprefix(PREFIX).partition("/")[2]))
     return path if path.is_absolute() else None
 
 
 def folder_of(spec: str) -> Path:
-    """The folder that a spec names which is neither of open_clip's own nor of features."""
-    return STARTER_FOLDER if spec == STARTER else Path(spec).expanduser().absolute()
+    """The folder that a spec names which is neither of open_clip's own nor of features.
+
+    The home of an unknown user is left as it is written: there is no such folder.
+    """
+    return STARTER_FOLDER if spec == STARTER else Path(expanduser(spec)).absolute()

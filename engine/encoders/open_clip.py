@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from os.path import expanduser
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +16,11 @@ from PIL.Image import Image
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from engine.artifacts import MANIFEST, read_manifest
 from engine.devices import choose_device
 from engine.encoders import CONFIG_FILE, MERGES_FILE, PREFIX, STARTER, WEIGHTS_FILE, folder_of
 from engine.encoders.imports import open_clip
-from engine.errors import EncoderUnavailable
+from engine.errors import ArtifactError, EncoderUnavailable
 from engine.media.fitting import ImageInput
 from engine.types import F32, U8, Modality
 
@@ -48,6 +50,7 @@ class OpenClipEncoder:
         """Load by spec (see load_encoder). Raises EncoderUnavailable."""
         logging.getLogger("root").setLevel(logging.ERROR)  # open_clip reports its every step to the root logger
         name, pretrained, canonical = _parse(spec)
+        _check_files(spec, name)
         place = choose_device(device)
         try:
             architecture = _architecture(name)
@@ -55,9 +58,11 @@ class OpenClipEncoder:
                 model, _, preprocess = open_clip.create_model_and_transforms(
                     name, pretrained=pretrained, device=place, require_pretrained=True
                 )
-            tokenizer = open_clip.get_tokenizer(name, **_merges(name))
+            merges = _merges(name)
+            tokenizer = open_clip.get_tokenizer(name, **merges)
         except Exception as error:  # the hub, the file system, safetensors and torch each raise kinds of their own
             raise EncoderUnavailable(_explain(spec, pretrained, error)) from error
+        _check_vocabulary(spec, tokenizer, architecture, own=bool(merges))
         return cls(canonical, model, preprocess, tokenizer, architecture)
 
     def encode_text(self, texts: Sequence[str]) -> F32:
@@ -142,7 +147,7 @@ def _parse(spec: str) -> tuple[str, str | None, str]:
     name, _, source = spec.removeprefix(PREFIX).partition("/")
     if name not in open_clip.list_models():
         raise EncoderUnavailable(f"open_clip has no model {name!r}: `open_clip.list_models()` names them all")
-    path = Path(source).expanduser()
+    path = Path(expanduser(source))
     if source and path.is_file():
         return name, str(path.absolute()), f"{PREFIX}{name}/{path.absolute()}"
     tags = open_clip.list_pretrained_tags_by_model(name)
@@ -170,6 +175,35 @@ def _architecture(name: str) -> object:
     if name.startswith(_FOLDER):
         return json.loads((Path(name.removeprefix(_FOLDER)) / CONFIG_FILE).read_text(encoding="utf-8"))["model_cfg"]
     return open_clip.get_model_config(name)
+
+
+def _check_files(spec: str, name: str) -> None:
+    """What Rebus wrote has a manifest: altered weights would pass for another encoder. Raises EncoderUnavailable."""
+    folder, bundled = Path(name.removeprefix(_FOLDER)), folder_of(STARTER)
+    if not name.startswith(_FOLDER) or not (folder == bundled or (folder / MANIFEST).is_file()):
+        return
+    try:
+        read_manifest(folder)
+    except ArtifactError as error:
+        repair = "install Rebus again" if folder == bundled else "bring the old files back, or choose another encoder"
+        cause = str(error).removesuffix(": build it again")
+        raise EncoderUnavailable(f"the encoder {spec} is not as it was made ({cause}): {repair}") from None
+
+
+def _check_vocabulary(spec: str, tokenizer: Any, architecture: object, *, own: bool) -> None:
+    """A byte-pair tokenizer must give the tokens that the text tower learned. Raises EncoderUnavailable.
+
+    Else texts would have tokens that the tower has no rows for, or others' rows. own: the merges lie beside the
+    weights. Some of open_clip's towers have more rows than its vocabulary has tokens.
+    """
+    if not isinstance(tokenizer, open_clip.SimpleTokenizer) or not isinstance(architecture, dict):
+        return
+    learned = architecture.get("text_cfg", {}).get("vocab_size", tokenizer.vocab_size)
+    if tokenizer.vocab_size > learned or (own and tokenizer.vocab_size != learned):
+        raise EncoderUnavailable(
+            f"the encoder {spec} reads {learned:,} tokens, and its tokenizer knows {tokenizer.vocab_size:,}: put the "
+            f"{MERGES_FILE} that it was trained with beside its weights"
+        )
 
 
 def _merges(name: str) -> dict[str, str]:

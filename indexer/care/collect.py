@@ -8,9 +8,10 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, chunks
 from engine.config import Config
-from engine.encoders import STARTER, resolved_spec
+from engine.encoders import STARTER, folder_of, resolved_spec
 from engine.errors import DiskFull, LibraryBusy
 from engine.words import readable_bytes
+from indexer.bundled import is_copy
 from indexer.care.compact import WORTH, compact, dead_rows
 from indexer.care.forget import forget, forgettable
 from indexer.care.leftovers import bytes_of, orphan_thumbnails, remove, temporary_files, unnamed_folders
@@ -43,7 +44,8 @@ def collect(
 ) -> Collected:
     """Forget what was removed `older_than_days` ago or earlier, and delete what nothing needs then.
 
-    encoders: drop the embeddings of encoders that no kept version uses. dry_run: only say what would go.
+    encoders: drop the embeddings of encoders that no kept version uses, and the copy of one that came with Rebus.
+    dry_run: only say what would go.
     Raises LibraryBusy when another process writes.
     """
     catalog = Catalog(config)
@@ -76,7 +78,7 @@ def _foresee(catalog: Catalog, config: Config, before: float, encoders: bool) ->
     report.bytes = sum(map(bytes_of, (*thumbnails, *leftovers)))
     for encoder in _unused(catalog, config) if encoders else []:
         report.encoders.append(encoder.spec)
-        report.bytes += encoder.rows * 2 * encoder.dim
+        report.bytes += encoder.rows * 2 * encoder.dim + sum(map(bytes_of, _copy_of(catalog, encoder)))
     for encoder in _encoders(catalog):
         dead = dead_rows(catalog, encoder, gone)
         if encoder.spec in report.encoders:
@@ -99,6 +101,7 @@ def _collect(catalog: Catalog, config: Config, before: float, encoders: bool, te
     for encoder in _unused(catalog, config) if encoders else []:
         _drop_embeddings(catalog, encoder)
         report.encoders.append(encoder.spec)
+        report.bytes += sum(map(remove, _copy_of(catalog, encoder)))
     for encoder in _encoders(catalog):
         _compact(catalog, config, encoder, report, tell)
     for path in orphan_thumbnails(catalog):
@@ -181,7 +184,7 @@ def _unused(catalog: Catalog, config: Config) -> list[EncoderRow]:
     """Encoders with embeddings that no kept version uses, and that the settings do not insist on."""
     used = sa.select(IndexVersion.encoder_id)
     model = config.encoder.model
-    chosen = {model, str(Path(model).expanduser().absolute())} if model not in ("", STARTER) else set()
+    chosen = {model, str(folder_of(model))} if model not in ("", STARTER) else set()
     with catalog.session() as session:
         rows = session.scalars(sa.select(EncoderRow).where(EncoderRow.rows > 0, EncoderRow.id.not_in(used))).all()
     return [row for row in rows if resolved_spec(catalog.home, row.spec) not in chosen]
@@ -192,6 +195,15 @@ def _drop_embeddings(catalog: Catalog, encoder: EncoderRow) -> None:
     with catalog.session() as session:
         session.execute(sa.delete(Embedding).where(Embedding.encoder_id == encoder.id))
         session.execute(sa.update(EncoderRow).where(EncoderRow.id == encoder.id).values(rows=0))
+
+
+def _copy_of(catalog: Catalog, encoder: EncoderRow) -> list[Path]:
+    """The library's copy of an encoder that came with Rebus, if no other row needs it.
+
+    What was trained here is nowhere else, and stays.
+    """
+    needed = any(other.spec == encoder.spec and other.id != encoder.id for other in _encoders(catalog))
+    return [catalog.home / encoder.spec] if is_copy(encoder.spec) and not needed else []
 
 
 def _with_children(catalog: Catalog, files: list[int]) -> int:

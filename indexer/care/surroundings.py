@@ -17,6 +17,7 @@ from engine.encoders.features import is_features
 from engine.errors import ArtifactError, ConfigError, RebusError
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
+from indexer.bundled import is_older
 from indexer.care.accelerator import has_driver
 from indexer.care.findings import Finding, note, ok, problem
 from indexer.care.leftovers import missing_thumbnails, orphan_thumbnails
@@ -69,6 +70,11 @@ def examine_encoders(catalog: Catalog, config: Config, deep: bool) -> Iterator[F
         wrong = _weights(spec) or (_other(spec, encoder.fingerprint, config.encoder.device) if deep else "")
         if not wrong:
             yield ok(f"the encoder {spec} is there" + (", and is the one that embedded" if deep else ""))
+            if last == newest and is_older(spec):
+                yield note(
+                    "Rebus comes with another small encoder now than the one that this library goes on with",
+                    "nothing need be done; `rebus index --encoder starter` embeds everything anew with it",
+                )
         elif last == newest:
             repair = "bring its weights back, restore a backup, or choose another with `rebus index --encoder SPEC`"
             yield problem(f"the encoder {spec} cannot be used, words cannot be searched: {wrong}", repair)

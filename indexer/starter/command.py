@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import asdict
+from os.path import expanduser
 from pathlib import Path
 
 import click
 
 from engine.encoders import MERGES_FILE
+from engine.errors import InvalidInput
 from indexer.heads.curves import draw_curves
 from indexer.pixel_towers import save_towers
 from indexer.progress import Progress
@@ -15,16 +17,21 @@ from indexer.starter.run import train_starter
 from indexer.starter.teacher import LiteTeacher
 
 
-def follow(name: str, data: Path, out: Path, json_: bool) -> None:
+def follow(name: str, data: Path, out: Path | None, json_: bool) -> None:
     """Make an encoder by a recipe, into a folder below `out`; `out`/work is what it goes on from.
 
-    What each stage did is in its training.json, and drawn.
+    out: None for a folder that is named like the recipe, beside its file. What each stage did is in its training.json,
+    and drawn. Raises ConfigError, InvalidInput and EncoderUnavailable for what is not possible or not there.
     """
     recipe = load_recipe(name)
+    out = out or Path(expanduser(name)).with_suffix("")
+    if out.is_file():
+        raise InvalidInput(f"{out} is a file: name a folder for what is made with --out")
     teacher = LiteTeacher(data / recipe.teacher)
     with Progress() as progress:
         towers, reports = train_starter(recipe, teacher, data, out / "work", progress.tell, progress.hear)
-    log = {"recipe": asdict(recipe), "stages": {stage: asdict(report) for stage, report in reports.items()}}
+    stages = {stage: asdict(report) for stage, report in reports.items()}
+    log = {"recipe": asdict(recipe), "parameters": towers.parameter_count, "stages": stages}
     files = {f"{stage}.svg": draw_curves({stage: report.curve}, {}) for stage, report in reports.items()}
     files["training.json"] = (json.dumps(log, indent=1) + "\n").encode()
     folder = save_towers(towers, {"recipe": name}, out, out / "work" / MERGES_FILE, files)

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass, field
+from os.path import expanduser
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -90,7 +91,7 @@ def load_recipe(name: str) -> Recipe:
     """A recipe of Rebus's own by its name, or any TOML file. Raises ConfigError for what is not possible."""
     path = FOLDER / f"{name}.toml"
     if not path.is_file():
-        path = Path(name).expanduser()
+        path = Path(expanduser(name))  # which leaves the home of an unknown user as it is written
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.toml")))
         raise ConfigError(f"there is no recipe {name!r}: name a TOML file, or one of {known}")
@@ -109,4 +110,8 @@ def checked(values: dict[str, Any], source: str) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            raise ConfigError(
+                f"{source} does not say {key}, which a recipe needs: {FOLDER / 'free.toml'} shows how"
+            ) from None
         raise ConfigError(f"{key} = {first['input']!r} in {source} is not possible: {first['msg']}") from None

@@ -15,6 +15,7 @@ from torch import Tensor
 from engine.aligners import Aligner
 from engine.artifacts import read_manifest, write_artifact
 from engine.encoders import MERGES_FILE
+from engine.errors import ConfigError
 from engine.types import F32
 from indexer.jobs import Tell
 from indexer.objectives import Objective
@@ -49,11 +50,19 @@ class Material:
 
 
 def gather(recipe: Recipe, teacher: Teacher, data: Path, work: Path, tell: Tell) -> Material:
-    """Every source's pictures, looked at by the teacher. Raises InvalidInput where one is not there."""
+    """Every source's pictures, looked at by the teacher.
+
+    Raises InvalidInput where one is not there, ConfigError where setting aside leaves nothing.
+    """
     train: list[Example] = []
     kept: list[Views] = []
     for source in recipe.sources:
         found = examples(source, data, work, tell).train
+        if not kept and recipe.set_aside >= len(found):
+            raise ConfigError(
+                f"set_aside = {recipe.set_aside:,} leaves nothing to learn from in {source.name}, the first source, "
+                f"which has {len(found):,} pictures: lower it"
+            )
         views = make_views(
             found,
             teacher,

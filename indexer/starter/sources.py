@@ -52,7 +52,14 @@ def examples(source: Source, data: Path, work: Path, tell: Tell) -> Examples:
     else:
         found = _captioned(source, data / source.folder)
     if not found.train:
-        raise InvalidInput(f"{source.name} has no pictures to learn from in {data / source.folder}")
+        kept = f" beside the {len(found.held_out):,} that are held out" if found.held_out else ""
+        raise InvalidInput(f"{source.name} has no pictures to learn from in {data / source.folder}{kept}")
+    missing = [one.path for one in found.train if not one.path.is_file()]
+    if missing:
+        raise InvalidInput(
+            f"{len(missing):,} of the {len(found.train):,} pictures of {source.name} are not there, such as "
+            f"{missing[0]}: check --data"
+        )
     return found
 
 
@@ -74,10 +81,20 @@ def _icons(source: Source, folder: Path) -> Examples:
     """SVG files, each with a JSON beside it that has its tags. Held out are so many, chosen by the seed."""
     found = []
     for path in sorted(folder.glob("*.svg")):
-        tags = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["tags"]
-        found.append(Example(path, tuple(_tag_texts(path.stem, tags)), source.name))
+        found.append(Example(path, tuple(_tag_texts(path.stem, _tags(path.with_suffix(".json")))), source.name))
     random.Random(source.seed).shuffle(found)
     return Examples(tuple(found[source.held_out :]), tuple(found[: source.held_out]))
+
+
+def _tags(file: Path) -> list[str]:
+    """The strings under "tags" in an icon's JSON. Raises InvalidInput where there are none to be read."""
+    try:
+        tags = json.loads(file.read_text(encoding="utf-8"))["tags"]
+        if not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
+            raise ValueError("its tags are no list of words")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InvalidInput(f'{file} does not tell an icon\'s words as {{"tags": [...]}} ({error!r}): mend it') from None
+    return tags
 
 
 def _tag_texts(name: str, tags: Sequence[str]) -> Iterator[str]:

@@ -57,6 +57,8 @@ def _load(path: Path) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         raise EncoderUnavailable(
             "the teacher is run by ai-edge-litert: install it with `pip install ai-edge-litert`"
         ) from None
+    if not path.is_file():
+        raise EncoderUnavailable(f"there is no teacher at {path}: check --data")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of keeping every tensor, which is what is wanted here

@@ -18,6 +18,7 @@ from PIL import Image, ImageEnhance
 
 from engine.artifacts import replace_file
 from engine.config import MediaSettings
+from engine.errors import InvalidInput, MediaError
 from engine.media import read_media
 from engine.types import F32, U8
 from indexer.jobs import Tell
@@ -62,7 +63,7 @@ def make_views(
     seed: int,
     tell: Tell,
 ) -> Views:
-    """Made once and kept in `folder`; an interrupted making goes on where it was. Raises MediaError for a bad file."""
+    """Made once and kept in `folder`; an interrupted making goes on. Raises InvalidInput for a bad file."""
     facts = [[str(one.path.name) for one in examples], [one.may_mirror for one in examples]]
     known = xxhash.xxh3_128_hexdigest(json.dumps([facts, teacher.name, views, side, smallest_crop, seed]))
     mark, done = folder / _MARK, 0
@@ -102,7 +103,10 @@ def make_views(
 
 
 def _cut(example: Example, views: int, smallest_crop: float, pixels: int, seed: str) -> Iterator[Image.Image]:
-    image = read_media(example.path, MediaSettings(), pixels).frames[0].image.convert("RGB")
+    try:
+        image = read_media(example.path, MediaSettings(), pixels).frames[0].image.convert("RGB")
+    except MediaError as error:
+        raise InvalidInput(f"{example.path} cannot be learned from: {error}. Mend it, or leave it out") from None
     yield image
     rng = np.random.default_rng(xxhash.xxh3_64_intdigest(seed))
     for _ in range(views - 1):
