@@ -1,5 +1,6 @@
 """The two long jobs, from end to end: index folders, and train an encoder. Both end in a published version."""
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from engine.media.ocr import check_ocr
 from engine.status import disk_needed
 from indexer.choice import chosen_encoder, remembered
 from indexer.jobs import JobReport, Tell, writing
-from indexer.roots import known_roots, looks_mounted, open_root
+from indexer.roots import away_roots, known_roots, looks_mounted, open_root
 from indexer.scan import Compared, Scan, ScanReport
 from indexer.tally import Tally
 
@@ -58,6 +59,7 @@ def index_folders(
     retry: bool = False,
     again: bool = False,
     shallow: bool = False,
+    gone: bool = False,
     encoder: Encoder | None = None,
     known: bool = False,
     note: Note = lambda text: None,
@@ -66,8 +68,8 @@ def index_folders(
 
     Without an encoder only items and captions are recorded. retry: try files again that failed. again: read all files
     again, by the settings of now; what is unchanged is not embedded again. shallow: look into the folders alone, not
-    below. encoder: the one to use, when it is loaded already. known: refuse a folder that lies in no known one. note:
-    hears what is known early.
+    below. gone: believe that files were removed even where nearly all are missing. encoder: the one to use, when it is
+    loaded already. known: refuse a folder that lies in no known one. note: hears what is known early.
     Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes, DiskFull, DriveGone.
     """
     check_ocr(config.media)
@@ -76,8 +78,11 @@ def index_folders(
     catalog = Catalog(config, create=True)
     with writing(catalog, "index", tell) as job:
         report = IndexReport()
-        roots = [open_root(catalog, folder, known=known) for folder in _present(catalog, folders, note)]
-        scans = [Scan(catalog, config, root, start, retry=retry, again=again, shallow=shallow) for root, start in roots]
+        roots = [open_root(catalog, folder, known=known, gone=gone) for folder in _present(catalog, folders, note)]
+        scans = [
+            Scan(catalog, config, root, start, retry=retry, again=again, shallow=shallow, gone=gone)
+            for root, start in roots
+        ]
         report.scans = [scan.report for scan in scans]
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with ExitStack() as stack:
@@ -103,9 +108,11 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
     known = known_roots(catalog)
     if not known:
         raise InvalidInput("this library has no folders yet: name one, as in `rebus index ~/Pictures`")
-    for path in known:
-        if not looks_mounted(path):
-            note(f"{path} is absent or empty now (a drive that is not mounted?): nothing of it was marked removed")
+    for path in away_roots(catalog):
+        note(
+            f"{path} is absent or empty now (a drive that is not mounted?): nothing of it was marked removed. "
+            f"If you removed it, say so: `rebus index --gone {shlex.quote(str(path))}`"
+        )
     return [path for path in known if looks_mounted(path)]
 
 

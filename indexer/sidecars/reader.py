@@ -178,7 +178,7 @@ class CaptionReader:
         table.close()
 
     def _complain(self, path: str, error: MediaError | None, complaints: _Complaints) -> None:
-        """Record what is wrong with a table. A metadata file that is whole and names no picture is another program's."""
+        """Record what is wrong with a table. A metadata file that is whole and names no picture is not ours."""
         foreign = isinstance(complaints.damage, ForeignTable) or (complaints.nameless and not complaints.used)
         if error is not None and not (foreign and is_table(bare(path)) and bare(path).lower().startswith("metadata")):
             self.failures[path] = error
