@@ -86,6 +86,16 @@ def test_a_tail_that_the_catalog_does_not_count_stays_behind(config: Config, tmp
     assert snapshot(moved(config, tmp_path / "home2")) == before
 
 
+def test_checksums_go_along_and_may_be_missing(config: Config, tmp_path: Path) -> None:
+    (sums,) = config.home.glob("embeddings/*/*.sums")
+    backup(config, tmp_path / "with.tar", silent)
+    assert contents(tmp_path / "with.tar")[sums.relative_to(config.home).as_posix()] == sums.read_bytes()
+    sums.unlink()
+    backup(config, tmp_path / "without.tar", silent)
+    restore(tmp_path / "without.tar", tmp_path / "home2", silent)
+    assert healthy(examine(moved(config, tmp_path / "home2")))
+
+
 def test_a_run_that_was_under_way_is_interrupted_in_the_copy(config: Config, tmp_path: Path) -> None:
     catalog = Catalog(config)
     with catalog.session() as session:
@@ -313,7 +323,7 @@ def test_a_home_that_holds_anything_is_kept(saved: Path, config: Config, tmp_pat
     with pytest.raises(BackupError, match="not empty"):
         restore(saved, tmp_path / "file", silent)
     (tmp_path / "empty").mkdir()
-    assert restore(saved, tmp_path / "empty", silent).files == 28
+    assert restore(saved, tmp_path / "empty", silent).files == 29
 
 
 def test_what_a_killed_restore_left_goes_with_the_next_one(saved: Path, tmp_path: Path) -> None:

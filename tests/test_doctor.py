@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -71,6 +72,21 @@ def spoil_vectors(config: Config) -> None:
     rows.tofile(shard(config))
 
 
+def lose_checksums(config: Config) -> None:
+    shard(config).with_suffix(".sums").unlink()
+
+
+def spoil_old_vectors(config: Config) -> None:
+    spoil_vectors(config)
+    lose_checksums(config)
+
+
+def flip_a_bit(config: Config) -> None:
+    data = bytearray(shard(config).read_bytes())
+    data[5 * 2 * DIM] ^= 1  # the last bit of a number: the row is as long as it was
+    shard(config).write_bytes(data)
+
+
 def alter_version(config: Config) -> None:
     path = config.home / "versions" / "000001" / "image.codes.npy"
     data = bytearray(path.read_bytes())
@@ -119,6 +135,8 @@ def drop_item_alone(config: Config) -> None:
         (point_past_the_end, "1 embeddings point past the 36 rows", 1),
         (point_to_a_shard_that_is_not, "1 embeddings point past the 36 rows", 1),
         (spoil_vectors, "2 embeddings", 2),
+        (spoil_old_vectors, "2 embeddings in .* are no vectors of unit length", 2),
+        (flip_a_bit, "1 embeddings in .* are not what was written", 1),
         (alter_version, "image.codes.npy is missing or was altered", 0),
         (lose_version_file, "text.ids.npy is missing or was altered", 0),
         (lose_manifest, "version 1 is damaged", 0),
@@ -130,10 +148,11 @@ def drop_item_alone(config: Config) -> None:
 )
 def test_damage_is_named_and_mended(config: Config, damage: Damage, words: str, lost: int) -> None:
     damage(config)
-    findings = examine(config, deep=damage is spoil_vectors)
-    assert words in found(findings, Level.PROBLEM) and not healthy(findings)
+    deep = damage in (spoil_vectors, spoil_old_vectors, flip_a_bit)
+    findings = examine(config, deep)
+    assert re.search(words, found(findings, Level.PROBLEM)) and not healthy(findings)
     assert all(finding.repair for finding in findings if finding.level is Level.PROBLEM)
-    repair(config, damage is spoil_vectors, silent)
+    repair(config, deep, silent)
     mended = examine(config)  # not deep: the made encoder's weights are none that could be loaded
     assert healthy(mended), found(mended, Level.PROBLEM)
     catalog = Catalog(config)
@@ -164,6 +183,19 @@ def test_a_file_is_read_again_when_a_frame_of_it_lost_its_embedding(config: Conf
         left = set(session.scalars(sa.select(Embedding.item_id)))
     assert set(range(1, 37)) - left == {4} and page.id not in left  # and the captions of file 4 keep theirs
     catalog.engine.dispose()
+
+
+def test_checksums_of_an_earlier_release_are_missed_and_written(library: Config, tmp_path: Path) -> None:
+    config = copy_library(library, tmp_path)
+    rows = Catalog(config).current_version()
+    lose_checksums(config)
+    findings = examine(config, deep=True)
+    assert healthy(findings) and rows is not None
+    assert f"{sum(rows.counts.values())} rows in" in found(findings, Level.NOTE) and "no checksum" in found(
+        findings, Level.NOTE
+    )
+    repair(config, True, silent)
+    assert "no checksum" not in found(examine(config, deep=True), Level.NOTE)
 
 
 def test_what_was_lost_is_embedded_again(library: Config, tmp_path: Path) -> None:

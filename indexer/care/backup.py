@@ -21,7 +21,7 @@ from engine.artifacts import read_manifest, sync
 from engine.catalog import HEAD, Catalog
 from engine.config import Config
 from engine.errors import ArtifactError, DiskFull
-from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
+from engine.store import SHARD_ROWS, SUM_BYTES, EmbeddingStore, store_folder
 from indexer.care.archive import CATALOG, FORMAT, MANIFEST, BackupError, Hashed, belongs
 from indexer.jobs import Tell
 
@@ -135,6 +135,9 @@ def _named(home: Path, copy: Path) -> Iterator[tuple[Path, int | None]]:
         for shard in range(-(-rows // SHARD_ROWS)):
             held = min(SHARD_ROWS, rows - shard * SHARD_ROWS)
             yield store.path(shard), held * 2 * dim
+            with suppress(FileNotFoundError):  # what earlier releases wrote has none
+                sums = store.sums_path(shard)
+                yield sums, min(held * SUM_BYTES, sums.stat().st_size)
     for folder in folders:
         try:
             files = read_manifest(home / folder)["files"]  # not what the folder holds: it may be half deleted

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, chunks
 from engine.config import Config
 from engine.encoders import STARTER, resolved_spec
-from engine.errors import DiskFull, LibraryBusy
+from engine.errors import ArtifactError, DiskFull, LibraryBusy
 from engine.words import readable_bytes
 from indexer.care.compact import WORTH, compact, dead_rows
 from indexer.care.forget import forget, forgettable
@@ -142,7 +142,7 @@ def _compact(catalog: Catalog, config: Config, encoder: EncoderRow, report: Coll
             _sweep(catalog, report, count=False)
         else:
             report.dead += dead
-    except DiskFull as error:
+    except (ArtifactError, DiskFull) as error:
         report.dead += dead
         report.notes.append(str(error))
 
