@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion
+from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Job
 from engine.config import Config
 from engine.decoding import DecoderPool
 from engine.encoders import Encoder, load_encoder, resolved_spec, weights_file
@@ -42,13 +42,17 @@ Note = Callable[[str], None]
 
 @dataclass(slots=True)
 class IndexReport:
-    """What indexing did. embedded: items given an embedding; version: the one served now, if any."""
+    """What indexing did. embedded: items given an embedding; version: the one served now, if any.
+
+    first: nothing was published before, or by none but runs that were stopped.
+    """
 
     scans: list[ScanReport] = field(default_factory=list)
     embedded: int = 0
     failures: int = 0
     version: IndexVersion | None = None
     encoder: str | None = None
+    first: bool = False
 
 
 def index_folders(
@@ -83,7 +87,7 @@ def index_folders(
             Scan(catalog, config, root, start, retry=retry, again=again, shallow=shallow, gone=gone)
             for root, start in roots
         ]
-        report.scans = [scan.report for scan in scans]
+        report.scans, report.first = [scan.report for scan in scans], _is_first(catalog)
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with ExitStack() as stack:
             stack.enter_context(remembered(catalog, spec))
@@ -99,6 +103,12 @@ def index_folders(
         with catalog.session() as session:
             report.failures = session.scalar(sa.select(sa.func.count()).select_from(Failure)) or 0
         return report
+
+
+def _is_first(catalog: Catalog) -> bool:
+    done = sa.select(Job.id).where(Job.kind == "index", Job.state == "done").limit(1)
+    with catalog.session() as session:
+        return session.scalar(done) is None or catalog.current_version() is None
 
 
 def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[Path]:

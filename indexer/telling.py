@@ -58,4 +58,4 @@ def _outcome(report: "IndexReport") -> str:
         )
     held = ", ".join(f"{count:,} {modality}" for modality, count in sorted(report.version.counts.items()))
     published = f"Version {report.version.id} is published with {held} items."
-    return f"{published}\n{LARGER}" if report.embedded and is_starter(report.encoder) else published
+    return f"{published}\n{LARGER}" if report.first and is_starter(report.encoder) else published

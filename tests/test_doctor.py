@@ -19,7 +19,7 @@ from filelock import FileLock
 
 import rebus
 from engine.artifacts import read_manifest
-from engine.catalog import Catalog, Embedding, EncoderRow, Failure, IndexVersion, Item, Job
+from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Failure, IndexVersion, Item, Job
 from engine.config import Config
 from engine.search import Searcher
 from engine.types import Modality, Query, Term
@@ -120,11 +120,23 @@ def name_a_folder_outside(config: Config) -> None:
     change(config, sa.update(IndexVersion).values(folder="../media1"))
 
 
-def drop_item_alone(config: Config) -> None:
+def drop_rows(config: Config, *where: str) -> None:
     with sqlite3.connect(config.home / "catalog.db") as database:  # foreign keys are off here
-        database.execute("DELETE FROM captions WHERE owner_id = 1 OR id = 2")
-        database.execute("DELETE FROM items WHERE id = 2")
+        for rows in where:
+            database.execute(f"DELETE FROM {rows}")
     database.close()
+
+
+def drop_item_alone(config: Config) -> None:
+    drop_rows(config, "captions WHERE owner_id = 1 OR id = 2", "items WHERE id = 2")
+
+
+def drop_the_item_of_a_caption(config: Config) -> None:
+    drop_rows(config, "items WHERE id = 2")
+
+
+def drop_a_file_alone(config: Config) -> None:
+    drop_rows(config, "items WHERE id = 1")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +155,9 @@ def drop_item_alone(config: Config) -> None:
         (lose_version, "version 1 is damaged", 0),
         (mix_encoders, "belongs to another encoder", 0),
         (name_a_folder_outside, "is no folder of versions", 0),
-        (drop_item_alone, "rows of embeddings point to rows that are not there", 0),
+        (drop_item_alone, "1 rows of embeddings point to rows of items that are not there", 0),
+        (drop_the_item_of_a_caption, "1 rows of captions point to rows of items that are not there", 1),
+        (drop_a_file_alone, "2 rows of items point to rows of items that are not there", 0),
     ],
 )
 def test_damage_is_named_and_mended(config: Config, damage: Damage, words: str, lost: int) -> None:
@@ -196,6 +210,30 @@ def test_checksums_of_an_earlier_release_are_missed_and_written(library: Config,
     )
     repair(config, True, silent)
     assert "no checksum" not in found(examine(config, deep=True), Level.NOTE)
+
+
+def test_captions_whose_items_are_gone_are_read_again(library: Config, tmp_path: Path) -> None:
+    config = copy_library(library, tmp_path)
+    catalog = Catalog(config)
+    with catalog.session() as session:
+        columns = Item.path, Item.modality, Item.content_hash
+        query = sa.select(*columns).where(Item.removed_at.is_(None)).order_by(Item.path, Item.modality)
+        before, counts = session.execute(query).all(), [row.text for row in session.scalars(sa.select(Caption))]
+    drop_rows(config, "items WHERE modality = 'text' AND id % 3 = 0", "items WHERE parent_id IS NULL AND id % 7 = 0")
+    assert healthy(repair(config, False, silent))
+    index_folders(config, [tmp_path / "media1"], silent)
+    with catalog.session() as session:
+        assert session.execute(query).all() == before
+        assert sorted(row.text for row in session.scalars(sa.select(Caption))) == sorted(counts)
+    assert healthy(examine(config, deep=True))
+    catalog.engine.dispose()
+
+
+def test_versions_and_heads_of_an_encoder_that_is_gone_are_dropped(config: Config) -> None:
+    drop_rows(config, "encoders")
+    said = found(examine(config), Level.PROBLEM)
+    assert "rows of versions point to rows of encoders" in said and "36 rows of embeddings" in said
+    assert healthy(repair(config, False, silent)) and Catalog(config).current_version() is None
 
 
 def test_what_was_lost_is_embedded_again(library: Config, tmp_path: Path) -> None:
@@ -313,7 +351,10 @@ def test_rows_that_cannot_be_dropped_safely_are_named(config: Config) -> None:
         database.execute("DELETE FROM roots")
     database.close()
     said = found(repair(config, False, silent), Level.PROBLEM)
-    assert "36 rows of items point to rows that are not there" in said and "rebus restore" in said
+    assert "36 rows of items point to rows of roots that are not there" in said and "rebus restore" in said
+    assert "versions" not in said and "free on the disk" in found(
+        examine(config), Level.OK
+    )  # and the rest is looked at
 
 
 def test_settings_that_cannot_work(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

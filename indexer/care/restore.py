@@ -25,7 +25,7 @@ from indexer.care.archive import CATALOG, FORMAT, MANIFEST, BackupError, Hashed,
 from indexer.care.embeddings import examine_embeddings
 from indexer.care.findings import Level
 from indexer.care.heads import examine_heads
-from indexer.care.rows import examine_catalog
+from indexer.care.rows import examine_file, examine_references
 from indexer.care.versions import examine_versions
 from indexer.jobs import Tell
 
@@ -208,7 +208,8 @@ def _check_library(home: Path) -> list[str]:
         raise BackupError(str(error)) from None
     try:
         for examination in (
-            examine_catalog(catalog, True),
+            examine_file(catalog, True),
+            examine_references(catalog),
             examine_embeddings(catalog, False),
             examine_heads(catalog),
             examine_versions(catalog),
