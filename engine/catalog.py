@@ -15,7 +15,7 @@ from filelock import FileLock
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, sessionmaker
 
 from engine.config import Config
-from engine.database import explained, make_home, migrate, shown_url, tune_sqlite
+from engine.database import busy_explained, explained, make_home, migrate, shown_url, tune_sqlite
 from engine.errors import CatalogError, NotFound
 from engine.filters import is_near, latitudes, like_pattern
 from engine.types import Modality, Where
@@ -309,8 +309,8 @@ class Catalog:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A transaction: committed at the end, rolled back on an error."""
-        with self._sessions.begin() as session:
+        """A transaction: committed at the end, rolled back on an error. Raises LibraryBusy while it is locked."""
+        with busy_explained(self.home), self._sessions.begin() as session:
             yield session
 
     def items(self, ids: Sequence[int]) -> list["ItemView"]:

@@ -19,6 +19,11 @@ SHARD_ROWS, SUFFIX, SUMS = 1 << 18, ".f16", ".sums"
 SUM_BYTES = 8
 
 
+def row_bytes(dim: int) -> int:
+    """What a row of this width takes on the disk, with its checksum."""
+    return 2 * dim + SUM_BYTES
+
+
 def store_folder(home: Path, fingerprint: str, generation: int = 0) -> Path:
     """Where the embeddings of an encoder lie; compaction writes a next generation."""
     name = fingerprint[:16]

@@ -18,9 +18,10 @@ from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Job
 from engine.config import Config
 from engine.decoding import DecoderPool
 from engine.encoders import Encoder, load_encoder, resolved_spec, weights_file
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, NoRoom
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
+from engine.words import readable_bytes
 from indexer.choice import chosen_encoder, remembered
 from indexer.jobs import JobReport, Tell, writing
 from indexer.roots import away_roots, known_roots, looks_mounted, open_root
@@ -237,9 +238,13 @@ class _Run:
         if version is not None and version.encoder_id != embedder.row.id:
             need = disk_needed(self.catalog, embedder.row.dim, self.config.codec.bits, embedder.row.id)
             self.note(
-                f"a new encoder: {need.items:,} items are embedded anew, for {need.bytes / 1e6:,.0f} MB of disk "
-                f"({need.free / 1e9:,.1f} GB are free). What is published answers until all of them are"
+                f"a new encoder: {need.items:,} items are embedded anew, for {readable_bytes(need.bytes)} of disk "
+                f"({readable_bytes(need.free)} are free). What is published answers until all of them are"
             )
+            if need.bytes > need.free:
+                raise NoRoom(
+                    f"the disk of {self.catalog.home} has no room for them: make some, and run the same command again"
+                )
         return embedder
 
     def _written(self) -> int:

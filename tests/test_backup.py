@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from engine.catalog import Catalog, EncoderRow, Job
 from engine.config import Config
-from engine.errors import RebusError
+from engine.errors import DiskFull, NoRoom, RebusError
 from engine.search import Searcher
 from engine.types import Modality, Query, Term
 from indexer.care.archive import MANIFEST, BackupError, belongs
@@ -160,6 +160,20 @@ def test_a_file_that_is_there_is_kept(config: Config, tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(config: Config, tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="no folder"):
         backup(config, tmp_path / "nowhere" / "library.tar", silent)
+
+
+def test_a_disk_without_room_is_told_in_a_sentence(
+    config: Config, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(
+        NoRoom, match=r"^the backup takes . MiB, and 1 MiB are free at .*name a file on another disk"
+    ) as no:
+        backup(config, tmp_path / "library.tar", silent)
+    assert isinstance(no.value, DiskFull)
+    with pytest.raises(NoRoom, match=r"^the library takes .* are free at .*: choose another disk$"):
+        restore(saved, tmp_path / "home2", silent)
 
 
 def test_another_database_is_sent_to_its_own_program(config: Config, tmp_path: Path) -> None:
@@ -336,7 +350,7 @@ def test_what_a_killed_restore_left_goes_with_the_next_one(saved: Path, tmp_path
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL and len(list(place.iterdir())) == 2  # the folder, and its lock
-    assert restore(saved, place / "home", silent).files == 28
+    assert restore(saved, place / "home", silent).files == 29
     assert [path.name for path in place.iterdir()] == ["home"]
 
 
@@ -347,7 +361,7 @@ def test_two_restores_to_one_home_do_not_meet(saved: Path, tmp_path: Path) -> No
         with pytest.raises(BackupError, match="another process is restoring"):
             second()
 
-    assert restore(saved, tmp_path / "home", meet).files == 28
+    assert restore(saved, tmp_path / "home", meet).files == 29
 
 
 def test_other_files_are_no_backups(saved: Path, tmp_path: Path) -> None:

@@ -303,7 +303,7 @@ def test_embeddings_of_an_unused_encoder_go_only_when_asked(
 ) -> None:
     assert gc(config) == Collected() and count(catalog, Embedding) == 72
     report = gc(config, encoders=True)
-    assert report.encoders == ["/models/second"] and report.bytes == 36 * 32
+    assert report.encoders == ["/models/second"] and report.bytes == 36 * (32 + 8)
     assert count(catalog, Embedding) == 36 and count(catalog, EncoderRow) == 2
     assert not (config.home / "embeddings" / ("f" * 16)).exists()
     assert embed_all(catalog, second.id) == 36  # and it can embed again

@@ -10,6 +10,7 @@ from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, c
 from engine.config import Config
 from engine.encoders import STARTER, resolved_spec
 from engine.errors import ArtifactError, DiskFull, LibraryBusy
+from engine.store import row_bytes
 from engine.words import readable_bytes
 from indexer.care.compact import WORTH, compact, dead_rows
 from indexer.care.forget import forget, forgettable
@@ -76,14 +77,14 @@ def _foresee(catalog: Catalog, config: Config, before: float, encoders: bool) ->
     report.bytes = sum(map(bytes_of, (*thumbnails, *leftovers)))
     for encoder in _unused(catalog, config) if encoders else []:
         report.encoders.append(encoder.spec)
-        report.bytes += encoder.rows * 2 * encoder.dim
+        report.bytes += encoder.rows * row_bytes(encoder.dim)
     for encoder in _encoders(catalog):
         dead = dead_rows(catalog, encoder, gone)
         if encoder.spec in report.encoders:
             continue
         if dead and dead >= WORTH * encoder.rows:
             report.rows += dead
-            report.bytes += dead * 2 * encoder.dim
+            report.bytes += dead * row_bytes(encoder.dim)
         else:
             report.dead += dead
     return report
