@@ -304,6 +304,8 @@ class Scan:
     def _doubt(self, gone: Sequence[_Known]) -> str:
         """Why the missing files are not believed to be removed; "" when they are."""
         missing = sum(row.present for row in gone)
+        if gone and not looks_mounted(self.base):  # since the walk began
+            return f"{self.base} is absent or empty now"
         if gone and not self.report.found and not self.shallow:
             return f"{self.base / self.prefix} holds no media now"
         if missing < _MANY:

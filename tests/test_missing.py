@@ -12,7 +12,8 @@ from engine.config import Config
 from engine.errors import InvalidInput
 from indexer.dry_run import preview
 from indexer.library import index_folders
-from indexer.scan import ScanReport
+from indexer.roots import open_root
+from indexer.scan import Scan, ScanReport
 from tests.conftest import config_at, draw, draw_folder, silent
 
 Command = Callable[..., tuple[int, str, str]]
@@ -80,6 +81,22 @@ def test_nine_in_ten_may_be_removed_at_once_and_more_may_not(config: Config, med
     for path in sorted(media.rglob("*.jpg"))[left:]:
         path.unlink()
     assert index(config, media).removed == (18 if left == 2 else 0)
+
+
+@pytest.mark.parametrize("shallow", [True, False])
+def test_a_root_that_goes_away_during_a_scan_loses_nothing(config: Config, media: Path, shallow: bool) -> None:
+    for number in range(20):
+        draw(media / f"{number}.jpg", "red", "boat", number)
+    index(config, media)
+    draw(media / "new.jpg", "red", "boat", 30)
+    catalog = Catalog(config)
+    scan = Scan(catalog, config, *open_root(catalog, media), shallow=shallow)
+    steps = scan.run()
+    next(steps)
+    media.rename(media.parent / "away")
+    for _ in steps:
+        pass
+    assert scan.report.removed == 0 and present(config) == 41
 
 
 def test_few_files_may_all_be_replaced(config: Config, tmp_path: Path) -> None:
