@@ -59,6 +59,7 @@ def named(model: str | None) -> str | None:
 @exclude_option
 @click.option("--retry", is_flag=True, help="Try the files again that could not be used.")
 @click.option("--again", is_flag=True, help="Read all files again by the settings of now; embed only what changed.")
+@click.option("--gone", is_flag=True, help="Believe that files were removed, where nearly all of FOLDER are missing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @as_json
 @click.pass_context
@@ -69,6 +70,7 @@ def index(
     exclude: tuple[str, ...],
     retry: bool,
     again: bool,
+    gone: bool,
     dry_run: bool,
     json_: bool,
 ) -> None:
@@ -76,14 +78,16 @@ def index(
     from indexer.library import IndexReport, index_folders
     from indexer.progress import Progress
 
+    if gone and not folders:
+        raise click.UsageError("--gone wants the FOLDER that was emptied: a drive may be away")
     config = settings(context, encoder__model=named(model), index__exclude=exclude or None)
     if dry_run:
         from indexer.dry_run import preview
 
-        print_index(IndexReport(preview(config, folders)), json_, dry_run=True)
+        print_index(IndexReport(preview(config, folders, gone)), json_, dry_run=True)
         return
     with Progress() as progress:
-        report = index_folders(config, folders, progress.tell, retry=retry, again=again, note=progress.note)
+        report = index_folders(config, folders, progress.tell, retry=retry, again=again, gone=gone, note=progress.note)
     print_index(report, json_)
 
 

@@ -15,13 +15,13 @@ from filelock import FileLock
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, sessionmaker
 
 from engine.config import Config
-from engine.database import explained, make_home, migrate, shown_url, tune_sqlite
+from engine.database import busy_explained, explained, make_home, migrate, shown_url, tune_sqlite
 from engine.errors import CatalogError, NotFound
 from engine.filters import is_near, latitudes, like_pattern
 from engine.types import Modality, Where
 
 T = TypeVar("T")
-HEAD = "0004"  # the newest migration; a test holds it to migrations/versions
+HEAD = "0005"  # the newest migration; a test holds it to migrations/versions
 IMPORT = "import"  # the kind of a root that an import made
 NEXT_TURN = sa.text("(SELECT coalesce(max(turn), 0) + 1 FROM versions)")
 _VISIBLE = (Modality.IMAGE, Modality.VIDEO)
@@ -48,11 +48,15 @@ class _Numbered:
 
 
 class Root(_Numbered, Base):
-    """A folder of the library; `path` is absolute. kind: media, which scans walk, or import, which none does."""
+    """A folder of the library; `path` is absolute. kind: media, which scans walk, or import, which none does.
+
+    unfinished: a scan of it wrote something and did not come to its end.
+    """
 
     __tablename__ = "roots"
     path: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str] = mapped_column(sa.String(8), default="media", server_default="media")
+    unfinished: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     added_at: Mapped[float] = mapped_column(default=time.time)
 
 
@@ -305,8 +309,8 @@ class Catalog:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A transaction: committed at the end, rolled back on an error."""
-        with self._sessions.begin() as session:
+        """A transaction: committed at the end, rolled back on an error. Raises LibraryBusy while it is locked."""
+        with busy_explained(self.home), self._sessions.begin() as session:
             yield session
 
     def items(self, ids: Sequence[int]) -> list["ItemView"]:

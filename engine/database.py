@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engine.errors import CatalogError, DiskFull
+from engine.errors import CatalogError, DiskFull, LibraryBusy
 
 
 @contextmanager
@@ -20,6 +20,20 @@ def explained(url: str) -> Iterator[None]:
         if "disk is full" in cause:
             raise DiskFull(shown_url(url)) from error
         raise CatalogError(f"the catalog {shown_url(url)} cannot be opened: {cause}") from error
+
+
+@contextmanager
+def busy_explained(home: Path) -> Iterator[None]:
+    """A database that another program keeps locked, as LibraryBusy."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        if "locked" in str(error.orig):
+            raise LibraryBusy(
+                f"another program keeps the catalog at {home} locked. Nothing that was finished is lost: "
+                "end that program, and run the same command again"
+            ) from error
+        raise
 
 
 def shown_url(url: str) -> str:

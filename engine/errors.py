@@ -62,6 +62,13 @@ class DiskFull(RebusError):
         )
 
 
+class NoRoom(DiskFull):
+    """The disk has not the room that something will take. The message is the whole of it."""
+
+    def __init__(self, message: str) -> None:
+        RebusError.__init__(self, message)
+
+
 class ArtifactError(RebusError):
     """A stored artifact (encoder, version) is incomplete, altered, or of an unknown format."""
 

@@ -44,7 +44,7 @@ _JOBS_SHOWN, _REASONS_SHOWN = 10, 20
 _NUMBERS = re.compile(r"\d[\d,.]*\d|\d")
 
 _PLACE_BYTES = 16  # of an item in a version: its id and its place
-_ROW_BYTES = 96  # of an embedding's row in the catalog, with its indexes
+_ROW_BYTES = 104  # of an embedding's row in the catalog, with its indexes, and of its checksum
 
 
 def summarize(catalog: Catalog) -> dict[str, Any]:

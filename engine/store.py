@@ -1,19 +1,27 @@
 """Append-only shards of float16 embeddings, one folder an encoder, read through memory maps.
 
 A shard is raw little-endian float16, row after row. Rows are synced to the disk before the catalog's rows that
-point to them commit; what lies past the last committed row is a killed run's and is cut off by `recover`.
+point to them commit; what lies past the last committed row is a killed run's and is cut off by `recover`. Beside each
+shard lie the checksums of its rows, 8 bytes each, 0 for one that has none: earlier releases wrote none.
 """
 
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import xxhash
 
 from engine.artifacts import sync
 from engine.errors import ArtifactError
 from engine.types import F16, F32, I64, Array
 
-SHARD_ROWS, SUFFIX = 1 << 18, ".f16"
+SHARD_ROWS, SUFFIX, SUMS = 1 << 18, ".f16", ".sums"
+SUM_BYTES = 8
+
+
+def row_bytes(dim: int) -> int:
+    """What a row of this width takes on the disk, with its checksum."""
+    return 2 * dim + SUM_BYTES
 
 
 def store_folder(home: Path, fingerprint: str, generation: int = 0) -> Path:
@@ -26,15 +34,22 @@ class EmbeddingStore:
     """The shards of one encoder. One writer at a time (the library's lock); any number of readers.
 
     raw: rows have any length, as a feature library's do, and are made unit rows as they are read; rows of zeros stay.
+    summed: write checksums of rows; an artifact's manifest has them already.
     """
 
-    def __init__(self, folder: Path, dim: int, shard_rows: int = SHARD_ROWS, *, raw: bool = False) -> None:
-        self.folder, self.dim, self.shard_rows, self.raw = folder, dim, shard_rows, raw
+    def __init__(
+        self, folder: Path, dim: int, shard_rows: int = SHARD_ROWS, *, raw: bool = False, summed: bool = True
+    ) -> None:
+        self.folder, self.dim, self.shard_rows, self.raw, self.summed = folder, dim, shard_rows, raw, summed
         self._maps: dict[int, F16] = {}
 
     def path(self, shard: int) -> Path:
         """The file of a shard, whether or not it is there."""
         return self.folder / f"{shard:06d}{SUFFIX}"
+
+    def sums_path(self, shard: int) -> Path:
+        """The file of a shard's checksums, whether or not it is there."""
+        return self.path(shard).with_suffix(SUMS)
 
     def _rows(self, shard: int) -> int:
         path = self.path(shard)
@@ -68,12 +83,8 @@ class EmbeddingStore:
                     f"shard {self.path(shard)} holds {have} rows, the catalog counts {want}: "
                     "`rebus doctor --repair` embeds again what is lost, or restore a backup"
                 )
-            if want == 0:
-                self.path(shard).unlink()
-            elif self.path(shard).stat().st_size != want * 2 * self.dim:
-                with self.path(shard).open("r+b") as file:
-                    file.truncate(want * 2 * self.dim)
-                sync(self.path(shard))
+            _cut(self.path(shard), want * 2 * self.dim)
+            _cut(self.sums_path(shard), want * SUM_BYTES)
 
     def append(self, vectors: F32) -> tuple[I64, I64]:
         """Write rows (n, dim) as float16, synced; return their shards (n,) and rows (n,)."""
@@ -85,15 +96,51 @@ class EmbeddingStore:
             used = self._rows(shard)
             if used >= self.shard_rows:
                 shard, used = shard + 1, 0
-            part = vectors[start : start + self.shard_rows - used]
+            part = np.ascontiguousarray(vectors[start : start + self.shard_rows - used], dtype="<f2")
             with self.path(shard).open("ab") as file:
-                file.write(np.ascontiguousarray(part, dtype="<f2").tobytes())
+                file.write(part.tobytes())
             sync(self.path(shard))
+            if self.summed:
+                self._write_sums(shard, np.arange(used, used + len(part)), part)
             where += [(shard, used + i) for i in range(len(part))]
             start += len(part)
         sync(self.folder)
         located = np.array(where, np.int64).reshape(-1, 2)
         return located[:, 0], located[:, 1]
+
+    def altered(self, shards: I64, rows: I64) -> tuple[Array, Array]:
+        """Which of the rows at these places (n,) are not what was written; and which have no checksum to tell by."""
+        changed, unknown = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+        for shard in np.unique(shards):
+            chosen = np.flatnonzero(shards == shard)
+            wanted = self._sums(int(shard), int(rows[chosen].max()))[rows[chosen]]
+            found = _sums_of(self._map(int(shard), int(rows[chosen].max()))[rows[chosen]])
+            unknown[chosen] = wanted == 0
+            changed[chosen] = (wanted != 0) & (wanted != found)
+        return changed, unknown
+
+    def seal(self, shards: I64, rows: I64) -> None:
+        """Write the checksums of rows that have none: what they are now counts as what was written."""
+        for shard in np.unique(shards):
+            chosen = rows[shards == shard]
+            self._write_sums(int(shard), chosen, self._map(int(shard), int(chosen.max()))[chosen])
+
+    def _write_sums(self, shard: int, rows: I64, vectors: F16) -> None:
+        """Put the checksums of these rows at their places, synced."""
+        path = self.sums_path(shard)
+        path.touch()
+        sums = _sums_of(vectors)
+        with path.open("r+b") as file:
+            for some in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
+                file.seek(int(rows[some[0]]) * SUM_BYTES)
+                file.write(sums[some].tobytes())
+        sync(path)
+
+    def _sums(self, shard: int, row: int) -> Array:
+        """The checksums of a shard, at least up to a row; 0 where there is none."""
+        path = self.sums_path(shard)
+        found = np.fromfile(path, "<u8") if path.exists() else np.empty(0, "<u8")
+        return np.pad(found, (0, max(0, row + 1 - len(found))))
 
     def rows(self) -> int:
         """How many rows the shards hold."""
@@ -124,8 +171,23 @@ class EmbeddingStore:
         return known
 
     def size(self) -> int:
-        """Bytes on the disk."""
+        """Bytes on the disk, without the checksums."""
         return sum(self.path(shard).stat().st_size for shard in self.shards())
+
+
+def _sums_of(vectors: F16) -> Array:
+    """The checksum (n,) of each row, never 0: XXH3 over its bytes."""
+    return np.array([xxhash.xxh3_64_intdigest(row.tobytes()) or 1 for row in vectors], "<u8")
+
+
+def _cut(path: Path, size: int) -> None:
+    """Cut off what lies past these bytes, and with none the file; synced."""
+    if size == 0:
+        path.unlink(missing_ok=True)
+    elif path.exists() and path.stat().st_size > size:
+        with path.open("r+b") as file:
+            file.truncate(size)
+        sync(path)
 
 
 class StoredRows:

@@ -81,7 +81,7 @@ def write_version(
         number = (session.scalar(sa.select(sa.func.max(IndexVersion.id))) or 0) + 1
     folder = catalog.home / "versions" / f"{number:06d}"
     with write_artifact(folder, manifest) as temporary:
-        own = EmbeddingStore(temporary, head.aligner.dim)
+        own = EmbeddingStore(temporary, head.aligner.dim, summed=False)
         for modality, source in sources.items():
             codec = SignHash.fit(source.read(_sample(len(source.ids))), config.codec.bits)
             codes, kept = [], source.kept or StoredRows.none(own)

@@ -14,8 +14,11 @@ from indexer.roots import known_roots, open_root
 from indexer.scan import Scan, ScanReport
 
 
-def preview(config: Config, folders: Sequence[Path]) -> list[ScanReport]:
-    """The report of each folder's scan; of all roots when none is named. Raises InvalidInput as indexing does."""
+def preview(config: Config, folders: Sequence[Path], gone: bool = False) -> list[ScanReport]:
+    """The report of each folder's scan; of all roots when none is named. gone: as indexing has it.
+
+    Raises InvalidInput as indexing does.
+    """
     if config.catalog.url:
         raise InvalidInput("--dry-run works on a copy of the catalog, which only a SQLite catalog allows")
     with tempfile.TemporaryDirectory(prefix="rebus-dry-run-") as folder:
@@ -30,13 +33,13 @@ def preview(config: Config, folders: Sequence[Path]) -> list[ScanReport]:
         catalog = Catalog(copy, create=True)
         try:
             chosen = folders or [path for path in known_roots(catalog) if path.is_dir()]
-            return [_compare(catalog, copy, config.home, path) for path in chosen]
+            return [_compare(catalog, copy, config.home, path, gone) for path in chosen]
         finally:
             catalog.engine.dispose()
 
 
-def _compare(catalog: Catalog, copy: Config, home: Path, folder: Path) -> ScanReport:
-    scan = Scan(catalog, copy, *open_root(catalog, folder), home=home)
+def _compare(catalog: Catalog, copy: Config, home: Path, folder: Path, gone: bool) -> ScanReport:
+    scan = Scan(catalog, copy, *open_root(catalog, folder, gone=gone), gone=gone, home=home)
     for _ in scan.run():
         pass
     return scan.report

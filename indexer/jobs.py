@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from engine.artifacts import remove_leftovers
 from engine.catalog import Catalog, Job
+from engine.database import busy_explained
 from engine.errors import DiskFull, LibraryBusy, RebusError
 
 Tell = Callable[[str, int, int], None]
@@ -58,8 +59,8 @@ class JobReport:
             session.execute(sa.update(Job).where(Job.id == self._id).values(**values, heartbeat_at=time.time()))
 
     def end(self, state: str, message: str | None = None) -> None:
-        """Write how the job ended. A full disk may not even let that be written: the next run calls it interrupted."""
-        with suppress(sa.exc.OperationalError):
+        """Write how the job ended. A full disk or a locked catalog may refuse it: then the next run calls it so."""
+        with suppress(sa.exc.OperationalError, LibraryBusy):
             said = {} if message is None else {"message": message}
             self.update(state=state, finished_at=time.time(), rate=None, remaining_s=None, **self._counts, **said)
 
@@ -112,17 +113,13 @@ def _recorded(report: JobReport) -> Iterator[JobReport]:
 def refusals_explained(catalog: Catalog) -> Iterator[None]:
     """A full disk and a locked database as errors that say what to do."""
     try:
-        yield
+        with busy_explained(catalog.home):
+            yield
     except RebusError:
         raise
     except Exception as error:
         if _means_full(error, catalog.home):
             raise DiskFull(catalog.home) from error
-        if isinstance(error, sa.exc.OperationalError) and "locked" in str(error.orig):
-            raise LibraryBusy(
-                f"another program keeps the catalog at {catalog.home} locked. Nothing that was finished is lost: "
-                "end that program, and run the same command again"
-            ) from error
         raise
 
 

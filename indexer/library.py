@@ -1,5 +1,6 @@
 """The two long jobs, from end to end: index folders, and train an encoder. Both end in a published version."""
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,16 +14,17 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion
+from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Job
 from engine.config import Config
 from engine.decoding import DecoderPool
 from engine.encoders import STARTER, Encoder, load_encoder, resolved_spec, weights_file
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, NoRoom
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
+from engine.words import readable_bytes
 from indexer.choice import chosen_encoder, remembered
 from indexer.jobs import JobReport, Tell, writing
-from indexer.roots import known_roots, looks_mounted, open_root
+from indexer.roots import away_roots, known_roots, looks_mounted, open_root
 from indexer.scan import Compared, Scan, ScanReport
 from indexer.tally import Tally
 
@@ -41,13 +43,17 @@ Note = Callable[[str], None]
 
 @dataclass(slots=True)
 class IndexReport:
-    """What indexing did. embedded: items given an embedding; version: the one served now, if any."""
+    """What indexing did. embedded: items given an embedding; version: the one served now, if any.
+
+    first: nothing was published before, or by none but runs that were stopped.
+    """
 
     scans: list[ScanReport] = field(default_factory=list)
     embedded: int = 0
     failures: int = 0
     version: IndexVersion | None = None
     encoder: str | None = None
+    first: bool = False
 
 
 def index_folders(
@@ -58,6 +64,7 @@ def index_folders(
     retry: bool = False,
     again: bool = False,
     shallow: bool = False,
+    gone: bool = False,
     encoder: Encoder | None = None,
     known: bool = False,
     note: Note = lambda text: None,
@@ -66,8 +73,8 @@ def index_folders(
 
     Without an encoder only items and captions are recorded. retry: try files again that failed. again: read all files
     again, by the settings of now; what is unchanged is not embedded again. shallow: look into the folders alone, not
-    below. encoder: the one to use, when it is loaded already. known: refuse a folder that lies in no known one. note:
-    hears what is known early.
+    below. gone: believe that files were removed even where nearly all are missing. encoder: the one to use, when it is
+    loaded already. known: refuse a folder that lies in no known one. note: hears what is known early.
     Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes, DiskFull, DriveGone.
     """
     check_ocr(config.media)
@@ -76,9 +83,12 @@ def index_folders(
     catalog = Catalog(config, create=True)
     with writing(catalog, "index", tell) as job:
         report = IndexReport()
-        roots = [open_root(catalog, folder, known=known) for folder in _present(catalog, folders, note)]
-        scans = [Scan(catalog, config, root, start, retry=retry, again=again, shallow=shallow) for root, start in roots]
-        report.scans = [scan.report for scan in scans]
+        roots = [open_root(catalog, folder, known=known, gone=gone) for folder in _present(catalog, folders, note)]
+        scans = [
+            Scan(catalog, config, root, start, retry=retry, again=again, shallow=shallow, gone=gone)
+            for root, start in roots
+        ]
+        report.scans, report.first = [scan.report for scan in scans], _is_first(catalog)
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with ExitStack() as stack:
             stack.enter_context(remembered(catalog, spec))
@@ -96,6 +106,12 @@ def index_folders(
         return report
 
 
+def _is_first(catalog: Catalog) -> bool:
+    done = sa.select(Job.id).where(Job.kind == "index", Job.state == "done").limit(1)
+    with catalog.session() as session:
+        return session.scalar(done) is None or catalog.current_version() is None
+
+
 def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[Path]:
     """The folders named; else all roots, without those whose drive is away."""
     if folders:
@@ -103,9 +119,11 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
     known = known_roots(catalog)
     if not known:
         raise InvalidInput("this library has no folders yet: name one, as in `rebus index ~/Pictures`")
-    for path in known:
-        if not looks_mounted(path):
-            note(f"{path} is absent or empty now (a drive that is not mounted?): nothing of it was marked removed")
+    for path in away_roots(catalog):
+        note(
+            f"{path} is absent or empty now (a drive that is not mounted?): nothing of it was marked removed. "
+            f"If you removed it, say so: `rebus index --gone {shlex.quote(str(path))}`"
+        )
     return [path for path in known if looks_mounted(path)]
 
 
@@ -223,9 +241,13 @@ class _Run:
         if version is not None and version.encoder_id != embedder.row.id:
             need = disk_needed(self.catalog, embedder.row.dim, self.config.codec.bits, embedder.row.id)
             self.note(
-                f"a new encoder: {need.items:,} items are embedded anew, for {need.bytes / 1e6:,.0f} MB of disk "
-                f"({need.free / 1e9:,.1f} GB are free). What is published answers until all of them are"
+                f"a new encoder: {need.items:,} items are embedded anew, for {readable_bytes(need.bytes)} of disk "
+                f"({readable_bytes(need.free)} are free). What is published answers until all of them are"
             )
+            if need.bytes > need.free:
+                raise NoRoom(
+                    f"the disk of {self.catalog.home} has no room for them: make some, and run the same command again"
+                )
         return embedder
 
     def _written(self) -> int:

@@ -9,15 +9,18 @@ from engine.catalog import IMPORT, Catalog, Failure, Item, Root
 from engine.errors import InvalidInput
 
 
-def open_root(catalog: Catalog, folder: Path, *, known: bool = False) -> tuple[Root, Path]:
+def open_root(catalog: Catalog, folder: Path, *, known: bool = False, gone: bool = False) -> tuple[Root, Path]:
     """The root that `folder` is, or lies in, and the folder's absolute path; a new root when there is none.
 
     A folder above known roots takes them in: their items keep their ids and get longer paths.
-    known: never make one. Raises InvalidInput when the folder is missing, not a folder, or not to be read.
+    known: never make one. gone: it need not be there, if it was known. Raises InvalidInput when the folder is missing,
+    not a folder, or not to be read.
     """
     try:
-        place = folder.expanduser().resolve(strict=True)
-        next(iter(place.iterdir()), None)
+        place = folder.expanduser().resolve(strict=not gone)
+        known = known or not place.exists()
+        if not gone or place.exists():
+            next(iter(place.iterdir()), None)
     except NotADirectoryError:
         raise InvalidInput(f"{folder} is a file: name the folder it is in") from None
     except OSError as error:
@@ -39,6 +42,7 @@ def open_root(catalog: Catalog, folder: Path, *, known: bool = False) -> tuple[R
             session.flush()
             for below in roots:
                 if Path(below.path).is_relative_to(place):
+                    above.unfinished = above.unfinished or below.unfinished
                     _absorb(session, below, above)
         return above, place
 
@@ -58,6 +62,14 @@ def known_roots(catalog: Catalog) -> list[Path]:
     query = sa.select(Root.path).where(Root.kind != IMPORT).order_by(Root.id)
     with catalog.session() as session:
         return [Path(path) for path in session.scalars(query)]
+
+
+def away_roots(catalog: Catalog) -> list[Path]:
+    """The folders that scans walk, hold known files, and are absent or empty now."""
+    query = sa.select(Root.path).where(Root.kind != IMPORT).order_by(Root.id)
+    query = query.where(sa.exists().where(Item.root_id == Root.id, Item.removed_at.is_(None)))
+    with catalog.session() as session:
+        return [path for text in session.scalars(query) if not looks_mounted(path := Path(text))]
 
 
 def open_import_root(catalog: Catalog, place: Path) -> Root:

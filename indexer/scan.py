@@ -6,6 +6,7 @@ item row as removed, so that it is not tried again before it changes.
 """
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -31,6 +32,7 @@ from indexer.walk import walk
 
 _GROUP_FILES, _GROUP_FOLDERS = 4096, 256  # what is compared at once
 _CHUNKS = (16, 256, 4096)  # files in one transaction: few at first, so that something can be searched soon
+_MANY, _LEFT = 10, 9  # files that are missing at once, and how many for each that is left, are not believed
 
 
 @dataclass(slots=True)
@@ -70,9 +72,11 @@ class _Known:
 class Scan:
     """One comparison of a folder. Iterate `run` to its end; each step is committed before it is yielded.
 
-    A folder without any media never marks its items removed: the drive may not be mounted.
+    A folder without any media, or without nearly all of what it had, marks no item removed: the drive may not be
+    mounted, or in part.
     retry: try files again that failed before. again: have all files read again, changed or not. shallow: look into
-    `start` alone, not below. home: the library's, which is passed over, when it is not the setting's.
+    `start` alone, not below. gone: believe that what is missing was removed, `start` itself perhaps. home: the
+    library's, which is passed over, when it is not the setting's.
     """
 
     def __init__(
@@ -85,10 +89,12 @@ class Scan:
         retry: bool = False,
         again: bool = False,
         shallow: bool = False,
+        gone: bool = False,
         home: Path | None = None,
     ) -> None:
         self.catalog, self.config, self.root, self.start = catalog, config, root, start
-        self.retry, self.again, self.shallow, self.home = retry, again, shallow, (home or config.home).resolve()
+        self.retry, self.again, self.shallow, self.gone = retry, again, shallow, gone
+        self.home = (home or config.home).resolve()
         self.base = Path(root.path)
         below = start.relative_to(self.base).as_posix()
         self.prefix = "" if below == "." else f"{below}/"
@@ -96,6 +102,8 @@ class Scan:
         self.report = ScanReport()
         self._failures: dict[str, MediaError] = {}
         self._sidecars: set[str] = set()
+        self._tables: dict[str, FoundFile] = {}
+        self._began = False
         self._visited: set[str] = set()
         self._unread: list[str] = []
         self._gone: list[_Known] = []
@@ -116,9 +124,10 @@ class Scan:
                 yield self._compare(files[start : start + size], known)
                 start, size = start + size, next(chunk_sizes, _CHUNKS[-1])
         self._remove_missing()
-        self.captions.unmatched()
+        self.captions.unmatched(self._tables.values())
         with self.catalog.session() as session:
             self._record_failures(session)
+            self._end(session)
 
     def _groups(self) -> Iterator[list[Folder]]:
         """Folders in the order of the walk, a few thousand files at a time."""
@@ -129,6 +138,8 @@ class Scan:
             self._sidecars.update(file.path for file in folder.sidecars.values())
             if folder.unread:
                 self._unread.append(f"{folder.path}/" if folder.path else "")
+            if self.root.unfinished and folder.media:  # what was cut short may have read them, and told nothing yet
+                self._tables.update((table.path, table) for table in folder.tables)
             group.append(folder)
             if sum(len(f.media) for f in group) >= _GROUP_FILES or len(group) >= _GROUP_FOLDERS:
                 yield group
@@ -138,6 +149,8 @@ class Scan:
 
     def folders(self) -> Iterator[Folder]:
         """The walk by itself."""
+        if self.gone and not os.path.lexists(self.start):
+            return iter(())
         found = walk(self.base, self.start, self.home, self.config.index.exclude)
         return islice(found, 1) if self.shallow else found
 
@@ -174,12 +187,29 @@ class Scan:
         if not work and not stale:
             return Compared(len(files), again)
         with self.catalog.session() as session:
+            self._begin(session)
             touched = self._take_in(session, work)
             fresh = [Described(i, folder, file) for i, (folder, file, _) in zip(touched, work, strict=True) if i]
             same = [one for i, one in zip(touched, work, strict=True) if i is None]
             stale += [Described(row.id, folder, file, row.stamp) for folder, file, row in same if row]
+            told = set(self.captions.failures)
             words = sync_sidecars(session, self.root.id, [*fresh, *stale], self.captions)
+            for path in self.captions.failures.keys() - told:  # with the stamps by which no scan reads them again
+                record_failure(session, self.root.id, None, path, self.captions.failures[path])
         return Compared(len(files), [one.id for one in fresh] + words + again)
+
+    def _begin(self, session: Session) -> None:
+        """With the first change, say that this scan has not come to its end."""
+        if not self._began:
+            session.execute(sa.update(Root).where(Root.id == self.root.id).values(unfinished=True))
+            self._began = True
+
+    def _end(self, session: Session) -> None:
+        """Nothing is left to be told; of the whole root, if the whole of it was looked at."""
+        part = self.shallow or self.prefix != ""
+        if self._began or (self.root.unfinished and not part):
+            unfinished = self.root.unfinished and part
+            session.execute(sa.update(Root).where(Root.id == self.root.id).values(unfinished=unfinished))
 
     def _to_retry(self, row: _Known, file: FoundFile) -> bool:
         """Rights and limits change without a trace: what could not be read is tried again as soon as it can be."""
@@ -259,14 +289,35 @@ class Scan:
     def _remove_missing(self) -> None:
         """Mark items whose files are gone, and drop the failures of files that are gone."""
         gone = [row for row in (*self._gone, *self._in_missing_folders()) if row.id not in self._back]
-        if gone and not self.report.found and not self.shallow:
-            self.report.notes.append(f"{self.base / self.prefix} holds no media now: nothing was marked removed")
+        if not self.gone and (doubt := self._doubt(gone)):
+            self.report.notes.append(
+                f"{doubt} (a drive that is not mounted, or in part?): nothing was marked removed. If you removed them, "
+                f"say so: `rebus index --gone {shlex.quote(str(self.base / self.prefix))}`"
+            )
             return
         for rows in chunks(gone, 500):
             with self.catalog.session() as session:
                 forget_failures(session, [row.id for row in rows])
                 mark_removed(session, [row.id for row in rows if row.present])
         self.report.removed = sum(row.present for row in gone)
+
+    def _doubt(self, gone: Sequence[_Known]) -> str:
+        """Why the missing files are not believed to be removed; "" when they are."""
+        missing = sum(row.present for row in gone)
+        if gone and not looks_mounted(self.base):  # since the walk began
+            return f"{self.base} is absent or empty now"
+        if gone and not self.report.found and not self.shallow:
+            return f"{self.base / self.prefix} holds no media now"
+        if missing < _MANY:
+            return ""
+        prefix = "" if self.shallow else self.prefix
+        known = sa.select(sa.func.count()).where(Item.root_id == self.root.id, Item.parent_id.is_(None))
+        known = known.where(Item.removed_at.is_(None), Item.path.startswith(prefix, autoescape=True))
+        with self.catalog.session() as session:
+            before = (session.scalar(known) or 0) - self.report.added
+        place = self.base / prefix
+        few = missing > _LEFT * (before - missing)
+        return f"{missing:,} of the {before:,} files that were known in {place} are missing" if few else ""
 
     def _in_missing_folders(self) -> Iterator[_Known]:
         """What the catalog has of folders that the walk did not come by."""
@@ -288,15 +339,17 @@ class Scan:
 
     def _record_failures(self, session: Session) -> None:
         """Write what the walk and the sidecars met, and drop what no longer holds."""
+        met = {**self._failures, **self.captions.failures}
         own = sa.select(Failure).where(Failure.root_id == self.root.id, Failure.item_id.is_(None))
         for row in session.scalars(own).all():
             not_looked_at = row.path in self._sidecars and row.path not in self.captions.looked_at
             folder = row.path.rpartition("/")[0]
             within = folder in self._visited or not self.shallow
-            if row.path.startswith(self.prefix) and within and not not_looked_at and not self._is_unread(row.path):
+            looked_at = row.path.startswith(self.prefix) and within and not not_looked_at
+            if looked_at and row.path not in met and not self._is_unread(row.path):
                 session.delete(row)
         session.flush()
-        for path, error in {**self._failures, **self.captions.failures}.items():
+        for path, error in met.items():
             record_failure(session, self.root.id, None, path, error)
 
     def _is_unread(self, path: str) -> bool:

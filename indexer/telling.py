@@ -62,7 +62,7 @@ def _outcome(report: "IndexReport") -> str:
     published = f"Version {report.version.id} is published with {held} items."
     if is_older(report.encoder):
         return f"{published}\n{NEWER}"
-    return f"{published}\n{LARGER}" if report.embedded and is_starter(report.encoder) else published
+    return f"{published}\n{LARGER}" if report.first and is_starter(report.encoder) else published
 
 
 def print_encoder(trained: "TrainedEncoder", report: "IndexReport", json_: bool) -> None:

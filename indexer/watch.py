@@ -52,6 +52,8 @@ def watch_folders(
                 report = index_folders(config, some, tell, shallow=not deep, encoder=encoder, known=True)
                 for scan in report.scans:
                     note(_said(scan))
+                    for text in scan.notes:
+                        note(text)
             work.done()
         except (LibraryBusy, DiskFull, DriveGone) as error:
             note(f"{error}. It will be tried again")

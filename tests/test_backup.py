@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from engine.catalog import Catalog, EncoderRow, Job
 from engine.config import Config
-from engine.errors import RebusError
+from engine.errors import DiskFull, NoRoom, RebusError
 from engine.search import Searcher
 from engine.types import Modality, Query, Term
 from indexer.care.archive import MANIFEST, BackupError, belongs
@@ -84,6 +84,16 @@ def test_a_tail_that_the_catalog_does_not_count_stays_behind(config: Config, tmp
     backup(config, tmp_path / "library.tar", silent)
     restore(tmp_path / "library.tar", tmp_path / "home2", silent)
     assert snapshot(moved(config, tmp_path / "home2")) == before
+
+
+def test_checksums_go_along_and_may_be_missing(config: Config, tmp_path: Path) -> None:
+    (sums,) = config.home.glob("embeddings/*/*.sums")
+    backup(config, tmp_path / "with.tar", silent)
+    assert contents(tmp_path / "with.tar")[sums.relative_to(config.home).as_posix()] == sums.read_bytes()
+    sums.unlink()
+    backup(config, tmp_path / "without.tar", silent)
+    restore(tmp_path / "without.tar", tmp_path / "home2", silent)
+    assert healthy(examine(moved(config, tmp_path / "home2")))
 
 
 def test_a_run_that_was_under_way_is_interrupted_in_the_copy(config: Config, tmp_path: Path) -> None:
@@ -150,6 +160,20 @@ def test_a_file_that_is_there_is_kept(config: Config, tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(config: Config, tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="no folder"):
         backup(config, tmp_path / "nowhere" / "library.tar", silent)
+
+
+def test_a_disk_without_room_is_told_in_a_sentence(
+    config: Config, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(
+        NoRoom, match=r"^the backup takes . MiB, and 1 MiB are free at .*name a file on another disk"
+    ) as no:
+        backup(config, tmp_path / "library.tar", silent)
+    assert isinstance(no.value, DiskFull)
+    with pytest.raises(NoRoom, match=r"^the library takes .* are free at .*: choose another disk$"):
+        restore(saved, tmp_path / "home2", silent)
 
 
 def test_another_database_is_sent_to_its_own_program(config: Config, tmp_path: Path) -> None:
@@ -313,7 +337,7 @@ def test_a_home_that_holds_anything_is_kept(saved: Path, config: Config, tmp_pat
     with pytest.raises(BackupError, match="not empty"):
         restore(saved, tmp_path / "file", silent)
     (tmp_path / "empty").mkdir()
-    assert restore(saved, tmp_path / "empty", silent).files == 28
+    assert restore(saved, tmp_path / "empty", silent).files == 29
 
 
 def test_what_a_killed_restore_left_goes_with_the_next_one(saved: Path, tmp_path: Path) -> None:
@@ -326,7 +350,7 @@ def test_what_a_killed_restore_left_goes_with_the_next_one(saved: Path, tmp_path
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL and len(list(place.iterdir())) == 2  # the folder, and its lock
-    assert restore(saved, place / "home", silent).files == 28
+    assert restore(saved, place / "home", silent).files == 29
     assert [path.name for path in place.iterdir()] == ["home"]
 
 
@@ -337,7 +361,7 @@ def test_two_restores_to_one_home_do_not_meet(saved: Path, tmp_path: Path) -> No
         with pytest.raises(BackupError, match="another process is restoring"):
             second()
 
-    assert restore(saved, tmp_path / "home", meet).files == 28
+    assert restore(saved, tmp_path / "home", meet).files == 29
 
 
 def test_other_files_are_no_backups(saved: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -18,7 +19,7 @@ from filelock import FileLock
 
 import rebus
 from engine.artifacts import read_manifest
-from engine.catalog import Catalog, Embedding, EncoderRow, Failure, IndexVersion, Item, Job
+from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Failure, IndexVersion, Item, Job
 from engine.config import Config
 from engine.search import Searcher
 from engine.types import Modality, Query, Term
@@ -71,6 +72,21 @@ def spoil_vectors(config: Config) -> None:
     rows.tofile(shard(config))
 
 
+def lose_checksums(config: Config) -> None:
+    shard(config).with_suffix(".sums").unlink()
+
+
+def spoil_old_vectors(config: Config) -> None:
+    spoil_vectors(config)
+    lose_checksums(config)
+
+
+def flip_a_bit(config: Config) -> None:
+    data = bytearray(shard(config).read_bytes())
+    data[5 * 2 * DIM] ^= 1  # the last bit of a number: the row is as long as it was
+    shard(config).write_bytes(data)
+
+
 def alter_version(config: Config) -> None:
     path = config.home / "versions" / "000001" / "image.codes.npy"
     data = bytearray(path.read_bytes())
@@ -104,11 +120,23 @@ def name_a_folder_outside(config: Config) -> None:
     change(config, sa.update(IndexVersion).values(folder="../media1"))
 
 
-def drop_item_alone(config: Config) -> None:
+def drop_rows(config: Config, *where: str) -> None:
     with sqlite3.connect(config.home / "catalog.db") as database:  # foreign keys are off here
-        database.execute("DELETE FROM captions WHERE owner_id = 1 OR id = 2")
-        database.execute("DELETE FROM items WHERE id = 2")
+        for rows in where:
+            database.execute(f"DELETE FROM {rows}")
     database.close()
+
+
+def drop_item_alone(config: Config) -> None:
+    drop_rows(config, "captions WHERE owner_id = 1 OR id = 2", "items WHERE id = 2")
+
+
+def drop_the_item_of_a_caption(config: Config) -> None:
+    drop_rows(config, "items WHERE id = 2")
+
+
+def drop_a_file_alone(config: Config) -> None:
+    drop_rows(config, "items WHERE id = 1")
 
 
 @pytest.mark.parametrize(
@@ -119,21 +147,26 @@ def drop_item_alone(config: Config) -> None:
         (point_past_the_end, "1 embeddings point past the 36 rows", 1),
         (point_to_a_shard_that_is_not, "1 embeddings point past the 36 rows", 1),
         (spoil_vectors, "2 embeddings", 2),
+        (spoil_old_vectors, "2 embeddings in .* are no vectors of unit length", 2),
+        (flip_a_bit, "1 embeddings in .* are not what was written", 1),
         (alter_version, "image.codes.npy is missing or was altered", 0),
         (lose_version_file, "text.ids.npy is missing or was altered", 0),
         (lose_manifest, "version 1 is damaged", 0),
         (lose_version, "version 1 is damaged", 0),
         (mix_encoders, "belongs to another encoder", 0),
         (name_a_folder_outside, "is no folder of versions", 0),
-        (drop_item_alone, "rows of embeddings point to rows that are not there", 0),
+        (drop_item_alone, "1 rows of embeddings point to rows of items that are not there", 0),
+        (drop_the_item_of_a_caption, "1 rows of captions point to rows of items that are not there", 1),
+        (drop_a_file_alone, "2 rows of items point to rows of items that are not there", 0),
     ],
 )
 def test_damage_is_named_and_mended(config: Config, damage: Damage, words: str, lost: int) -> None:
     damage(config)
-    findings = examine(config, deep=damage is spoil_vectors)
-    assert words in found(findings, Level.PROBLEM) and not healthy(findings)
+    deep = damage in (spoil_vectors, spoil_old_vectors, flip_a_bit)
+    findings = examine(config, deep)
+    assert re.search(words, found(findings, Level.PROBLEM)) and not healthy(findings)
     assert all(finding.repair for finding in findings if finding.level is Level.PROBLEM)
-    repair(config, damage is spoil_vectors, silent)
+    repair(config, deep, silent)
     mended = examine(config)  # not deep: the made encoder's weights are none that could be loaded
     assert healthy(mended), found(mended, Level.PROBLEM)
     catalog = Catalog(config)
@@ -164,6 +197,43 @@ def test_a_file_is_read_again_when_a_frame_of_it_lost_its_embedding(config: Conf
         left = set(session.scalars(sa.select(Embedding.item_id)))
     assert set(range(1, 37)) - left == {4} and page.id not in left  # and the captions of file 4 keep theirs
     catalog.engine.dispose()
+
+
+def test_checksums_of_an_earlier_release_are_missed_and_written(library: Config, tmp_path: Path) -> None:
+    config = copy_library(library, tmp_path)
+    rows = Catalog(config).current_version()
+    lose_checksums(config)
+    findings = examine(config, deep=True)
+    assert healthy(findings) and rows is not None
+    assert f"{sum(rows.counts.values())} rows in" in found(findings, Level.NOTE) and "no checksum" in found(
+        findings, Level.NOTE
+    )
+    repair(config, True, silent)
+    assert "no checksum" not in found(examine(config, deep=True), Level.NOTE)
+
+
+def test_captions_whose_items_are_gone_are_read_again(library: Config, tmp_path: Path) -> None:
+    config = copy_library(library, tmp_path)
+    catalog = Catalog(config)
+    with catalog.session() as session:
+        columns = Item.path, Item.modality, Item.content_hash
+        query = sa.select(*columns).where(Item.removed_at.is_(None)).order_by(Item.path, Item.modality)
+        before, counts = session.execute(query).all(), [row.text for row in session.scalars(sa.select(Caption))]
+    drop_rows(config, "items WHERE modality = 'text' AND id % 3 = 0", "items WHERE parent_id IS NULL AND id % 7 = 0")
+    assert healthy(repair(config, False, silent))
+    index_folders(config, [tmp_path / "media1"], silent)
+    with catalog.session() as session:
+        assert session.execute(query).all() == before
+        assert sorted(row.text for row in session.scalars(sa.select(Caption))) == sorted(counts)
+    assert healthy(examine(config, deep=True))
+    catalog.engine.dispose()
+
+
+def test_versions_and_heads_of_an_encoder_that_is_gone_are_dropped(config: Config) -> None:
+    drop_rows(config, "encoders")
+    said = found(examine(config), Level.PROBLEM)
+    assert "rows of versions point to rows of encoders" in said and "36 rows of embeddings" in said
+    assert healthy(repair(config, False, silent)) and Catalog(config).current_version() is None
 
 
 def test_what_was_lost_is_embedded_again(library: Config, tmp_path: Path) -> None:
@@ -281,7 +351,10 @@ def test_rows_that_cannot_be_dropped_safely_are_named(config: Config) -> None:
         database.execute("DELETE FROM roots")
     database.close()
     said = found(repair(config, False, silent), Level.PROBLEM)
-    assert "36 rows of items point to rows that are not there" in said and "rebus restore" in said
+    assert "36 rows of items point to rows of roots that are not there" in said and "rebus restore" in said
+    assert "versions" not in said and "free on the disk" in found(
+        examine(config), Level.OK
+    )  # and the rest is looked at
 
 
 def test_settings_that_cannot_work(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

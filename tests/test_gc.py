@@ -197,6 +197,17 @@ def test_few_dead_rows_are_left_and_said(config: Config) -> None:
     assert not list(config.home.glob("embeddings/*-1"))
 
 
+def test_damaged_rows_are_not_compacted_as_if_they_were_whole(config: Config) -> None:
+    shard = next(config.home.glob("embeddings/*/*.f16"))
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    remove_files(config, GONE)
+    report = gc(config)
+    assert report.rows == 0 and any("rebus doctor --deep --repair" in text for text in report.notes)
+    assert shard.read_bytes() == data
+
+
 def test_items_that_share_a_vector_share_it_after(config: Config, catalog: Catalog) -> None:
     place = sa.select(Embedding.row).where(Embedding.item_id == 19).scalar_subquery()
     change(catalog, sa.update(Embedding).where(Embedding.item_id.in_([10, 13, 16])).values(row=place))
@@ -292,7 +303,7 @@ def test_embeddings_of_an_unused_encoder_go_only_when_asked(
 ) -> None:
     assert gc(config) == Collected() and count(catalog, Embedding) == 72
     report = gc(config, encoders=True)
-    assert report.encoders == ["/models/second"] and report.bytes == 36 * 32
+    assert report.encoders == ["/models/second"] and report.bytes == 36 * (32 + 8)
     assert count(catalog, Embedding) == 36 and count(catalog, EncoderRow) == 2
     assert not (config.home / "embeddings" / ("f" * 16)).exists()
     assert embed_all(catalog, second.id) == 36  # and it can embed again

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, Job, R
 from engine.config import Config, IndexSettings
 from engine.errors import DiskFull, DriveGone, InvalidInput, LibraryBusy
 from indexer.dry_run import preview
+from indexer.history import choose
 from indexer.jobs import refusals_explained, writing
 from indexer.library import index_folders
 from tests.conftest import config_at, draw, draw_folder, found, silent
@@ -282,6 +283,19 @@ def test_a_database_locked_by_another_program_is_told(config: Config, media: Pat
     finally:
         other.close()
         impatient.dispose()
+
+
+def test_a_locked_database_is_told_outside_of_jobs_too(config: Config, media: Path) -> None:
+    index_folders(config, [media], silent)
+    catalog = Catalog(config)
+    catalog.engine.dispose()
+    sa.event.listen(catalog.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=50"))
+    with closing(sqlite3.connect(config.home / "catalog.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LibraryBusy, match="end that program"):
+            choose(catalog, 1)
+    assert choose(catalog, 1).id == 1
+    catalog.engine.dispose()
 
 
 def test_ctrl_c_inside_a_statement_ends_at_once_and_the_job_says_so(config: Config) -> None:

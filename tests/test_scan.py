@@ -70,6 +70,18 @@ def test_a_second_run_touches_nothing(config: Config, media: Path) -> None:
     assert first.version.id == second.version.id
 
 
+def test_the_first_run_that_comes_to_its_end_is_told_from_later_ones(config: Config, media: Path) -> None:
+    def stop(what: str, *_: int) -> None:
+        if what == "indexing image":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index_folders(config, [media], stop)
+    assert index(config, media).first
+    draw(media / "new.jpg", "red", "boat", 1)
+    assert not index(config, media).first
+
+
 def test_a_touched_file_with_the_same_content_is_not_embedded_again(config: Config, media: Path) -> None:
     index(config, media)
     before = embedding_ids(config)

@@ -114,6 +114,46 @@ def test_a_row_that_is_not_there_is_refused(tmp_path: Path) -> None:
             store.read(np.array([shard]), np.array([row]))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    batches=st.lists(st.integers(1, 7), min_size=1, max_size=4),
+    cut=st.integers(0, 28),
+    bit=st.integers(0, 16 * DIM - 1),
+)
+def test_a_flipped_bit_of_any_row_is_told_and_no_other(batches: list[int], cut: int, bit: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = EmbeddingStore(Path(folder), DIM, 4)
+        for seed, count in enumerate(batches):
+            store.append(vectors(count, seed))
+        store.recover(min(cut, sum(batches)))
+        store.append(vectors(3, seed=9))
+        places = np.arange(store.rows())
+        assert not any(part.any() for part in store.altered(places // 4, places % 4))
+        flipped = bit % len(places)
+        data = bytearray(store.path(flipped // 4).read_bytes())
+        data[flipped % 4 * 2 * DIM + bit // 8] ^= 1 << bit % 8
+        store.path(flipped // 4).write_bytes(data)
+        altered, unknown = EmbeddingStore(Path(folder), DIM, 4).altered(places // 4, places % 4)
+        assert np.flatnonzero(altered).tolist() == [flipped] and not unknown.any()
+
+
+def test_rows_of_an_earlier_release_have_no_checksums_until_they_are_sealed(tmp_path: Path) -> None:
+    filled(tmp_path, 6)
+    for path in tmp_path.glob("*.sums"):
+        path.unlink()
+    store = EmbeddingStore(tmp_path, DIM, 4)
+    store.recover(6)
+    store.append(vectors(3, seed=1))
+    places = np.arange(9)
+    altered, unknown = store.altered(places // 4, places % 4)
+    assert not altered.any() and np.flatnonzero(unknown).tolist() == [0, 1, 2, 3, 4, 5]
+    store.seal(np.array([0, 0, 1]), np.array([0, 3, 1]))
+    altered, unknown = store.altered(places // 4, places % 4)
+    assert not altered.any() and np.flatnonzero(unknown).tolist() == [1, 2, 4]
+    store.recover(0)
+    assert not list(tmp_path.iterdir())
+
+
 def test_reading_no_rows_gives_none(tmp_path: Path) -> None:
     none = np.empty(0, np.int64)
     assert EmbeddingStore(tmp_path, DIM).read(none, none).shape == (0, DIM)

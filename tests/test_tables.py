@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -207,10 +208,38 @@ def test_lists_and_dictionaries_of_parquet_are_read(tmp_path: Path) -> None:
     assert texts(tmp_path, "a.jpg") == ["one", "two"]
 
 
-@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv", "metadata.parquet"])
 def test_a_metadata_file_of_another_program_is_left_alone(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text('{"camera": "x"}\n' if name.endswith("l") else "temperature,wind\n3,4\n")
+    if name.endswith("parquet"):
+        parquet(tmp_path / name, temperature=[3.0], wind=[4.0])
+    else:
+        (tmp_path / name).write_text('{"camera": "x"}\n' if name.endswith("l") else "temperature,wind\n3,4\n")
     assert after_reading(tmp_path, "a.jpg").failures == {}
+
+
+@pytest.mark.parametrize("name", ["captions", "metadata"])
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("damage", ["noise", "zeros", "half"])
+def test_a_damaged_table_is_told_whatever_it_is_called(tmp_path: Path, name: str, ending: str, damage: str) -> None:
+    whole = tmp_path / "whole.parquet"
+    parquet(whole, image=["a.jpg", "b.jpg"], caption=["a boat", "a tree"])
+    data = whole.read_bytes() if ending == "parquet" else b'{"image": "a.jpg", "en": "a boat\xff'
+    spoiled = {"noise": np.random.default_rng(0).bytes(4096), "zeros": bytes(4096), "half": data[: len(data) // 2]}
+    (tmp_path / f"{name}.{ending}").write_bytes(
+        b"\xff" + data if (ending, damage) == ("csv", "half") else spoiled[damage]
+    )
+    failures = after_reading(tmp_path, "a.jpg").failures
+    assert list(failures) == [f"{name}.{ending}"]
+    error = failures[f"{name}.{ending}"]
+    assert error.stage == "caption" and error.reason and error.hint
+
+
+def test_a_table_that_is_too_large_says_which_setting_bounds_it(tmp_path: Path) -> None:
+    table(tmp_path, {"image": "a.jpg", "en": "a boat"})
+    touch(tmp_path / "a.jpg")
+    reader, folder, file = found(tmp_path, "a.jpg", max_bytes=10)
+    assert reader.read(folder, file).texts == []
+    assert "captions.max_bytes" in reader.failures["captions.jsonl"].hint
 
 
 def test_lines_that_name_no_file_are_told_once_a_table(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from typing import BinaryIO
 from engine.artifacts import read_manifest, sync
 from engine.catalog import HEAD, Catalog
 from engine.config import Config
-from engine.errors import ArtifactError, DiskFull
-from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
+from engine.errors import ArtifactError, NoRoom
+from engine.store import SHARD_ROWS, SUM_BYTES, EmbeddingStore, store_folder
 from indexer.care.archive import CATALOG, FORMAT, MANIFEST, BackupError, Hashed, belongs
 from indexer.jobs import Tell
 
@@ -55,7 +55,7 @@ class _Vanished(Exception):
 def backup(config: Config, file: Path, tell: Tell, *, thumbnails: bool = True) -> BackedUp:
     """Write the library to `file`, a tar. A reader, or a crash, sees the whole file or none.
 
-    Raises BackupError for a catalog that is not SQLite or a file that is there already, DiskFull when there is no room.
+    Raises BackupError for a catalog that is not SQLite or a file that is there already, NoRoom when there is no room.
     """
     if config.catalog.url:
         raise BackupError(
@@ -91,7 +91,7 @@ def backup(config: Config, file: Path, tell: Tell, *, thumbnails: bool = True) -
 def _check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed + _MARGIN > free:
-        raise DiskFull(
+        raise NoRoom(
             f"the backup takes {needed / 2**20:,.0f} MiB, and {free / 2**20:,.0f} MiB are free at {folder}: "
             "name a file on another disk, or leave the thumbnails out with --no-thumbs"
         )
@@ -135,6 +135,9 @@ def _named(home: Path, copy: Path) -> Iterator[tuple[Path, int | None]]:
         for shard in range(-(-rows // SHARD_ROWS)):
             held = min(SHARD_ROWS, rows - shard * SHARD_ROWS)
             yield store.path(shard), held * 2 * dim
+            with suppress(FileNotFoundError):  # what earlier releases wrote has none
+                sums = store.sums_path(shard)
+                yield sums, min(held * SUM_BYTES, sums.stat().st_size)
     for folder in folders:
         try:
             files = read_manifest(home / folder)["files"]  # not what the folder holds: it may be half deleted

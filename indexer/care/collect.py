@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, chunks
 from engine.config import Config
 from engine.encoders import STARTER, folder_of, resolved_spec
-from engine.errors import DiskFull, LibraryBusy
+from engine.errors import ArtifactError, DiskFull, LibraryBusy
+from engine.store import row_bytes
 from engine.words import readable_bytes
 from indexer.bundled import is_copy
 from indexer.care.compact import WORTH, compact, dead_rows
@@ -78,14 +79,14 @@ def _foresee(catalog: Catalog, config: Config, before: float, encoders: bool) ->
     report.bytes = sum(map(bytes_of, (*thumbnails, *leftovers)))
     for encoder in _unused(catalog, config) if encoders else []:
         report.encoders.append(encoder.spec)
-        report.bytes += encoder.rows * 2 * encoder.dim + sum(map(bytes_of, _copy_of(catalog, encoder)))
+        report.bytes += encoder.rows * row_bytes(encoder.dim) + sum(map(bytes_of, _copy_of(catalog, encoder)))
     for encoder in _encoders(catalog):
         dead = dead_rows(catalog, encoder, gone)
         if encoder.spec in report.encoders:
             continue
         if dead and dead >= WORTH * encoder.rows:
             report.rows += dead
-            report.bytes += dead * 2 * encoder.dim
+            report.bytes += dead * row_bytes(encoder.dim)
         else:
             report.dead += dead
     return report
@@ -145,7 +146,7 @@ def _compact(catalog: Catalog, config: Config, encoder: EncoderRow, report: Coll
             _sweep(catalog, report, count=False)
         else:
             report.dead += dead
-    except DiskFull as error:
+    except (ArtifactError, DiskFull) as error:
         report.dead += dead
         report.notes.append(str(error))
 

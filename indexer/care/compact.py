@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, Embedding, EncoderRow, HeadRow, IndexVersion, Item, chunks
 from engine.config import Config
-from engine.errors import DiskFull
-from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
+from engine.errors import ArtifactError, NoRoom
+from engine.store import SHARD_ROWS, EmbeddingStore, row_bytes, store_folder
 from engine.types import I64
 from indexer.care.embeddings import FLAT, table
 from indexer.care.leftovers import remove
@@ -53,7 +53,8 @@ def dead_rows(catalog: Catalog, encoder: EncoderRow, gone: Set[int] = frozenset(
 def compact(catalog: Catalog, config: Config, encoder: EncoderRow, tell: Tell) -> bool:
     """Move the living rows to the next generation and publish it; False when nothing lives that could be published.
 
-    Raises DiskFull when there is no room for both generations. The caller holds the write lock.
+    Raises NoRoom when there is no room for both generations, ArtifactError when rows are damaged. The caller holds
+    the write lock.
     """
     ids, places = _embeddings(catalog, encoder)
     living, order = np.unique(places, return_inverse=True)  # in the order of the old places, each one once
@@ -95,28 +96,35 @@ def _present(catalog: Catalog, encoder: EncoderRow, ids: I64, order: I64) -> lis
 def _check_room(
     catalog: Catalog, config: Config, encoder: EncoderRow, rows: int, items: int, head_id: int | None
 ) -> None:
-    needed = rows * 2 * encoder.dim + items * (config.codec.bits // 8 + 16)
+    needed = rows * row_bytes(encoder.dim) + items * (config.codec.bits // 8 + 16)
     if head_id is not None:  # the version has rows of its own
         with catalog.session() as session:
             head = session.get(HeadRow, head_id)
         needed += items * 2 * int(head.report.get("dim", encoder.dim)) if head else 0
     free = shutil.disk_usage(catalog.home).free
     if needed + _MARGIN > free:
-        raise DiskFull(
+        raise NoRoom(
             f"compacting the embeddings of {encoder.spec} needs {needed / 2**20:,.0f} MiB beside the old ones, and "
             f"{free / 2**20:,.0f} MiB are free: make room, then run `rebus gc` again"
         )
 
 
 def _copy(catalog: Catalog, encoder: EncoderRow, generation: int, living: I64, tell: Tell) -> None:
-    """Write the rows at these old places to new shards, in this order; each block is synced."""
+    """Write the rows at these old places to new shards, in this order; each block is synced.
+
+    Raises ArtifactError for a row that is not what was written: its copy would pass for whole.
+    """
     old = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, encoder.generation), encoder.dim)
     new = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, generation), encoder.dim)
     remove(new.folder)  # of a run that was killed
     for start in range(0, len(living), _BLOCK):
-        places = living[start : start + _BLOCK]
-        new.append(old.read(places // SHARD_ROWS, places % SHARD_ROWS))
-        tell("compacting embeddings", start + len(places), len(living))
+        shards, rows = np.divmod(living[start : start + _BLOCK], SHARD_ROWS)
+        if old.altered(shards, rows)[0].any():
+            raise ArtifactError(
+                f"rows in {old.folder} are damaged, and were not compacted: `rebus doctor --deep --repair`"
+            )
+        new.append(old.read(shards, rows))
+        tell("compacting embeddings", start + len(rows), len(living))
 
 
 def _switch(

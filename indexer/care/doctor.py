@@ -11,7 +11,7 @@ from indexer.care.accelerator import examine_accelerator
 from indexer.care.embeddings import examine_embeddings
 from indexer.care.findings import Finding, Level, problem
 from indexer.care.heads import examine_heads
-from indexer.care.rows import examine_catalog, examine_failures, examine_jobs
+from indexer.care.rows import examine_failures, examine_file, examine_jobs, examine_references
 from indexer.care.surroundings import (
     examine_disk,
     examine_encoders,
@@ -37,11 +37,12 @@ def examine(config: Config, deep: bool = False) -> list[Finding]:
 
 
 def _examine(catalog: Catalog, config: Config, deep: bool, busy: bool) -> Iterator[Finding]:
-    for finding in examine_catalog(catalog, deep):
-        yield finding
-        if _hopeless(finding):
-            yield from examine_machine(config)
-            return
+    whole = list(examine_file(catalog, deep))
+    yield from whole
+    if not healthy(whole):
+        yield from examine_machine(config)
+        return
+    yield from examine_references(catalog)
     yield from examine_embeddings(catalog, deep)
     yield from examine_heads(catalog)
     yield from examine_versions(catalog)
@@ -64,7 +65,7 @@ def repair(config: Config, deep: bool, tell: Tell) -> list[Finding]:
     except CatalogError:
         return examine(config, deep)
     try:
-        if not any(_hopeless(finding) for finding in examine_catalog(catalog, deep)):
+        if healthy(list(examine_file(catalog, deep))):
             with writing(catalog, "repair", tell) as job:
                 _mend(catalog, config, deep, job)
     finally:
@@ -81,11 +82,6 @@ def _mend(catalog: Catalog, config: Config, deep: bool, tell: Tell) -> None:
             finding.mend()
     if before is not None and any(finding.stale for finding in findings):
         _rebuild(catalog, config, before.encoder_id, before.head_id, tell)
-
-
-def _hopeless(finding: Finding) -> bool:
-    """Whether a finding about the catalog's file says that nothing more can be asked of it."""
-    return finding.level is Level.PROBLEM and finding.mend is None
 
 
 def _rebuild(catalog: Catalog, config: Config, encoder_id: int, head_id: int | None, tell: Tell) -> None:

@@ -1,6 +1,8 @@
 """Examine the embeddings: what the shards hold against what the catalog counts and points to."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from engine.catalog import Catalog, Embedding, EncoderRow, Item, chunks
 from engine.encoders.features import is_features
 from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
 from engine.types import I64, Array, Modality
-from indexer.care.findings import Finding, ok, problem
+from indexer.care.findings import Finding, note, ok, problem
 
 _BLOCK = 16_384
 _UNIT = 0.01  # how far from 1 the length of a row may be: float16 rounds it by less than 0.001
@@ -54,15 +56,23 @@ def _examine(catalog: Catalog, encoder: EncoderRow, store: EmbeddingStore, deep:
             lambda: _cut(catalog, encoder, whole),
             stale=True,
         )
-    bad = _bad_rows(catalog, encoder, store, whole) if deep else []
-    if bad:
-        yield problem(
-            f"{len(bad):,} embeddings in {store.folder} are no vectors of unit length",
-            f"drop them (--repair), and {again}",
-            lambda: _drop_all(catalog, bad),
-            stale=True,
+    bad = _bad_rows(catalog, encoder, store, whole) if deep else _Bad()
+    for ids, what in ((bad.altered, "are not what was written"), (bad.long, "are no vectors of unit length")):
+        if ids:
+            yield problem(
+                f"{len(ids):,} embeddings in {store.folder} {what}",
+                f"drop them (--repair), and {again}",
+                partial(_drop_all, catalog, ids),
+                stale=True,
+            )
+    if len(bad.unknown):
+        yield note(
+            f"{len(bad.unknown):,} rows in {store.folder} have no checksum, as earlier releases wrote them: whether a "
+            "bit of them flipped cannot be told",
+            "take them as they are, and write their checksums (--deep --repair)",
+            partial(store.seal, bad.unknown // SHARD_ROWS, bad.unknown % SHARD_ROWS),
         )
-    if whole == encoder.rows and not lost and not bad:
+    if whole == encoder.rows and not lost and not bad.altered and not bad.long:
         yield ok(f"{whole:,} embeddings of {encoder.spec} lie where the catalog says" + (", each whole" * deep))
 
 
@@ -97,15 +107,32 @@ def _drop(session: Session, ids: Sequence[int]) -> None:
             session.execute(sa.delete(Embedding).where(Embedding.id.in_(dropped)))
 
 
-def _bad_rows(catalog: Catalog, encoder: EncoderRow, store: EmbeddingStore, whole: int) -> list[int]:
-    """Ids of embeddings whose vectors are not finite, or, unless they were imported, not of unit length."""
+@dataclass(slots=True)
+class _Bad:
+    """Ids of embeddings whose rows differ from their checksums, and of such that are whole and no unit vectors.
+
+    unknown: the places of sound rows without a checksum, ascending.
+    """
+
+    altered: list[int] = field(default_factory=list)
+    long: list[int] = field(default_factory=list)
+    unknown: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+def _bad_rows(catalog: Catalog, encoder: EncoderRow, store: EmbeddingStore, whole: int) -> _Bad:
+    """What a look at every row that is pointed to finds. Imported vectors may have any length."""
     found = table(catalog, Embedding.id, FLAT, where=Embedding.encoder_id == encoder.id)
     found = found[(found[:, 1] >= 0) & (found[:, 1] < whole)]
     found = found[np.argsort(found[:, 1], kind="stable")]
-    bad: list[int] = []
+    bad, unknown = _Bad(), [_Bad().unknown]
     for start in range(0, len(found), _BLOCK):
-        block = found[start : start + _BLOCK]
-        bad += block[~_unit(store, block[:, 1]), 0].tolist()
+        ids, places = found[start : start + _BLOCK].T
+        altered, unsummed = store.altered(places // SHARD_ROWS, places % SHARD_ROWS)
+        unit = _unit(store, places)
+        bad.altered += ids[altered].tolist()
+        bad.long += ids[~altered & ~unit].tolist()
+        unknown.append(places[unsummed & unit])
+    bad.unknown = np.unique(np.concatenate(unknown))
     return bad
 
 

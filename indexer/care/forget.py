@@ -55,21 +55,21 @@ def forget(catalog: Catalog, files: Sequence[int], parts: Sequence[int], tell: T
     for some in chunks(files, _BATCH):
         with catalog.session() as session:
             children = list(session.scalars(sa.select(Item.id).where(Item.parent_id.in_(some))))
-            _delete(session, children)
-            _delete(session, some)
+            delete_items(session, children)
+            delete_items(session, some)
         items += len(children) + len(some)
         done += len(some)
         tell("forgetting what was removed", done, total)
     for some in chunks(parts, _BATCH):
         with catalog.session() as session:
-            _delete(session, some)
+            delete_items(session, some)
         items += len(some)
         done += len(some)
         tell("forgetting what was removed", done, total)
     return items
 
 
-def _delete(session: Session, ids: Sequence[int]) -> None:
+def delete_items(session: Session, ids: Sequence[int]) -> None:
     """Delete items, and before them all that points to them."""
     columns: tuple[InstrumentedAttribute[Any], ...] = (
         Mark.item_id, FactsRow.item_id, Keyword.item_id, Embedding.item_id, Failure.item_id, Caption.id,

@@ -20,12 +20,12 @@ from filelock import FileLock, Timeout
 from engine.artifacts import sync
 from engine.catalog import Catalog, Job, Root
 from engine.config import load_config
-from engine.errors import DiskFull, RebusError
+from engine.errors import NoRoom, RebusError
 from indexer.care.archive import CATALOG, FORMAT, MANIFEST, BackupError, Hashed, belongs
 from indexer.care.embeddings import examine_embeddings
 from indexer.care.findings import Level
 from indexer.care.heads import examine_heads
-from indexer.care.rows import examine_catalog
+from indexer.care.rows import examine_file, examine_references
 from indexer.care.versions import examine_versions
 from indexer.jobs import Tell
 
@@ -46,7 +46,7 @@ class Restored:
 def restore(file: Path, home: Path, tell: Tell) -> Restored:
     """Make the library in the backup `file` at `home`, which must be empty or not there.
 
-    Raises BackupError when the file is no whole backup, DiskFull when there is no room; nothing is left then.
+    Raises BackupError when the file is no whole backup, NoRoom when there is no room; nothing is left then.
     """
     home = home.expanduser().absolute()
     if home.exists() and (not home.is_dir() or next(home.iterdir(), None) is not None):
@@ -160,7 +160,7 @@ def _check_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size + _MARGIN > free:
         needed, there = f"{size / 2**20:,.0f} MiB", f"{free / 2**20:,.0f} MiB"
-        raise DiskFull(f"the library takes {needed}, and {there} are free at {folder}: choose another disk")
+        raise NoRoom(f"the library takes {needed}, and {there} are free at {folder}: choose another disk")
 
 
 def _extract(tar: tarfile.TarFile, files: dict[str, dict[str, Any]], staging: Path, tell: Tell) -> None:
@@ -208,7 +208,8 @@ def _check_library(home: Path) -> list[str]:
         raise BackupError(str(error)) from None
     try:
         for examination in (
-            examine_catalog(catalog, True),
+            examine_file(catalog, True),
+            examine_references(catalog),
             examine_embeddings(catalog, False),
             examine_heads(catalog),
             examine_versions(catalog),

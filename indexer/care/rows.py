@@ -4,17 +4,21 @@ from collections.abc import Iterator
 from functools import partial
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
-from engine.catalog import HEAD, Catalog, Failure, Job
+from engine.catalog import HEAD, Caption, Catalog, Failure, Item, Job, chunks
 from indexer.care.findings import Finding, note, ok, problem
+from indexer.care.forget import delete_items
+from indexer.changes import forget_content
 
-_LEAVES = ("embeddings", "marks", "facts", "keywords", "failures")  # rows that nothing else points to
+# Rows that nothing can be made of once what they point to is gone; what served a version, or a head, is built anew.
+_LEAVES = ("embeddings", "marks", "facts", "keywords", "failures", "versions", "heads")
 _RESTORE = "restore a backup with `rebus restore`, or move catalog.db away and index the folders again"
 _SHOWN = 5
 
 
-def examine_catalog(catalog: Catalog, deep: bool) -> Iterator[Finding]:
-    """The database file, the schema, and rows that point to rows that are not there."""
+def examine_file(catalog: Catalog, deep: bool) -> Iterator[Finding]:
+    """The database file and the schema. After a problem here nothing more can be asked."""
     if catalog.engine.dialect.name != "sqlite":
         yield ok(f"the catalog opens, schema {HEAD}; {catalog.engine.dialect.name} looks after its own files")
         return
@@ -24,21 +28,31 @@ def examine_catalog(catalog: Catalog, deep: bool) -> Iterator[Finding]:
             said = list(connection.scalars(sa.text(f"PRAGMA {check}({_SHOWN})")))
         except sa.exc.DatabaseError as error:
             said = [str(error.orig)]
-        if said != ["ok"]:
-            yield problem(f"the catalog is damaged: {'; '.join(said)}", _RESTORE)
-            return
+    if said == ["ok"]:
         yield ok(f"the catalog opens, schema {HEAD}, {check} finds nothing")
-        broken = connection.execute(sa.text("PRAGMA foreign_key_check")).all()
-    yield from _dangling(catalog, [(row[0], row[1]) for row in broken])
+    else:
+        yield problem(f"the catalog is damaged: {'; '.join(said)}", _RESTORE)
 
 
-def _dangling(catalog: Catalog, broken: list[tuple[str, int]]) -> Iterator[Finding]:
-    """Rows whose item, root or encoder is gone. broken: (table, rowid)."""
-    for table in sorted({name for name, _ in broken}):
-        rows = sorted({row for name, row in broken if name == table})
-        what = f"{len(rows):,} rows of {table} point to rows that are not there"
-        if table in _LEAVES:
-            yield problem(what, "drop them (--repair)", partial(_drop, catalog, table, rows))
+def examine_references(catalog: Catalog) -> Iterator[Finding]:
+    """Rows that point to rows that are not there. Databases other than SQLite see to that themselves."""
+    if catalog.engine.dialect.name != "sqlite":
+        return
+    with catalog.engine.connect() as connection:
+        broken = [tuple(row[:3]) for row in connection.execute(sa.text("PRAGMA foreign_key_check"))]
+    for table, wanted in sorted({(table, wanted) for table, _, wanted in broken}):
+        rows = sorted({row for name, row, to in broken if (name, to) == (table, wanted)})
+        what = f"{len(rows):,} rows of {table} point to rows of {wanted} that are not there"
+        if table == "captions":
+            repair = "drop them (--repair), and `rebus index` reads the captions of those files again"
+            yield problem(what, repair, partial(_drop_captions, catalog, rows), stale=True)
+        elif (table, wanted) == ("items", "items"):
+            repair = (
+                "drop these frames and captions of files that are not known (--repair); `rebus index` finds the files"
+            )
+            yield problem(what, repair, partial(_drop_items, catalog, rows), stale=True)
+        elif table in _LEAVES:
+            yield problem(what, "drop them (--repair)", partial(_drop, catalog, table, rows), stale=table == "versions")
         else:
             yield problem(what, _RESTORE)
 
@@ -47,6 +61,27 @@ def _drop(catalog: Catalog, table: str, rows: list[int]) -> None:
     with catalog.session() as session:
         for row in rows:
             session.execute(sa.text(f"DELETE FROM {table} WHERE rowid = :row"), {"row": row})
+
+
+def _drop_items(catalog: Catalog, ids: list[int]) -> None:
+    with catalog.session() as session:
+        delete_items(session, ids)
+
+
+def _drop_captions(catalog: Catalog, ids: list[int]) -> None:
+    """Drop captions with their items, and have the files that they are of read again, with their sidecars."""
+    owner, words = aliased(Item), aliased(Item)
+    of = sa.func.coalesce(words.parent_id, owner.parent_id, owner.id)
+    query = sa.select(of).select_from(Caption).outerjoin(words, words.id == Caption.id)
+    query = query.outerjoin(owner, owner.id == Caption.owner_id)
+    with catalog.session() as session:
+        for some in chunks(ids, 500):
+            files = set(session.scalars(query.where(Caption.id.in_(some))))
+            session.execute(sa.delete(Caption).where(Caption.id.in_(some)))
+            delete_items(session, some)
+            for file in session.scalars(sa.select(Item).where(Item.id.in_(files))).all():
+                forget_content(session, file.id)
+                file.stamp = ""
 
 
 def examine_failures(catalog: Catalog) -> Iterator[Finding]:

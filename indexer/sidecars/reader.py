@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +13,22 @@ from indexer.found import Folder, FoundFile
 from indexer.sidecars.lookup import Table, mark_all
 from indexer.sidecars.names import OWN, bare, describes, is_shard_table, is_table, known_as, rank, scopes
 from indexer.sidecars.own import HINT, read_own
-from indexer.sidecars.rows import NAME_KEYS, SPLITS, name_in, said_in
+from indexer.sidecars.rows import NAME_KEYS, SPLITS, Nameless, name_in, said_in
 from indexer.sidecars.said import Captions
-from indexer.sidecars.tables import SHARD_KEYS, read_rows, source_name
+from indexer.sidecars.tables import SHARD_KEYS, ForeignTable, read_rows, source_name
 
 _OPEN_TABLES = 16  # besides those of the folder at hand
 
 
 @dataclass(slots=True)
 class _Complaints:
-    """What is wrong with a table: how many rows of each kind, and the first of them."""
+    """What is wrong with a table: how many rows of each kind, and the first of them.
+
+    nameless: rows, among those passed over, that can be read and name no picture.
+    """
 
     passed_over: int = 0
+    nameless: int = 0
     first: str = ""
     splits: int = 0
     first_split: str = ""
@@ -87,8 +91,15 @@ class CaptionReader:
         failed = (self.failures.get(source.path) for source in (*_own(folder, file), *folder.tables))
         return not any(error is not None and error.stage == "read" for error in failed)
 
-    def unmatched(self) -> None:
-        """Add to `failures` how many lines of each table that was read name no file. At the end of a scan."""
+    def unmatched(self, besides: Iterable[FoundFile] = ()) -> None:
+        """Add to `failures` how many lines of each table that was read name no file. At the end of a scan.
+
+        besides: tables that are asked the same though no picture asked for them.
+        """
+        for source in besides:
+            if source.path not in self.looked_at:
+                self._tables[source.path] = self._open(source)
+                self._drop_oldest()
         while self._tables:
             self._drop_oldest()
 
@@ -144,6 +155,7 @@ class CaptionReader:
                     name, said = name_in(row, keys), said_in(row, noted, self.settings)
                 except ValueError as error:
                     complaints.passed_over += 1
+                    complaints.nameless += isinstance(error, Nameless)
                     complaints.first = complaints.first or f"{where}: {error}"
                     continue
                 if said.split and said.split not in SPLITS:
@@ -166,9 +178,9 @@ class CaptionReader:
         table.close()
 
     def _complain(self, path: str, error: MediaError | None, complaints: _Complaints) -> None:
-        """Record what is wrong with a table; a metadata file of which nothing can be used is another program's."""
-        foreign = not complaints.used and bare(path).lower().startswith("metadata") and is_table(bare(path))
-        if error is not None and not (foreign and error.stage != "read"):
+        """Record what is wrong with a table. A metadata file that is whole and names no picture is not ours."""
+        foreign = isinstance(complaints.damage, ForeignTable) or (complaints.nameless and not complaints.used)
+        if error is not None and not (foreign and is_table(bare(path)) and bare(path).lower().startswith("metadata")):
             self.failures[path] = error
 
 

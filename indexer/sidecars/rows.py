@@ -39,6 +39,10 @@ _MOST_KEYWORDS = 200  # of one picture
 _FAR = 1e11  # seconds: no picture was or will be taken in another millennium
 
 
+class Nameless(ValueError):
+    """A row names no picture: it may be another program's."""
+
+
 def lowered(row: Mapping[str, object]) -> dict[str, object]:
     """The row with its keys in lower case; the first of two that are then the same."""
     found: dict[str, object] = {}
@@ -48,12 +52,12 @@ def lowered(row: Mapping[str, object]) -> dict[str, object]:
 
 
 def name_in(row: Mapping[str, object], keys: tuple[str, ...] = NAME_KEYS) -> str:
-    """The picture that a row (with keys in lower case) names. Raises ValueError when it names none."""
+    """The picture that a row (with keys in lower case) names. Raises Nameless when it names none."""
     for key in keys:
         value = row.get(key)
         if isinstance(value, str) and value.strip():
             return value.strip()
-    raise ValueError(f"names no picture under any of {', '.join(keys)}")
+    raise Nameless(f"names no picture under any of {', '.join(keys)}")
 
 
 def said_in(row: Mapping[str, object], source: str, settings: CaptionSettings) -> Captions:

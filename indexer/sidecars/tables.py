@@ -24,10 +24,16 @@ _TOO_LARGE = "raise captions.max_bytes in config.toml, or cut it in parts"
 SHARD_KEYS = ("key",)
 
 
+class ForeignTable(MediaError):
+    """A table without a column of pictures' names: it may be another program's."""
+
+
 def read_rows(root: Path, source: FoundFile, settings: CaptionSettings) -> Iterator[tuple[str, Row | ValueError]]:
     """(where, row with keys in lower case, or what is wrong with it) of each row. Raises MediaError."""
     if source.size == 0:
         return  # no captions is no failure
+    if source.size > settings.max_bytes:
+        raise MediaError("caption", f"{source.size:,} bytes, over the limit of {settings.max_bytes:,}", _TOO_LARGE)
     kind = {".jsonl": _from_json_lines, ".csv": _from_csv}.get(source.path[source.path.rfind(".") :].lower())
     with open_file(root / source.path, settings.max_bytes) as file:
         try:
@@ -76,6 +82,9 @@ def _from_csv(file: BinaryIO) -> Iterator[tuple[str, Row | ValueError]]:
             values = []
         if keys is None:
             keys = [key.strip().lower() for key in values]
+            if not _is_text(heading) and not set(NAME_KEYS) & set(keys):
+                yield "line 1", ValueError("not UTF-8 text")  # no table, or one in another encoding
+                return
         elif values:
             yield f"line {reader.line_num}", _csv_row(keys, values)
 
@@ -83,9 +92,14 @@ def _from_csv(file: BinaryIO) -> Iterator[tuple[str, Row | ValueError]]:
 def _csv_row(keys: list[str], values: list[str]) -> Row | ValueError:
     if len(values) > len(keys):
         return ValueError(f"{len(values)} values under {len(keys)} names of columns: quote what holds a separator")
-    if any("\udc80" <= c <= "\udcff" for value in values if not value.isascii() for c in value):
+    if not all(map(_is_text, values)):
         return ValueError("not UTF-8 text")
     return dict(zip(keys, values, strict=False))
+
+
+def _is_text(value: str) -> bool:
+    """Whether it holds no zero bytes, and none that were not UTF-8."""
+    return "\0" not in value and (value.isascii() or not any("\udc80" <= c <= "\udcff" for c in value))
 
 
 def _from_parquet(file: BinaryIO, name: str, settings: CaptionSettings) -> Iterator[tuple[str, Row | ValueError]]:
@@ -159,7 +173,7 @@ def _columns(table: Any, name: str, settings: CaptionSettings) -> dict[str, str]
     names = SHARD_KEYS if is_shard_table(name) else NAME_KEYS
     if not set(names) & set(found.values()):
         reason = f"names no picture: it has no column of strings called {', '.join(names)}"
-        raise MediaError("caption", reason, HINT)
+        raise ForeignTable("caption", reason, HINT)
     size = sum(
         column.total_uncompressed_size
         for group in (metadata.row_group(number) for number in range(metadata.num_row_groups))
