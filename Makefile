@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 MEDIA ?=
 BENCH ?=
+PARTS ?=
 SOAK ?=
 DEMO_HOME ?= .demo
 SLOW := rebus, engine.encoders.open_clip, engine.decoding.decoder, engine.media.pictures, indexer.library, indexer.build, \
@@ -47,8 +48,9 @@ bench-serve: install
 bench-encoder: install
 	$(BIN)/python -m tests.bench.encoder $(BENCH)
 
+# PARTS="vit small many scan first": some of them, the others keep their last rows.
 bench-index: install
-	$(BIN)/python -m tests.bench.index $(BENCH)
+	$(BIN)/python -m tests.bench.index $(if $(PARTS),--parts $(PARTS)) $(BENCH)
 
 bench-learning: install
 	$(BIN)/python -m tests.bench.learning $(BENCH)

@@ -20,6 +20,7 @@ from engine.artifacts import MANIFEST, read_manifest
 from engine.devices import choose_device
 from engine.encoders import CONFIG_FILE, MERGES_FILE, PREFIX, STARTER, WEIGHTS_FILE, folder_of
 from engine.encoders.imports import open_clip
+from engine.encoders.inference import folded, keep_memory
 from engine.errors import ArtifactError, EncoderUnavailable
 from engine.media.fitting import ImageInput
 from engine.types import F32, U8, Modality
@@ -68,7 +69,13 @@ class OpenClipEncoder:
     def encode_text(self, texts: Sequence[str]) -> F32:
         return self._in_parts(lambda part: self._encode_tokens(texts[part]), len(texts))
 
+    @functools.cached_property
+    def _for_pixels(self) -> Any:
+        """The model as pixels are encoded with it; made when the first come, since queries of words need none."""
+        return folded(self.model) if self.device.type == "cpu" else self.model
+
     def encode_pixels(self, pixels: U8) -> F32:
+        assert self._for_pixels is not None  # made once, before the parts are encoded side by side
         return self._in_parts(lambda part: self._encode_pixels(pixels[part]), len(pixels))
 
     def encode_images(self, images: Sequence[Image]) -> F32:
@@ -94,9 +101,9 @@ class OpenClipEncoder:
     def _encode_pixels(self, pixels: U8) -> F32:
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
             batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
-            batch = (batch - self._mean.to(self.device)) / self._deviation.to(self.device)
+            batch.sub_(self._mean.to(self.device)).div_(self._deviation.to(self.device))
             return self._numpy(
-                self.model.encode_image(batch.contiguous(memory_format=torch.channels_last), normalize=True)
+                self._for_pixels.encode_image(batch.contiguous(memory_format=torch.channels_last), normalize=True)
             )
 
     @staticmethod
@@ -120,6 +127,7 @@ class _Unfilled(TorchFunctionMode):
 @functools.cache
 def _parts_pool() -> ThreadPoolExecutor:
     """A thread a core, each of which lets torch use itself alone; other threads keep torch's own setting."""
+    keep_memory()
     cores = torch.get_num_threads()
     return ThreadPoolExecutor(cores, "encode", initializer=torch.set_num_threads, initargs=(1,))
 

@@ -3,6 +3,7 @@
 In one run, each part in a process of its own. Photos (of the development data, else drawn): the rate of a whole run
 with ViT-B-32 and with a small model, beside its parts over the same pictures. Many: 100,000 small generated pictures
 with the small model, and how memory goes. Files: 200,000 tiny ones, scanned. First results: `rebus index` started anew.
+`make bench-index PARTS="small first"` measures some parts alone, and keeps the last rows of the others.
 
 The parts, in milliseconds a picture. decode: from a file to pixels as the encoder takes them, on one core. thumbnail:
 making it from the decoded picture, and storing it as it must be, on one core. forward: pixels to unit vectors on all
@@ -38,7 +39,7 @@ from engine.media.pictures import thumbnail
 from engine.thumbnails import save_thumbnail, thumbnail_file
 from engine.types import U8
 from indexer.library import index_folders
-from tests.bench.report import write
+from tests.bench.report import last, revision, write
 from tests.bench.scanning import scans
 from tests.bench.support import Cores, Memory, library, say
 
@@ -254,6 +255,50 @@ def apart(work: Callable[..., dict[str, Any]], *given: object) -> dict[str, Any]
     return row
 
 
+PARTS = ("vit", "small", "many", "scan", "first")
+
+
+def measured(part: str, given: argparse.Namespace, place: Path) -> list[dict[str, Any]]:
+    """The rows of one part."""
+    if part == "scan":
+        return [apart(scans, place, given.files)]
+    media, small = place / "media", small_model(place / "model")
+    if part == "vit":
+        paths = photos(given.pictures, media, given.large_photos)
+        return [apart(end_to_end, "ViT-B-32", large_model(place), place, paths, media, given.seconds)]
+    if part == "small":
+        paths = photos(given.pictures, media, given.photos)
+        return [apart(end_to_end, "small model", small, place, paths, media, given.seconds)]
+    if part == "many":
+        paths = draw_many(media, given.many, 96)
+        return [apart(end_to_end, "many small pictures", small, place, paths, media, given.seconds)]
+    photos(given.pictures, media, given.photos)
+    rows = []
+    for name, spec in (("ViT-B-32", large_model(place)), ("small model", small)):
+        rows.append(first_results(name, spec, place, media))
+        say(json.dumps(rows[-1]))
+    return rows
+
+
+HEADLINE = {  # its names, and where each is found: the row and the figure of it
+    "throughput_ratio": ("ViT-B-32", "ratio_to_forward"),
+    "small_model_ratio": ("small model", "ratio_to_parts_one_after_another"),
+    "peak_mb_7k": ("small model", "peak_mb"),
+    "peak_mb_many": ("many small pictures", "peak_mb"),
+    "rescan_200k_s": ("scan", "second_s"),
+    "scan_peak_mb_200k": ("scan", "peak_mb"),
+    "first_version_s": ("first results, ViT-B-32", "first_version_s"),
+}
+
+
+def kept_rows(fresh: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the last result, those measured now in place of them; each says at which revision it was measured."""
+    rows = {row["part"]: row for row in last("index")}
+    for row in fresh:
+        rows[row["part"]] = {**row, "revision": revision()}
+    return list(rows.values())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=Path, default=PHOTOS, help="a folder of photographs; drawn where none are")
@@ -262,32 +307,15 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=100_000)
     parser.add_argument("--files", type=int, default=200_000)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each bare forward")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="the others' last rows are kept")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="rebus-bench-") as folder:
-        place = Path(folder)
-        paths = photos(given.pictures, place / "photos", given.photos)
-        few = photos(given.pictures, place / "few", given.large_photos)
-        small, large = small_model(place / "small"), large_model(place)
-        rows = [
-            apart(end_to_end, "ViT-B-32", large, place, few, place / "few", given.seconds),
-            apart(end_to_end, "small model", small, place, paths, place / "photos", given.seconds),
-        ]
-        many = draw_many(place / "many", given.many, 96)
-        rows.append(apart(end_to_end, "many small pictures", small, place, many, place / "many", given.seconds))
-        shutil.rmtree(place / "many")
-        rows.append(apart(scans, place, given.files))
-        for name, spec in (("ViT-B-32", large), ("small model", small)):
-            rows.append(first_results(name, spec, place, place / "photos"))
-            say(json.dumps(rows[-1]))
-    headline = {
-        "throughput_ratio": rows[0]["ratio_to_forward"],
-        "small_model_ratio": rows[1]["ratio_to_parts_one_after_another"],
-        "peak_mb_7k": rows[1]["peak_mb"],
-        "peak_mb_many": rows[2]["peak_mb"],
-        "rescan_200k_s": rows[3]["second_s"],
-        "scan_peak_mb_200k": rows[3]["peak_mb"],
-        "first_version_s": rows[4]["first_version_s"],
-    }
+    fresh = []
+    for part in given.parts:
+        with tempfile.TemporaryDirectory(prefix="rebus-bench-") as folder:
+            fresh += measured(part, given, Path(folder))
+    rows = kept_rows(fresh)
+    found = {row["part"]: row for row in rows}
+    headline = {name: found[part][figure] for name, (part, figure) in HEADLINE.items() if part in found}
     say(f"{write('index', rows, headline)}: {json.dumps(headline)}")
 
 

@@ -26,13 +26,23 @@ def machine() -> dict[str, Any]:
     }
 
 
+def revision() -> str:
+    """The commit that is checked out."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+
+
+def last(bench: str) -> list[dict[str, Any]]:
+    """The rows of the last result; none when there is none."""
+    path = RESULTS / f"{bench}.json"
+    return list(json.loads(path.read_text(encoding="utf-8"))["rows"]) if path.exists() else []
+
+
 def write(bench: str, rows: list[dict[str, Any]], headline: dict[str, float]) -> Path:
     """Write `results/BENCH.json`, and print the headline."""
-    here = Path(__file__).parent
-    revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True)
     result = {
         "bench": bench,
-        "revision": revision.stdout.strip(),
+        "revision": revision(),
         "machine": machine(),
         "rows": rows,
         "headline": headline,
