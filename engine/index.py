@@ -39,12 +39,14 @@ class Filter:
 class Rows(Protocol):
     """A (n, d) array that may lie on the disk: indexing reads float32 rows of unit length, `take` chooses unread ones.
 
-    `extended` appends rows of its own kind.
+    `scores` are their inner products with a query (d,); `extended` appends rows of its own kind.
     """
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, positions: I64 | slice) -> F32: ...
+
+    def scores(self, positions: I64, query: F32) -> F32: ...
 
     def take(self, positions: I64) -> "Rows": ...
 
@@ -77,21 +79,14 @@ class VectorBackend(Protocol):
         ...
 
 
-class FaissBackend:
-    """Sign codes in a FAISS IndexBinaryFlat beside rows in an embedding store or in memory, on this machine.
+class PlacedRows:
+    """What every backend here keeps of its rows: ids by position, which of them live, and where the vectors lie."""
 
-    Searching is safe from many threads. `delete` is safe beside searches; `upsert` is not: FAISS cannot add
-    while it searches, so a Searcher adds to a copy and swaps it in.
-    """
-
-    def __init__(self, bits: int, vectors: Rows) -> None:
-        """An empty backend. vectors: no rows, of the kind that it is to be given."""
-        self.caps = Caps(adc=False, exact_dtype="float16", max_candidates=1 << 20, distributed=False)
-        self.bits = bits
-        self._index: Any = faiss.IndexBinaryFlat(bits)
+    def __init__(self, vectors: Rows) -> None:
+        """None yet. vectors: no rows, of the kind that is to be given."""
         self._ids: I64 = np.empty(0, np.int64)
         self._alive: Bool = np.empty(0, np.bool_)
-        self._order: I64 = np.empty(0, np.int64)
+        self._order: I64 | None = None
         self._vectors = vectors
 
     def __len__(self) -> int:
@@ -102,21 +97,96 @@ class FaissBackend:
         """The ids that can be found (n,)."""
         return self._ids[self._alive]
 
-    def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
+    def _append(self, ids: I64, vectors: Rows) -> None:
         self.delete(ids)
-        self._index.add(np.ascontiguousarray(codes))
-        self._ids = np.concatenate([self._ids, ids])
+        self._ids = np.concatenate([self._ids, ids]) if len(self._ids) else ids  # not a copy of what lies on the disk
         self._alive = np.concatenate([self._alive, np.ones(len(ids), np.bool_)])
         self._vectors = self._vectors.extended(vectors)
-        self._order = np.argsort(self._ids, kind="stable")
+        ascending = bool((np.diff(self._ids) > 0).all())
+        self._order = (
+            None if ascending else np.argsort(self._ids, kind="stable")
+        )  # 8 bytes a row, where they are needed
 
     def delete(self, ids: I64) -> int:
+        """Remove ids; return how many were there."""
         positions = self._positions(ids)
         alive = self._alive.copy()
         alive[positions[positions >= 0]] = False
         removed = int(self._alive.sum() - alive.sum())
         self._alive = alive  # one assignment: a search under way keeps the array it began with
         return removed
+
+    def _positions(self, ids: I64) -> I64:
+        """The newest position of each id, or -1 where it is absent or deleted."""
+        if not len(self._ids):
+            return np.full(len(ids), -1, np.int64)
+        if self._order is None:
+            positions = np.maximum(np.searchsorted(self._ids, ids, side="right") - 1, 0)
+        else:
+            last = np.searchsorted(self._ids, ids, side="right", sorter=self._order) - 1
+            positions = self._order[np.maximum(last, 0)]
+        there = (self._ids[positions] == ids) & self._alive[positions]
+        return np.where(there, positions, -1)
+
+    def _allowed(self, where: Filter | None) -> Bool:
+        return self._alive if where is None else self._alive & np.isin(self._ids, where.ids)
+
+    def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
+        """The k best of each query's candidates (nq, m) by exact inner product: ids and scores (nq, k), descending."""
+        ids = np.full((len(q), k), -1, np.int64)
+        scores = np.full((len(q), k), -np.inf, np.float32)
+        for row, (query, wanted) in enumerate(zip(q, candidates, strict=True)):
+            positions = self._positions(wanted[wanted >= 0])
+            positions = positions[positions >= 0]
+            _fill_best(ids[row], scores[row], self._ids[positions], self._vectors.scores(positions, query))
+        return ids, scores
+
+    def exact(self, q: F32, k: int, where: Filter | None = None) -> tuple[I64, F32]:
+        """The k best of all vectors: ids and scores (nq, k), descending. The ground truth."""
+        best = np.full((len(q), k), -1, np.int64), np.full((len(q), k), -np.inf, np.float32)
+        positions = np.flatnonzero(self._allowed(where))
+        for start in range(0, len(positions), _EXACT_BLOCK):
+            block = positions[start : start + _EXACT_BLOCK]
+            scores = q @ self._vectors[block].T
+            ids = np.broadcast_to(self._ids[block], scores.shape)
+            best = merge(best, (ids, scores), k)
+        return best
+
+
+def write_rows(folder: Path, name: str, ids: I64, codes: U8, places: StoredRows) -> None:
+    """Write (n,) ids with their codes and the places of their vectors, as files that begin with `name`."""
+    np.save(folder / f"{name}.codes.npy", codes)
+    np.save(folder / f"{name}.ids.npy", ids)
+    np.save(folder / f"{name}.shards.npy", places.shards.astype(np.int32))
+    np.save(folder / f"{name}.rows.npy", places.rows.astype(np.int32))
+
+
+def read_rows(folder: Path, name: str, store: EmbeddingStore) -> tuple[I64, U8, StoredRows]:
+    """What `write_rows` wrote, all but the pages that are asked for still on the disk."""
+    ids, codes, shards, rows = (
+        np.asarray(np.load(folder / f"{name}.{part}.npy", mmap_mode="r", allow_pickle=False))
+        for part in ("ids", "codes", "shards", "rows")
+    )
+    return ids, codes, StoredRows(store, shards, rows)
+
+
+class FaissBackend(PlacedRows):
+    """Sign codes in a FAISS IndexBinaryFlat beside rows in an embedding store or in memory, on this machine.
+
+    Searching is safe from many threads. `delete` is safe beside searches; `upsert` is not: FAISS cannot add
+    while it searches, so a Searcher adds to a copy and swaps it in.
+    """
+
+    def __init__(self, bits: int, vectors: Rows) -> None:
+        """An empty backend. vectors: no rows, of the kind that it is to be given."""
+        super().__init__(vectors)
+        self.caps = Caps(adc=False, exact_dtype="float16", max_candidates=1 << 20, distributed=False)
+        self.bits = bits
+        self._index: Any = faiss.IndexBinaryFlat(bits)
+
+    def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
+        self._index.add(np.ascontiguousarray(codes))
+        self._append(ids, vectors)
 
     def copy(self) -> "FaissBackend":
         """An independent backend with the same living rows, to add to beside searches."""
@@ -128,18 +198,6 @@ class FaissBackend:
     def _codes(self) -> U8:
         flat: U8 = faiss.vector_to_array(self._index.xb)
         return flat.reshape(-1, self.bits // 8)
-
-    def _positions(self, ids: I64) -> I64:
-        """The newest position of each id, or -1 where it is absent or deleted."""
-        if not len(self._ids):
-            return np.full(len(ids), -1, np.int64)
-        last = np.searchsorted(self._ids[self._order], ids, side="right") - 1
-        positions = self._order[np.maximum(last, 0)]
-        there = (self._ids[positions] == ids) & self._alive[positions]
-        return np.where(there, positions, -1)
-
-    def _allowed(self, where: Filter | None) -> Bool:
-        return self._alive if where is None else self._alive & np.isin(self._ids, where.ids)
 
     def hamming(self, q: U8, m: int, where: Filter | None = None) -> tuple[I64, I32]:
         allowed = self._allowed(where)
@@ -160,43 +218,19 @@ class FaissBackend:
         order = np.lexsort((ids, distances), axis=1)
         return np.take_along_axis(ids, order, 1), np.take_along_axis(distances, order, 1)
 
-    def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
-        ids = np.full((len(q), k), -1, np.int64)
-        scores = np.full((len(q), k), -np.inf, np.float32)
-        for row, (query, wanted) in enumerate(zip(q, candidates, strict=True)):
-            positions = self._positions(wanted[wanted >= 0])
-            positions = positions[positions >= 0]
-            _fill_best(ids[row], scores[row], self._ids[positions], self._vectors[positions] @ query)
-        return ids, scores
-
-    def exact(self, q: F32, k: int, where: Filter | None = None) -> tuple[I64, F32]:
-        best = np.full((len(q), k), -1, np.int64), np.full((len(q), k), -np.inf, np.float32)
-        positions = np.flatnonzero(self._allowed(where))
-        for start in range(0, len(positions), _EXACT_BLOCK):
-            block = positions[start : start + _EXACT_BLOCK]
-            scores = q @ self._vectors[block].T
-            ids = np.broadcast_to(self._ids[block], scores.shape)
-            best = merge(best, (ids, scores), k)
-        return best
-
     def save(self, folder: Path, name: str) -> None:
         """Write codes, ids and places of the living rows, which a store holds, as files that begin with `name`."""
         living = np.flatnonzero(self._alive)
         places = self._vectors.take(living)
         assert isinstance(places, StoredRows)  # rows in memory are a delta's, which no one saves
-        np.save(folder / f"{name}.codes.npy", self._codes()[living])
-        np.save(folder / f"{name}.ids.npy", self._ids[living])
-        np.save(folder / f"{name}.shards.npy", places.shards.astype(np.int32))
-        np.save(folder / f"{name}.rows.npy", places.rows.astype(np.int32))
+        write_rows(folder, name, self._ids[living], self._codes()[living], places)
 
     @classmethod
     def load(cls, folder: Path, name: str, bits: int, store: EmbeddingStore) -> "FaissBackend":
         """Read what `save` wrote."""
-        codes, ids, shards, rows = (
-            np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("codes", "ids", "shards", "rows")
-        )
         backend = cls(bits, StoredRows.none(store))
-        backend.upsert(ids, codes, StoredRows(store, shards, rows), {})
+        ids, codes, rows = read_rows(folder, name, store)
+        backend.upsert(ids, codes, rows, {})
         return backend
 
 

@@ -183,7 +183,7 @@ class Searcher:
                 ids, scores = index.exact(vector, k, where)
         else:
             with _timed(took, "recall"):
-                candidates, _ = index.recall(vector, max(self.config.search.candidates, k), where)
+                candidates, _ = index.recall(vector, max(index.depth or self.config.search.candidates, k), where)
             with _timed(took, "refine"):
                 ids, scores = index.refine(vector, candidates, k)
         found = ids[0] >= 0
