@@ -6,20 +6,25 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 MEDIA ?=
 BENCH ?=
+SOAK ?=
 DEMO_HOME ?= .demo
+SLOW := rebus, engine.encoders.open_clip, engine.decoding.decoder, engine.media.pictures, indexer.library, indexer.build, \
+	indexer.encoder_training, indexer.heads.run, webui, alembic.command
 
-.PHONY: install demo test bench-index bench-learning lint lock wheel clean
+.PHONY: install demo test fuzz soak bench-encoder bench-index bench-learning bench-serve lint lock wheel clean
 
 install: $(VENV)/installed
 
 # uv comes by pip, into the virtual environment's own folder, when the machine has none.
-$(VENV)/installed: requirements.lock pyproject.toml
+$(VENV)/installed: requirements.lock tests/clip_retrieval.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 		|| { echo "Rebus needs Python 3.11, 3.12 or 3.13; choose one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install --quiet 'uv>=0.8,<1'; }
 	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip sync --require-hashes --quiet requirements.lock
+	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install --require-hashes --no-deps --quiet -r tests/clip_retrieval.txt
 	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import $(SLOW)' # compiled here once, not at each start
 	@touch $@
 
 demo: install
@@ -27,6 +32,20 @@ demo: install
 
 test: install lint
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# More than 10,000 requests of schemathesis; `make test` asks a few of each kind.
+fuzz: install
+	FUZZ_CASES=400 $(BIN)/pytest -q -s --timeout=7200 tests/test_fuzz.py
+
+# Twenty minutes; SOAK="--minutes 5" for less.
+soak: install
+	$(BIN)/python -m tests.bench.soak $(SOAK)
+
+bench-serve: install
+	$(BIN)/python -m tests.bench.serve $(BENCH)
+
+bench-encoder: install
+	$(BIN)/python -m tests.bench.encoder $(BENCH)
 
 bench-index: install
 	$(BIN)/python -m tests.bench.index $(BENCH)

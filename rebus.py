@@ -19,16 +19,18 @@ from indexer.evaluation.bench_command import bench
 from indexer.evaluation.command import eval_
 from indexer.heads.commands import COMMANDS as HEADS
 from indexer.imports.command import import_
+from indexer.telling import index_facts, print_index
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.catalog import Catalog
     from engine.config import Config
     from engine.duplicates import Copy
     from engine.types import Results
-    from indexer.library import IndexReport
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
-encoder_option = click.option("--encoder", "model", metavar="SPEC", help="open_clip:NAME/WEIGHTS, or a folder.")
+encoder_option = click.option(
+    "--encoder", "model", metavar="SPEC", help="starter (comes with Rebus), open_clip:NAME/WEIGHTS, or a folder."
+)
 exclude_option = click.option(
     "--exclude", multiple=True, metavar="PATTERN", help="Pass over what matches in this run, as .gitignore has it."
 )
@@ -53,11 +55,19 @@ def settings(context: click.Context, **flags: Any) -> "Config":
     return load_config(context.obj["home"], context.obj["file"], overrides)
 
 
+def named(model: str | None) -> str | None:
+    """`--encoder starter` as its folder: said on the command line it gives way to nothing that the library uses."""
+    from engine.encoders import STARTER, folder_of
+
+    return str(folder_of(STARTER)) if model == STARTER else model
+
+
 @cli.command()
 @click.argument("folders", nargs=-1, type=FOLDER, metavar="[FOLDER]...")
 @encoder_option
 @exclude_option
 @click.option("--retry", is_flag=True, help="Try the files again that could not be used.")
+@click.option("--again", is_flag=True, help="Read all files again by the settings of now; embed only what changed.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @as_json
 @click.pass_context
@@ -67,6 +77,7 @@ def index(
     model: str | None,
     exclude: tuple[str, ...],
     retry: bool,
+    again: bool,
     dry_run: bool,
     json_: bool,
 ) -> None:
@@ -74,15 +85,15 @@ def index(
     from indexer.library import IndexReport, index_folders
     from indexer.progress import Progress
 
-    config = settings(context, encoder__model=model, index__exclude=exclude or None)
+    config = settings(context, encoder__model=named(model), index__exclude=exclude or None)
     if dry_run:
         from indexer.dry_run import preview
 
-        _print_index(IndexReport(preview(config, folders)), json_, dry_run=True)
+        print_index(IndexReport(preview(config, folders)), json_, dry_run=True)
         return
     with Progress() as progress:
-        report = index_folders(config, folders, progress.tell, retry=retry, note=progress.note)
-    _print_index(report, json_)
+        report = index_folders(config, folders, progress.tell, retry=retry, again=again, note=progress.note)
+    print_index(report, json_)
 
 
 @cli.command()
@@ -95,7 +106,7 @@ def watch(context: click.Context, folders: tuple[Path, ...], model: str | None, 
     from indexer.progress import Progress
     from indexer.watch import watch_folders
 
-    config = settings(context, encoder__model=model, index__exclude=exclude or None)
+    config = settings(context, encoder__model=named(model), index__exclude=exclude or None)
     with Progress() as progress:
         watch_folders(config, folders, progress.tell, progress.note)
 
@@ -115,6 +126,9 @@ def watch(context: click.Context, folders: tuple[Path, ...], model: str | None, 
 @click.option("--epochs", type=int, help="At most this many passes over the pictures.")
 @click.option("--minutes", type=float, help="At most this long.")
 @click.option("--seed", type=int, help="The same seed gives the same weights on one device.")
+@click.option("--recipe", metavar="NAME", help="Make an encoder for any library, by a recipe (starter, free, a file).")
+@click.option("--data", type=FOLDER, default=".", help="The folder of a recipe's data.")
+@click.option("--out", type=FOLDER, help="Where a recipe's encoder and its work go.")
 @as_json
 @click.pass_context
 def train(
@@ -129,6 +143,9 @@ def train(
     epochs: int | None,
     minutes: float | None,
     seed: int | None,
+    recipe: str | None,
+    data: Path,
+    out: Path | None,
     json_: bool,
 ) -> None:
     """Learn a head from the library's own captions and marks, and serve it if it finds more than what is there."""
@@ -137,6 +154,13 @@ def train(
     from indexer.progress import Progress
 
     given: dict[str, Any] = {"epochs": epochs, "max_minutes": minutes, "seed": seed}
+    if recipe:
+        if encoder or methods or every or text or dim or languages or plot or any(given.values()):
+            raise click.UsageError("--recipe says all of it itself: leave out all but --data and --out")
+        from indexer.starter.command import follow
+
+        follow(recipe, data, out or Path(recipe).with_suffix(""), json_)
+        return
     if not encoder:
         given |= {"text": text, "dim": dim}
         config = settings(context, **{f"head__{name}": value for name, value in given.items()})
@@ -150,14 +174,14 @@ def train(
     with Progress() as progress:
         training, report = train_and_publish(config, progress.tell, progress.hear)
     if json_:
-        _print_json({"training": dataclasses.asdict(training), **_index_facts(report)})
+        _print_json({"training": dataclasses.asdict(training), **index_facts(report)})
         return
     best = training.best
     click.echo(
         f"Trained {len(training.curve)} epochs in {training.seconds / 60:.1f} minutes. Held-out recall at 10: "
         f"text to image {best['t2i_r10']:.3f}, image to text {best['i2t_r10']:.3f}."
     )
-    _print_index(report, json_)
+    print_index(report, json_)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -311,15 +335,15 @@ def migrate(context: click.Context) -> None:
 @click.option("--port", type=int, help="The port of the page; 0 takes a free one.")
 @click.pass_context
 def demo(context: click.Context, media: Path | None, no_serve: bool, port: int | None) -> None:
-    """Draw a sample library (or take MEDIA), train an encoder, index, and serve the page."""
+    """Draw a sample library (or take MEDIA), index it, and serve the page."""
     from indexer.demo import demo_home, prepare_demo
     from indexer.progress import Progress
 
     context.obj["home"] = demo_home(context.obj["home"])
     config = settings(context, serve__port=port)
     with Progress() as progress:
-        config, report = prepare_demo(config, media, progress.tell, progress.hear)
-    _print_index(report, json_=False)
+        config, report = prepare_demo(config, media, progress.tell)
+    print_index(report, json_=False)
     if not no_serve:
         run_server(config)
 
@@ -331,8 +355,14 @@ for _command in (import_, eval_, bench, versions, *CARE, *HEADS):
 def run_server(config: "Config") -> None:
     """Serve until interrupted, and say where."""
     from webui import serve as run
+    from webui.access import token_of
 
-    run(config, announce=lambda url: click.echo(f"Rebus is at {url}  (Ctrl-C ends it)"))
+    def announce(url: str) -> None:
+        click.echo(f"Rebus is at {url}  (Ctrl-C ends it)")
+        if token := token_of(config):
+            click.echo(f"Others are asked for the token: {token}")
+
+    run(config, announce=announce)
 
 
 def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:
@@ -397,48 +427,6 @@ def _watch(catalog: "Catalog") -> None:
         while True:
             live.update(Text("\n".join(map(plain, status_lines(state.read())))), refresh=True)
             time.sleep(1.0)
-
-
-def _index_facts(report: "IndexReport") -> dict[str, Any]:
-    version = report.version
-    return {
-        "scans": [dataclasses.asdict(scan) for scan in report.scans],
-        "embedded": report.embedded,
-        "failures": report.failures,
-        "encoder": report.encoder,
-        "index_version": version.id if version else None,
-        "items": version.counts if version else {},
-    }
-
-
-def _print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) -> None:
-    if json_:
-        _print_json(_index_facts(report))
-        return
-    from engine.words import counted, plain
-
-    for scan in report.scans:
-        click.echo(
-            f"{counted(scan.found, 'file')} found: {scan.added:,} new, {scan.changed:,} changed, "
-            f"{scan.renamed:,} renamed or back, {scan.removed:,} removed."
-        )
-        for note in scan.notes:
-            click.echo(f"Note: {plain(note)}")
-    if dry_run:
-        click.echo("Nothing was done: this was a dry run.")
-        return
-    if report.failures:
-        click.echo(f"{counted(report.failures, 'file')} cannot be used: see `rebus status --failures`.")
-    if report.version:
-        held = ", ".join(f"{count:,} {modality}" for modality, count in sorted(report.version.counts.items()))
-        click.echo(f"Version {report.version.id} is published with {held} items.")
-    elif report.encoder is None:
-        click.echo(
-            "No encoder is chosen yet, so nothing can be searched. Train one on these captions with "
-            "`rebus train --encoder`, or choose one with `rebus index --encoder open_clip:ViT-B-32/laion2b_s34b_b79k`."
-        )
-    else:
-        click.echo("Nothing to publish: no picture could be embedded.")
 
 
 def _print_json(value: Any) -> None:

@@ -311,23 +311,10 @@ class Catalog:
 
     def items(self, ids: Sequence[int]) -> list["ItemView"]:
         """What a hit shows of each item, in the order asked for, in one SELECT a chunk; missing ids are left out."""
-        first_caption = (
-            sa.select(sa.func.min(Caption.id))
-            .join(Item, Item.id == Caption.id)
-            .where(Caption.owner_id == _shown.id, Item.removed_at.is_(None))
-            .correlate(_shown)
-            .scalar_subquery()
-        )
-        statement = (
-            sa.select(_shown, Root.path, Caption, _owner)
-            .join(Root, Root.id == _shown.root_id)
-            .outerjoin(Caption, Caption.id == sa.func.coalesce(_own_caption(), first_caption))
-            .outerjoin(_owner, _owner.id == Caption.owner_id)
-        )
         found: dict[int, ItemView] = {}
         with self.session() as session:
             for chunk in chunks([i for i in ids if 0 < i < 2**63], _CHUNK):  # a larger one is no integer of a database
-                for item, root, caption, owner in session.execute(statement.where(_shown.id.in_(chunk))):
+                for item, root, caption, owner in session.execute(_VIEWS, {"ids": chunk}):
                     found[item.id] = ItemView(item, root, caption, owner)
         return [found[int(i)] for i in ids if int(i) in found]
 
@@ -435,6 +422,27 @@ def _facts(where: Where) -> Iterator[sa.ColumnElement[bool]]:
 def _own_caption() -> sa.ScalarSelect[Any]:
     own = aliased(Caption)
     return sa.select(own.id).where(own.id == _shown.id).correlate(_shown).scalar_subquery()
+
+
+def _views() -> sa.Select[Any]:
+    """What `Catalog.items` reads, of the ids that are given it."""
+    first_caption = (
+        sa.select(sa.func.min(Caption.id))
+        .join(Item, Item.id == Caption.id)
+        .where(Caption.owner_id == _shown.id, Item.removed_at.is_(None))
+        .correlate(_shown)
+        .scalar_subquery()
+    )
+    return (
+        sa.select(_shown, Root.path, Caption, _owner)
+        .join(Root, Root.id == _shown.root_id)
+        .outerjoin(Caption, Caption.id == sa.func.coalesce(_own_caption(), first_caption))
+        .outerjoin(_owner, _owner.id == Caption.owner_id)
+        .where(_shown.id.in_(sa.bindparam("ids", expanding=True)))
+    )
+
+
+_VIEWS = _views()  # made once: that takes longer than reading a page of hits
 
 
 class ItemView:

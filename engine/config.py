@@ -36,7 +36,7 @@ class CatalogSettings(_Checked):
 
 @dataclass(frozen=True)
 class EncoderSettings(_Checked):
-    model: str = ""
+    model: str = "starter"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch_size: Positive = 64
 
@@ -92,6 +92,7 @@ class SearchSettings(_Checked):
 
 @dataclass(frozen=True)
 class TrainSettings(_Checked):
+    start: str = "starter"
     image_pixels: Annotated[int, Interval(ge=32, le=512)] = 96
     image_tower: str = "regnetx_004"
     text_width: Annotated[int, Ge(32), MultipleOf(32)] = 128
@@ -140,8 +141,19 @@ class ServeSettings(_Checked):
     host: str = "127.0.0.1"
     port: Annotated[int, Interval(ge=0, le=65535)] = 8765
     threads: Positive = 8
+    token: str = ""
+    names: tuple[str, ...] = ()
+    proxy: str = ""
+    origins: tuple[str, ...] = ()
+    read_only: bool = False
+    show_places: bool = False
+    requests_per_minute: Annotated[int, Ge(0)] = 300
     max_upload_bytes: Positive = 20 * 2**20
     max_upload_pixels: Positive = 50_000_000
+    image_url: bool = False
+    image_url_hosts: tuple[str, ...] = ()
+    access_log: str = ""
+    log_queries: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +185,10 @@ SECTIONS: dict[str, type] = {
     "head": HeadSettings,
     "serve": ServeSettings,
 }
-_LISTS = {("captions", "languages"), ("index", "exclude")}
+_LISTS = {
+    ("captions", "languages"), ("index", "exclude"),
+    ("serve", "names"), ("serve", "origins"), ("serve", "image_url_hosts"),
+}  # fmt: skip
 
 
 def load_config(

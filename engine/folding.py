@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from engine.catalog import Catalog, Item, chunks
 
 _CHUNK = 500  # ids in one IN clause, below every database's limit
+_GROUPS = sa.select(Item.id, Item.group_id).where(Item.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 class Fold:
@@ -53,9 +54,8 @@ class Fold:
 
 def groups_of(catalog: Catalog, ids: Sequence[int]) -> dict[int, int]:
     """The group of each of these items that has one."""
-    query = sa.select(Item.id, Item.group_id)
     found: dict[int, int] = {}
     with catalog.engine.connect() as connection:  # in every search: half the time of a session
         for part in chunks(ids, _CHUNK):
-            found.update({i: group for i, group in connection.execute(query.where(Item.id.in_(part))) if group})
+            found.update({i: group for i, group in connection.execute(_GROUPS, {"ids": part}) if group})
     return found

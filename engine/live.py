@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(slots=True)
 class _Seen:
-    """How far a version has followed the catalog: its last embedding, its last removal, and how many of late."""
+    """How far a version has followed the catalog: its last embedding, and its last removal with how many of late."""
 
     embedding: int
     removal: float = 0.0
@@ -40,6 +40,7 @@ class Live:
         """device: where indexes are searched, as search.device says."""
         self.catalog, self.device = catalog, device
         self.version: Version | None = None
+        self.changes = 0  # how often what is served became another
         self._lock = threading.Lock()
         self._refused: dict[tuple[int, float], ArtifactError] = {}
         self._seen = _Seen(0)
@@ -59,7 +60,9 @@ class Live:
             removed = self._take_out(version, seen)
             version, added = self._take_in(version, seen)
             self.version, self._seen = version, seen  # after all: a failure on the way leaves what is served as it is
-            return swapped or added or removed
+            changed = swapped or added or removed
+            self.changes += changed
+            return changed
 
     def _chosen(self) -> Version | None:
         """The version to serve, loaded: the present one while it is its turn."""
@@ -97,8 +100,9 @@ class Live:
     def _take_out(self, version: Version, seen: _Seen) -> bool:
         recent = Item.removed_at > seen.removal - _OVERLAP_S
         with self.catalog.session() as session:
-            if session.scalar(sa.select(sa.func.count()).where(recent)) == seen.removals:
-                return False  # a count reads an index alone, and nearly always it is the same
+            count, last = session.execute(sa.select(sa.func.count(), sa.func.max(Item.removed_at)).where(recent)).one()
+            if count == seen.removals and (last or seen.removal) == seen.removal:
+                return False  # these read an index alone, and nearly always they are the same
             gone = list(session.execute(sa.select(Item.id, Item.removed_at).where(recent)))
         seen.removal = max((row.removed_at for row in gone), default=seen.removal)
         seen.removals = sum(row.removed_at > seen.removal - _OVERLAP_S for row in gone)

@@ -5,6 +5,7 @@ It serves one immutable version, plus a delta of what was embedded since, less w
 
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, ItemView
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder
+from engine.encoders.queries import QueryEncoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
 from engine.filtering import Filter, scan_pays
 from engine.filters import check_text
@@ -37,8 +39,9 @@ class Searcher:
 
     def __init__(self, config: Config, catalog: Catalog, encoder: Encoder | None = None) -> None:
         self.config, self.catalog = config, catalog
-        self._encoder = encoder
+        self._encoder = QueryEncoder(encoder) if encoder else None
         self._encoder_lock, self._live = threading.Lock(), Live(catalog, config.search.device)
+        self._name = uuid.uuid4().hex[:8]
         bound_threads(config.search.threads)
 
     @property
@@ -67,8 +70,26 @@ class Searcher:
                         f"the weights of {version.encoder_spec} changed since this library was indexed: "
                         "bring the old ones back, or run `rebus index` to embed with the new ones"
                     )
-                self._encoder = encoder
+                self._encoder = QueryEncoder(encoder)
             return self._encoder
+
+    @property
+    def state(self) -> str:
+        """A name of what is served now: while it stays the same, so does every ranking. No other searcher shares it."""
+        return f"{self._name}-{self._live.changes}"
+
+    def encode(self, terms: Sequence[Term]) -> F32:
+        """The unit vectors (n, d) of terms in the joint space, weights aside: what `Term.vector` takes.
+
+        Raises what `search` raises for terms that cannot be asked.
+        """
+        _check(Query(tuple(terms)))
+        version = self.version
+        rows = [
+            _unit(term.vector, version) if term.vector else _projected(version.head, *self._term_input(version, term))
+            for term in terms
+        ]
+        return np.stack(rows)
 
     def search(self, query: Query) -> Results:
         """The best hits of `query.modality`, with milliseconds by stage (encode, recall, refine, catalog, total).
@@ -154,7 +175,8 @@ class Searcher:
 
         Terms of equal weight are read together by a head that can.
         """
-        inputs = [self._term_input(version, term) for term in query.terms]
+        given = [term for term in query.terms if term.vector is None]
+        inputs = [self._term_input(version, term) for term in given]
         for modality, _ in inputs:
             if query.modality in version.indexes and not version.head.compares(modality, query.modality):
                 raise NotReady(
@@ -163,11 +185,15 @@ class Searcher:
                 )
         if query.modality is Modality.TEXT and not version.head.reads_words:
             raise _wordless()
-        if version.head.fuses and len(inputs) > 1 and {term.weight for term in query.terms} == {1.0}:
+        alone = len(given) == len(query.terms) > 1
+        if version.head.fuses and alone and {term.weight for term in query.terms} == {1.0}:
             return _fused(version.head, inputs)
         total = np.zeros(version.head.aligner.dim, np.float32)
-        for term, (modality, given) in zip(query.terms, inputs, strict=True):
-            total += term.weight * _projected(version.head, modality, given)
+        for term in query.terms:
+            if term.vector is not None:
+                total += term.weight * _unit(term.vector, version)
+        for term, (modality, read) in zip(given, inputs, strict=True):
+            total += term.weight * _projected(version.head, modality, read)
         length = float(np.linalg.norm(total))
         if length < 1e-6:
             raise InvalidInput("the terms cancel each other out: change a weight or leave one out")
@@ -220,6 +246,18 @@ def _projected(head: Head, modality: Modality, given: F32 | str) -> F32:
     return out
 
 
+def _unit(vector: tuple[float, ...], version: Version) -> F32:
+    """A vector of the joint space as a unit row (d,). Raises InvalidInput for one of another width, or of no length."""
+    row, dim = np.array(vector, np.float64), version.head.aligner.dim
+    if len(row) != dim:
+        raise InvalidInput(f"a vector of {len(row):,} numbers does not fit: this library's have {dim:,}")
+    with np.errstate(over="ignore"):
+        length = float(np.linalg.norm(row))
+    if not 1e-12 < length < np.inf:
+        raise InvalidInput("a vector has no direction: its numbers are all 0, too large, or none at all")
+    return (row / length).astype(np.float32)
+
+
 def _fused(head: Head, inputs: Sequence[tuple[Modality, F32 | str]]) -> F32:
     """The unit vector (1, d) of several terms' inputs, read together."""
     vectors: dict[Modality, list[F32]] = {}
@@ -241,8 +279,8 @@ def _check(query: Query) -> None:
     if not query.terms:
         raise InvalidInput("the query is empty: give words, a picture or an item")
     for term in query.terms:
-        if sum(part is not None for part in (term.text, term.image, term.item)) != 1:
-            raise InvalidInput("each term is exactly one of text, image or item")
+        if sum(part is not None for part in (term.text, term.image, term.item, term.vector)) != 1:
+            raise InvalidInput("each term is exactly one of text, image, item or vector")
         if term.text is not None and not term.text.strip():
             raise InvalidInput("a text term is empty: give words")
         if term.item is not None and not 0 < term.item < 2**63:  # a larger one is no integer of a database

@@ -107,7 +107,7 @@ def counts(catalog: Catalog) -> dict[str, Any]:
             "failures": sum(stages.values()),
             "failures_by_stage": stages,
             "failure_reasons": groups,
-            "version": _version(version, encoder) if version and encoder else None,
+            "version": version_facts(version, encoder) if version and encoder else None,
         }
 
 
@@ -251,7 +251,8 @@ def _disk_bytes(home: Path) -> int:
     return total
 
 
-def _version(version: IndexVersion, encoder: EncoderRow) -> dict[str, Any]:
+def version_facts(version: IndexVersion, encoder: EncoderRow) -> dict[str, Any]:
+    """What is told of a published version."""
     return {
         "id": version.id,
         "encoder": encoder.spec if encoder.spec.startswith("open_clip:") else Path(encoder.spec).name,

@@ -44,15 +44,16 @@ class Modality(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One part of a query: exactly one of words, a picture or an indexed item.
+    """One part of a query: exactly one of words, a picture, an indexed item or a vector of the joint space.
 
-    `weight` multiplies the term's unit embedding; a negative weight pushes away from it.
+    `weight` multiplies the term's unit embedding; a negative weight pushes away from it. vector: of any length but 0.
     """
 
     text: str | None = None
     image: "Image | None" = None
     item: int | None = None
     weight: float = 1.0
+    vector: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,27 +9,44 @@ import sqlalchemy as sa
 from engine.artifacts import replace_file
 from engine.catalog import Catalog, EncoderRow
 from engine.config import Config
-from engine.encoders import PREFIX, portable_spec, resolved_spec
+from engine.encoders import PREFIX, STARTER, STARTER_FOLDER, folder_of, portable_spec, resolved_spec
 from engine.encoders.features import is_features
 from engine.errors import EncoderUnavailable
 
+LARGER = (
+    "They are embedded by the small encoder that comes with Rebus. A larger model understands far more: "
+    "`rebus index --encoder open_clip:ViT-B-32/laion2b_s34b_b79k` fetches 605 MB once, and embeds XX times slower."
+)
 _FILE = "chosen-encoder.txt"  # in the home, while the first run has not loaded its encoder
 
 
 def chosen_encoder(catalog: Catalog, config: Config) -> str | None:
-    """The spec to embed with: the setting, else what the library uses, else what was trained or chosen for it last."""
-    if config.encoder.model:
-        return config.encoder.model
+    """The spec to embed with: the setting, else what the library uses, else what was trained or chosen for it last.
+
+    The setting `starter`, the default, gives way to these: it is what a library begins with. Where all vectors were
+    imported, nothing is chosen: to embed pictures beside them would take them out of the search.
+    """
+    model = config.encoder.model
+    if model not in ("", STARTER):
+        return model
     version = catalog.current_version()
-    newest = sa.select(EncoderRow.spec).where(EncoderRow.spec.not_like("features:%")).order_by(EncoderRow.id.desc())
+    newest = sa.select(EncoderRow.spec).order_by(EncoderRow.id.desc())
     with catalog.session() as session:
         spec = session.get_one(EncoderRow, version.encoder_id).spec if version else None
         if spec is None or is_features(spec):  # what was imported cannot embed anything
-            spec = session.scalar(newest.limit(1))
+            spec = session.scalar(newest.where(EncoderRow.spec.not_like("features:%")).limit(1))
+        imported = spec is None and session.scalar(newest.limit(1)) is not None
     if spec is None:
         with suppress(OSError, UnicodeDecodeError):
             spec = (catalog.home / _FILE).read_text(encoding="utf-8") or None
-    return resolved_spec(catalog.home, spec) if spec else None
+    if spec is None:
+        return None if imported or not model else model
+    return resolved_spec(catalog.home, spec)
+
+
+def is_starter(spec: str | None) -> bool:
+    """Whether a spec is of the encoder that comes with Rebus."""
+    return spec is not None and not spec.startswith((PREFIX, "features:")) and folder_of(spec) == STARTER_FOLDER
 
 
 @contextmanager
@@ -43,7 +60,7 @@ def remembered(catalog: Catalog, spec: str | None) -> Iterator[None]:
     if spec is None or has_one:
         yield
         return
-    whole = spec if spec.startswith(PREFIX) else str(Path(spec).expanduser().resolve())
+    whole = spec if spec == STARTER or spec.startswith(PREFIX) else str(Path(spec).expanduser().resolve())
     replace_file(catalog.home / _FILE, portable_spec(catalog.home, whole).encode())
     try:
         yield

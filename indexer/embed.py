@@ -61,36 +61,50 @@ def _wanting(encoder_id: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[
     done = sa.select(Embedding.id).where(Embedding.item_id == Item.id, Embedding.encoder_id == encoder_id)
     unseen = sa.and_(Item.modality.in_(SEEN), ~done.exists())
     unread = sa.and_(Item.parent_id.is_(None), sa.or_(Item.content_hash.is_(None), unseen))
-    present = sa.and_(Item.removed_at.is_(None), is_scanned())
-    return sa.and_(present, unread), sa.and_(present, ~done.exists())
+    return sa.and_(_present(), unread), sa.and_(_present(), ~done.exists())
+
+
+def _present() -> sa.ColumnElement[bool]:
+    return sa.and_(Item.removed_at.is_(None), is_scanned())
 
 
 class Embedder:
     """Embeds files and words with one encoder, as a pool of decoders reads them.
 
-    embedded: items given an embedding so far.
+    again: read files, too, that were read and embedded before.
     """
 
-    def __init__(self, catalog: Catalog, config: Config, encoder: Encoder, job: JobReport, pool: DecoderPool) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        config: Config,
+        encoder: Encoder,
+        job: JobReport,
+        pool: DecoderPool,
+        *,
+        again: bool = False,
+    ) -> None:
         self.catalog, self.config, self.job = catalog, config, job
         self.row = register_encoder(catalog, encoder)
         self.writer = Writer(catalog, config, self.row, encoder)
-        self.embedded = 0
-        self._pool = pool
+        self._pool, self._again = pool, again
         pool.wanted = Wanted(encoder.image_input, str(config.home), config.media.thumbnail_pixels)
+
+    @property
+    def embedded(self) -> int:
+        """Items given an embedding so far."""
+        return self.writer.embedded
 
     def embed(self, ids: Sequence[int]) -> Iterator[int]:
         """Embed these items: the files first, then all their words. Yields how many files each batch finished."""
         words = list[int]()
         for batch in self._encoded(self._batches(self._files(ids))):
             words += self.writer.files(batch)
-            self.embedded += sum(len(decoded.frames) for _, decoded in batch.good)
             failed, read = len(batch.files) - len(batch.good), sum(decoded.bytes for _, decoded in batch.good)
             self.job.count(files=len(batch.files), failed=failed, bytes=read)
             yield len(batch.files)
         for some in chunks(self._words([*ids, *words]), self.config.encoder.batch_size):
             self.writer.words(some)
-            self.embedded += len(some)
             yield 0
 
     def _encoded(self, batches: Iterator[_Batch]) -> Iterator[Encoding]:
@@ -108,9 +122,10 @@ class Embedder:
                 begun.vectors.cancel()
 
     def _files(self, ids: Sequence[int]) -> list[FileRow]:
-        """Those of the ids that are present files and need to be read, by id."""
+        """Those of the ids that are present files and are to be read, by id."""
         query = sa.select(Item.id, Item.root_id, Root.path, Item.path, Item.mtime_ns, Item.modality)
-        query = query.join(Root, Root.id == Item.root_id).where(_wanting(self.row.id)[0])
+        wanting = sa.and_(_present(), Item.parent_id.is_(None)) if self._again else _wanting(self.row.id)[0]
+        query = query.join(Root, Root.id == Item.root_id).where(wanting)
         found: list[FileRow] = []
         with self.catalog.session() as session:
             for some in chunks(sorted(set(ids)), 500):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from traceback import clear_frames
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
@@ -97,7 +98,8 @@ def writing(catalog: Catalog, kind: str, tell: Tell) -> Iterator[JobReport]:
 def _recorded(report: JobReport) -> Iterator[JobReport]:
     try:
         yield report
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        clear_frames(error.__traceback__)  # a cursor left in one keeps its transaction, and with it the database locked
         report.end("interrupted")
         raise
     except BaseException as error:

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,7 @@ def index_folders(
     tell: Tell,
     *,
     retry: bool = False,
+    again: bool = False,
     shallow: bool = False,
     encoder: Encoder | None = None,
     known: bool = False,
@@ -62,24 +64,27 @@ def index_folders(
 ) -> IndexReport:
     """Scan folders (all known ones when none is named), embed what is new, publish. Searchable while it runs.
 
-    Without an encoder only items and captions are recorded. retry: try files again that failed. shallow: look into
-    the folders alone, not below. encoder: the one to use, when it is loaded already. known: refuse a folder that
-    lies in no known one. note: hears what is known early.
+    Without an encoder only items and captions are recorded. retry: try files again that failed. again: read all files
+    again, by the settings of now; what is unchanged is not embedded again. shallow: look into the folders alone, not
+    below. encoder: the one to use, when it is loaded already. known: refuse a folder that lies in no known one. note:
+    hears what is known early.
     Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes, DiskFull, DriveGone.
     """
     check_ocr(config.media)
+    if encoder is None and config.encoder.model and not (config.home / "catalog.db").exists():
+        _import_ahead()
     catalog = Catalog(config, create=True)
     with writing(catalog, "index", tell) as job:
         report = IndexReport()
         roots = [open_root(catalog, folder, known=known) for folder in _present(catalog, folders, note)]
-        scans = [Scan(catalog, config, root, start, retry=retry, shallow=shallow) for root, start in roots]
+        scans = [Scan(catalog, config, root, start, retry=retry, again=again, shallow=shallow) for root, start in roots]
         report.scans = [scan.report for scan in scans]
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with ExitStack() as stack:
             stack.enter_context(remembered(catalog, spec))
             tally = stack.enter_context(Tally(scans, job, note))
             pool = stack.enter_context(DecoderPool(config.media))
-            run = _Run(catalog, config, job, note, pool, spec, encoder)
+            run = _Run(catalog, config, job, note, pool, spec, encoder, again)
             for scan in scans:
                 for compared in scan.run():
                     run.take(compared, tally)
@@ -102,6 +107,12 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
         if not looks_mounted(path):
             note(f"{path} is absent or empty now (a drive that is not mounted?): nothing of it was marked removed")
     return [path for path in known if looks_mounted(path)]
+
+
+def _import_ahead() -> None:
+    """What a new library needs for certain is imported while its catalog is made."""
+    modules = "engine.encoders.open_clip", "indexer.embed"
+    threading.Thread(target=lambda: [import_module(one) for one in modules], name=LOADER, daemon=True).start()
 
 
 def _unchanged_encoder(catalog: Catalog, spec: str) -> EncoderRow | None:
@@ -129,9 +140,11 @@ class _Run:
         pool: DecoderPool,
         spec: str | None,
         encoder: Encoder | None,
+        again: bool,
     ) -> None:
         self.catalog, self.config, self.job, self.note, self.spec = catalog, config, job, note, spec
         self.embedder: Embedder | None = None
+        self._again = again
         self._pool, self._done, self._fresh, self._began = pool, 0, 0, time.monotonic()
         self._known = _unchanged_encoder(catalog, spec) if spec and encoder is None else None
         self._loading: Future[Encoder] | None = None
@@ -176,6 +189,7 @@ class _Run:
         def load() -> None:
             try:
                 loading.set_result(load_encoder(self.spec or "", self.config.encoder.device))
+                import_module("indexer.build")  # while the first pictures are encoded
             except BaseException as error:  # it is for the run to meet
                 loading.set_exception(error)
 
@@ -199,7 +213,9 @@ class _Run:
         loading = self._loading or self._load()
         if not loading.done():
             self.job("loading the encoder", 0, 0)
-        self.embedder = embedder = Embedder(self.catalog, self.config, loading.result(), self.job, self._pool)
+        self.embedder = embedder = Embedder(
+            self.catalog, self.config, loading.result(), self.job, self._pool, again=self._again
+        )
         version = self.catalog.current_version()
         if version is not None and version.encoder_id != embedder.row.id:
             need = disk_needed(self.catalog, embedder.row.dim, self.config.codec.bits, embedder.row.id)

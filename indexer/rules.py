@@ -20,6 +20,8 @@ _STAR = "[^/]*"  # what pathspec makes of `*`, and of nothing else
 _UP_TO_NEXT = re.compile(
     r"\[\^/\]\*((?:\\.|\[(?!\^/\]\*)\^?\]?(?:\\\\|[^\]\\])*\]|[^\\\[/(])+)(?=\[\^/\]\*)", re.DOTALL
 )
+_CLASS = re.compile(r"\\.|\[(\^?)(\]?(?:\\\\|[^\]\\])*)\]", re.DOTALL)
+_NAMED_CLASS = re.compile(r"\[\[[:.=]")
 HINT = "mend it: what is in this folder is passed over until then, and what was indexed of it stays"
 
 
@@ -36,6 +38,8 @@ class _Pattern(GitIgnoreSpecPattern):
         """The regular expression and whether it includes. Raises ValueError for a pattern that asks for too much."""
         if len(pattern) > _LONGEST_LINE:
             raise ValueError(f"a line of {len(pattern):,} characters, over the limit of {_LONGEST_LINE}")
+        if _NAMED_CLASS.search(pattern):
+            raise ValueError(f"classes by name, as in {pattern!r}, are not known: write [a-z] or the like")
         regex, include = super().pattern_to_regex(pattern)
         if not isinstance(regex, str):
             return regex, include
@@ -43,7 +47,17 @@ class _Pattern(GitIgnoreSpecPattern):
             raise ValueError(f"more than {_MOST_FOLDERS} ** in {pattern!r}")
         while _STAR + _STAR in regex:
             regex = regex.replace(_STAR + _STAR, _STAR)
-        return _UP_TO_NEXT.sub(r"(?>[^/]*?\1)", regex), include
+        return _CLASS.sub(_quoted, _UP_TO_NEXT.sub(r"(?>[^/]*?\1)", regex)), include
+
+
+def _quoted(found: re.Match[str]) -> str:
+    """A class of characters in which none stands for more than itself: Python warns of what it may mean one day."""
+    turned, inside = found.groups()
+    if inside is None:
+        return found[0]
+    inside = re.sub(r"[\[&|~]|^-(?=-)", r"\\\g<0>", inside)
+    inside = re.sub(r"(?<=[^\\])--", r"-\\-", inside)
+    return f"[{turned}{inside}]"
 
 
 @dataclass(frozen=True, slots=True)

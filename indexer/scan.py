@@ -30,7 +30,7 @@ from indexer.sidecars import CaptionReader
 from indexer.walk import walk
 
 _GROUP_FILES, _GROUP_FOLDERS = 4096, 256  # what is compared at once
-_CHUNKS = (16, 64, 256, 1024, 4096)  # files in one transaction: few at first, so that something can be searched soon
+_CHUNKS = (16, 256, 4096)  # files in one transaction: few at first, so that something can be searched soon
 
 
 @dataclass(slots=True)
@@ -71,8 +71,8 @@ class Scan:
     """One comparison of a folder. Iterate `run` to its end; each step is committed before it is yielded.
 
     A folder without any media never marks its items removed: the drive may not be mounted.
-    retry: try files again that failed before. shallow: look into `start` alone, not below. home: the library's, which
-    is passed over, when it is not the setting's.
+    retry: try files again that failed before. again: have all files read again, changed or not. shallow: look into
+    `start` alone, not below. home: the library's, which is passed over, when it is not the setting's.
     """
 
     def __init__(
@@ -83,11 +83,12 @@ class Scan:
         start: Path,
         *,
         retry: bool = False,
+        again: bool = False,
         shallow: bool = False,
         home: Path | None = None,
     ) -> None:
         self.catalog, self.config, self.root, self.start = catalog, config, root, start
-        self.retry, self.shallow, self.home = retry, shallow, (home or config.home).resolve()
+        self.retry, self.again, self.shallow, self.home = retry, again, shallow, (home or config.home).resolve()
         self.base = Path(root.path)
         below = start.relative_to(self.base).as_posix()
         self.prefix = "" if below == "." else f"{below}/"
@@ -161,24 +162,26 @@ class Scan:
 
     def _compare(self, files: Sequence[tuple[Folder, FoundFile]], known: dict[str, _Known]) -> Compared:
         """Bring the rows of some files up to date, then those of their captions."""
-        work, stale = [], list[Described]()
+        work, stale, again = [], list[Described](), list[int]()
         for folder, file in files:
             row = known.get(file.path)
-            if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns) or self._again(row, file):
+            if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns) or self._to_retry(row, file):
                 work.append((folder, file, row))
             elif row.present and sources(row.stamp) != self.captions.stamp(folder, file):
                 stale.append(Described(row.id, folder, file, row.stamp))
+            if self.again and row is not None and row.present:
+                again.append(row.id)
         if not work and not stale:
-            return Compared(len(files), [])
+            return Compared(len(files), again)
         with self.catalog.session() as session:
             touched = self._take_in(session, work)
             fresh = [Described(i, folder, file) for i, (folder, file, _) in zip(touched, work, strict=True) if i]
             same = [one for i, one in zip(touched, work, strict=True) if i is None]
             stale += [Described(row.id, folder, file, row.stamp) for folder, file, row in same if row]
             words = sync_sidecars(session, self.root.id, [*fresh, *stale], self.captions)
-        return Compared(len(files), [one.id for one in fresh] + words)
+        return Compared(len(files), [one.id for one in fresh] + words + again)
 
-    def _again(self, row: _Known, file: FoundFile) -> bool:
+    def _to_retry(self, row: _Known, file: FoundFile) -> bool:
         """Rights and limits change without a trace: what could not be read is tried again as soon as it can be."""
         if self.retry or row.stage != "read":
             return self.retry and row.stage is not None

@@ -36,7 +36,7 @@ class Tally:
         """Report that `done` files are finished and `written` bytes on the disk; say once what is still to come."""
         total = max(self.total, done) if self.total else 0
         self._job("indexing", done, total)
-        if not self._said and total and self._job.rate and written:
+        if not self._said and total > done and self._job.rate and written:  # else nothing is left to be told of
             self._said = True
             left = total - done
             time, room = duration(left / self._job.rate), readable_bytes(left * written // max(done, 1))

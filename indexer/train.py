@@ -8,14 +8,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
 
 from engine.aligners import Aligner
 from engine.artifacts import replace_file
-from engine.config import HeadSettings, TrainSettings
 from engine.errors import ArtifactError
 from indexer.objectives import Batch, Objective
 
@@ -25,8 +24,25 @@ Batches = Callable[[int, int, torch.Generator], Iterator[Batch]]
 """(epoch, epochs planned, generator) to that epoch's batches."""
 
 
-Settings = TrainSettings | HeadSettings
-"""What the loop reads of either: epochs, minutes, accumulation, rate, decay, patience, seed."""
+class Settings(Protocol):
+    """What the loop reads of a dataclass of settings."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def max_minutes(self) -> float: ...
+    @property
+    def accumulate(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def patience(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
 
 
 @dataclass(slots=True)

@@ -42,12 +42,13 @@ class FileRow:
 class Encoding:
     """A batch whose new contents are being encoded. good: files that could be read. places: of contents known before.
 
-    fresh: the new contents; vectors (n, dim): theirs, in this order.
+    kept: items whose embedding stays as it is. fresh: the new contents; vectors (n, dim): theirs, in this order.
     """
 
     files: Sequence[tuple[FileRow, Decoded | MediaError]]
     good: Sequence[tuple[FileRow, Decoded]]
     places: dict[Key, Place]
+    kept: frozenset[int]
     fresh: tuple[Key, ...]
     vectors: Future[F32]
 
@@ -80,12 +81,15 @@ class Vectors:
 
 
 class Writer:
-    """Writes what one encoder makes of files and words. written: bytes put on the disk so far, about."""
+    """Writes what one encoder makes of files and words.
+
+    written: bytes put on the disk so far, about. embedded: items given an embedding so far.
+    """
 
     def __init__(self, catalog: Catalog, config: Config, row: EncoderRow, encoder: Encoder) -> None:
         self.catalog, self.config, self.row, self.encoder = catalog, config, row, encoder
         self.vectors = Vectors(catalog, row)
-        self.written = 0
+        self.written = self.embedded = 0
         self._thread = ThreadPoolExecutor(1, "encode-batch")
         self._begun: tuple[Key, ...] = ()  # new contents of the batch that was begun last
         self._written_last: dict[Key, Place] = {}  # where those of the batch before it lie
@@ -93,7 +97,7 @@ class Writer:
     def encode(self, files: Sequence[tuple[FileRow, Decoded | MediaError]]) -> Encoding:
         """Begin to encode a batch beside the caller's own work: at most one batch ahead of what `files` wrote."""
         good = [(file, decoded) for file, decoded in files if isinstance(decoded, Decoded)]
-        places = _known_places(self.catalog, self.row.id, {decoded.content_hash for _, decoded in good})
+        places, kept = _known_places(self.catalog, self.row.id, {decoded.content_hash for _, decoded in good})
         fresh: dict[Key, DecodedFrame] = {}
         for _, decoded in good:
             for frame in decoded.frames:
@@ -101,7 +105,9 @@ class Writer:
                 if key not in places and key not in self._begun:
                     fresh.setdefault(key, frame)
         self._begun = tuple(fresh)
-        return Encoding(files, good, places, self._begun, self._thread.submit(self._vectors, list(fresh.values())))
+        return Encoding(
+            files, good, places, kept, self._begun, self._thread.submit(self._vectors, list(fresh.values()))
+        )
 
     def files(self, batch: Encoding) -> list[int]:
         """Write a batch; frames whose content is embedded already share its vector. Ids of the words to embed."""
@@ -116,6 +122,7 @@ class Writer:
                 (frames[file.id, frame.position], places[decoded.content_hash, frame.position])
                 for file, decoded in good
                 for frame in decoded.frames
+                if frames[file.id, frame.position] not in batch.kept
             ]
             self.vectors.insert(session, embeddings)
             words = _write_words(session, self.config.captions.languages[0], good, frames)
@@ -124,6 +131,7 @@ class Writer:
                     _fail(session, file, decoded)
                 else:
                     save_facts(session, file.id, decoded.facts, (), over=False)
+        self.embedded += len(embeddings)
         self.written += sum(frame.thumbnail + _ROW_BYTES for _, decoded in good for frame in decoded.frames)
         return words
 
@@ -132,6 +140,7 @@ class Writer:
         places = self._append(self.encoder.encode_text([text for _, text in words]))
         with self.catalog.session() as session:
             self.vectors.insert(session, list(zip([i for i, _ in words], places, strict=True)))
+        self.embedded += len(words)
 
     def _vectors(self, frames: Sequence[DecodedFrame]) -> F32:
         parts = [
@@ -145,13 +154,15 @@ class Writer:
         return self.vectors.append(vectors)
 
 
-def _known_places(catalog: Catalog, encoder_id: int, hashes: set[str]) -> dict[Key, Place]:
-    """Where the frames of contents that are embedded already lie."""
-    query = sa.select(Item.content_hash, Item.position, Embedding.shard, Embedding.row)
+def _known_places(catalog: Catalog, encoder_id: int, hashes: set[str]) -> tuple[dict[Key, Place], frozenset[int]]:
+    """Where the frames of contents that are embedded already lie, and which items have these embeddings."""
+    query = sa.select(Item.id, Item.content_hash, Item.position, Embedding.shard, Embedding.row)
     query = query.join(Embedding, Embedding.item_id == Item.id).where(Embedding.encoder_id == encoder_id)
     query = query.where(Item.content_hash.in_(hashes), Item.modality != Modality.TEXT)
     with catalog.session() as session:
-        return {(row.content_hash, row.position or 0): (row.shard, row.row) for row in session.execute(query)}
+        found = session.execute(query).all()
+    places = {(row.content_hash, row.position or 0): (row.shard, row.row) for row in found}
+    return places, frozenset(row.id for row in found)
 
 
 def _frames(session: Session, good: Sequence[tuple[FileRow, Decoded]]) -> dict[tuple[int, int], int]:

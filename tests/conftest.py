@@ -94,8 +94,8 @@ def index_unpublished(config: Config, encoder: Encoder, folder: Path) -> None:
 
 
 def config_at(home: Path, **sections: dict[str, Any]) -> Config:
-    """Default settings of a library at `home`, with one decoder process, and with some sections' fields changed."""
-    config = load_config(home, overrides={"media.workers": 1}, environ={})
+    """Default settings of a library at `home`, but for one decoder process and no encoder until a test chooses one."""
+    config = load_config(home, overrides={"media.workers": 1, "encoder.model": ""}, environ={})
     changes = {name: dataclasses.replace(getattr(config, name), **values) for name, values in sections.items()}
     return dataclasses.replace(config, **changes)
 

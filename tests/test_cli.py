@@ -68,6 +68,8 @@ def test_status_tells_what_is_held(run: Any, library: Config) -> None:
         (["index", "/no/such/folder"], 2, "cannot be indexed"),
         (["serve", "--host", "0.0.0.0"], 2, "127.0.0.1"),
         (["train", "--method", "magic"], 2, "no method 'magic'"),
+        (["train", "--recipe", "magic"], 2, "no recipe 'magic'"),
+        (["train", "--recipe", "starter", "--epochs", "3"], 2, "leave out all but --data"),
         (["fly"], 2, "fly"),
     ],
 )
@@ -84,7 +86,8 @@ def test_no_library_says_how_to_make_one(run: Any, tmp_path: Path) -> None:
     assert code == 1 and "rebus index FOLDER" in err and not (tmp_path / "none").exists()
 
 
-def test_without_an_encoder_index_says_what_to_run(run: Any, tmp_path: Path) -> None:
+def test_without_an_encoder_index_says_what_to_run(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REBUS_ENCODER_MODEL", "")
     code, out, _ = run("index", str(draw_folder(tmp_path / "media", 8)), home=tmp_path / "home")
     assert code == 0 and "rebus train --encoder" in out
     code, _, err = run("search", "boat", home=tmp_path / "home")

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from engine.config import MediaSettings
-from engine.decoding import Decoded, DecoderPool, Wanted, decode_all, perceptual_hash
+from engine.decoding import Decoded, DecoderPool, Wanted, decode_all
+from engine.decoding.hashes import perceptual_hash
 from engine.errors import MediaError
 from engine.media import read_media
 from engine.media.files import hash_file

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageFilter
 
 from engine.catalog import EncoderRow, Item
-from engine.decoding import perceptual_hash
+from engine.decoding.hashes import perceptual_hash
 from indexer import duplicates
 from indexer.near_hashes import NearHashes
 from tests.conftest import config_at

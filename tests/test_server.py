@@ -1,5 +1,6 @@
 """The server process: it says where it listens, answers, stops on SIGTERM, and stays on this machine."""
 
+import json
 import os
 import signal
 import socket
@@ -7,20 +8,26 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from http.client import HTTPConnection
-from urllib.parse import urlsplit
 
 import pytest
+import sqlalchemy as sa
+from flask.testing import FlaskClient
 
-from engine.catalog import Catalog
+from engine.catalog import Catalog, EncoderRow
 from engine.config import Config
 from engine.errors import ConfigError
 from engine.types import Modality, Where
+from indexer.build import build
+from indexer.jobs import writing
+from tests.conftest import silent
+from tests.serving import running
 from webui import create_app, serve
-from webui.server import is_loopback, listen
+from webui.hosts import is_loopback
+from webui.server import listen, run
 
 PROGRAM = """
 import sys
@@ -44,26 +51,119 @@ def test_it_serves_and_stops_gracefully(library: Config) -> None:
         assert process.wait(timeout=20) == 0
 
 
-@contextmanager
-def running(config: Config, threads: int = 2) -> Iterator[tuple[str, int]]:
-    """The server as `rebus serve` makes it, run by a thread: its host and port."""
-    app = create_app(config)
-    server, address = listen(replace(config.serve, port=0, threads=threads), app)
-    thread = threading.Thread(target=server.run)
+def _connected(clients: ExitStack, place: tuple[str, int]) -> socket.socket:
+    return clients.enter_context(socket.create_connection(place, timeout=20))
+
+
+def test_slow_clients_hold_no_thread(library: Config) -> None:
+    """More of them than there are threads: some send half a head, some half a body, some nothing."""
+    with running(library) as place, ExitStack() as clients:
+        head = b"POST /api/v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        for number in range(60):
+            parts = (b"", head, head + b"Content-Length: 1000\r\n\r\n{", head + b"Transfer-Encoding: chunked\r\n\r\n5")
+            _connected(clients, place).sendall(parts[number % len(parts)])
+        for _ in range(5):
+            with urllib.request.urlopen(f"http://localhost:{place[1]}/healthz", timeout=20) as response:
+                assert response.status == 200
+
+
+def test_the_server_does_not_say_what_it_is(library: Config) -> None:
+    with running(library) as place, ExitStack() as clients:
+        for asked in (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"nonsense\r\n\r\n",
+                      b"GET /%00 HTTP/1.1\r\nHost: localhost\r\n\r\n"):  # fmt: skip
+            client = _connected(clients, place)
+            client.sendall(asked)
+            answer = client.recv(10_000).lower()
+            assert answer.startswith(b"http/1.") and b"traceback" not in answer
+            assert not any(name in answer for name in (b"waitress", b"werkzeug", b"flask", b"python"))
+
+
+def test_what_was_asked_is_answered_before_it_stops(library: Config) -> None:
+    app = create_app(library)
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow() -> bytes:
+        began.set()
+        assert go_on.wait(60)
+        return b"x" * 5_000_000
+
+    app.add_url_rule("/slow", "slow", slow)
+    server, address = listen(replace(library.serve, port=0, threads=1), app)
+
+    stopping = threading.Event()
+    thread = threading.Thread(target=run, args=(server, stopping))
     thread.start()
+    with ThreadPoolExecutor(2) as clients:
+        first = clients.submit(lambda: urllib.request.urlopen(f"{address}slow", timeout=60).read())
+        assert began.wait(60)
+        second = clients.submit(lambda: urllib.request.urlopen(f"{address}healthz", timeout=60).read())
+        while not server.task_dispatcher.queue:  # it waits for the one thread
+            threading.Event().wait(0.001)
+        stopping.set()
+        server.pull_trigger()
+        go_on.set()
+        assert len(first.result(60)) == 5_000_000 and b"ok" in second.result(60)
+    thread.join(60)
+    assert not thread.is_alive()
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"{address}healthz", timeout=5)
+    server.close()
+    app.extensions["rebus"].catalog.engine.dispose()
 
-    def stop() -> None:
-        for channel in list(server.active_channels.values()):
-            channel.handle_close()
-        server.asyncore.close_all(server._map)
 
-    try:
-        yield "127.0.0.1", int(urlsplit(address).port or 0)
-    finally:
-        server.trigger.pull_trigger(stop)  # in the loop's own thread, which then ends
-        thread.join(20)
-        server.task_dispatcher.shutdown()
-        app.extensions["rebus"].catalog.engine.dispose()
+def test_it_answers_while_the_encoder_is_loaded(library: Config) -> None:
+    app = create_app(library)
+    client, services = app.test_client(), app.extensions["rebus"]
+    with services.searcher._encoder_lock:  # its weights are still being read
+        warming = services.warm()
+        assert client.get("/healthz").status_code == 200 and client.get("/").status_code == 200
+        answer = client.get("/readyz")
+        assert answer.status_code == 503 and "being loaded" in answer.get_json()["detail"]
+    warming.join(60)
+    assert client.get("/readyz").status_code == 200
+    services.catalog.engine.dispose()
+
+
+def test_an_empty_library_warms_to_nothing(empty: FlaskClient) -> None:
+    services = empty.application.extensions["rebus"]
+    services.warm().join(60)
+    assert not services.warming and "no index" in empty.get("/readyz").get_json()["detail"]
+
+
+def test_versions_are_swapped_under_load_without_an_error(changed: Config) -> None:
+    catalog = Catalog(changed)
+    with catalog.session() as session:
+        encoder = session.scalars(sa.select(EncoderRow)).one()
+    with running(changed, threads=4) as (host, port), ThreadPoolExecutor(4) as clients:
+        over = threading.Event()
+
+        def ask(number: int) -> list[int]:
+            versions = []
+            with closing(HTTPConnection(host, port, timeout=60)) as connection:
+                while not over.is_set():
+                    body = json.dumps({"text": f"boat {number}", "limit": 5})
+                    connection.request("POST", "/api/v1/search", body, {"Content-Type": "application/json"})
+                    answer = connection.getresponse()
+                    read = json.loads(answer.read())
+                    assert answer.status == 200 and len(read["hits"]) == 5, read
+                    versions.append(read["index_version"])
+            return versions
+
+        asking = [clients.submit(ask, number) for number in range(4)]
+        for _ in range(3):
+            with writing(catalog, "index", silent) as job:
+                row = build(catalog, changed, encoder, job)
+            assert row is not None
+            with closing(HTTPConnection(host, port, timeout=60)) as connection:
+                while True:  # until it is served
+                    connection.request("GET", "/readyz")
+                    if json.loads(connection.getresponse().read()).get("index_version") == row.id:
+                        break
+        over.set()
+        for each in asking:
+            versions = each.result(60)
+            assert versions == sorted(versions) and len(set(versions)) >= 2
+    catalog.engine.dispose()
 
 
 def test_slow_readers_of_large_files_hold_no_thread(changed: Config) -> None:
@@ -106,12 +206,6 @@ def test_a_body_over_the_limit_is_answered(library: Config, spare: int) -> None:
         client.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode())
         client.sendall(bytes(length))
         assert client.recv(12) == b"HTTP/1.1 413"
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org"])
-def test_hosts_beyond_this_machine_are_refused(library: Config, host: str) -> None:
-    with pytest.raises(ConfigError, match="no login"):
-        serve(replace(library, serve=replace(library.serve, host=host)), announce=pytest.fail)
 
 
 def test_a_port_in_use_is_refused(library: Config) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from engine.config import MediaSettings
 from engine.errors import MediaError, NotFound
 from engine.media import files, read_media
-from engine.media.files import file_inside, file_size, hash_bytes, hash_file, list_shard, open_file, read_file
+from engine.media.files import file_inside, hash_and_size, hash_bytes, hash_file, list_shard, open_file, read_file
 from engine.media.tars import read_shard
 from indexer.found import Folder
 from indexer.sidecars import CaptionText
@@ -61,7 +61,7 @@ def test_a_shard_is_a_folder_with_its_own_sidecars(tmp_path: Path, format: int) 
 def test_members_are_read_as_files(tmp_path: Path) -> None:
     place = tar(tmp_path / "00000.tar", SHARD)
     data = SHARD["001.jpg"]
-    assert read_file(place / "001.jpg", 10**6) == data and file_size(place / "001.jpg") == len(data)
+    assert read_file(place / "001.jpg", 10**6) == data and hash_and_size(place / "001.jpg", 10**6)[1] == len(data)
     assert hash_file(place / "001.jpg", 10**6) == hash_bytes(data)
     assert read_media(place / "001.jpg", MediaSettings(), 10).frames[0].width == 40
     with open_file(place / "001.jpg", 10**6) as file:

@@ -25,7 +25,14 @@ from indexer.splits import Captioned, split
 from indexer.train import TrainingReport, fit
 from tests.conftest import config_at, draw_folder, silent
 
-SMALL = {"image_pixels": 32, "image_tower": "test_resnet", "text_width": 32, "text_layers": 1, "embedding_width": 32}
+SMALL = {
+    "start": "",
+    "image_pixels": 32,
+    "image_tower": "test_resnet",
+    "text_width": 32,
+    "text_layers": 1,
+    "embedding_width": 32,
+}
 
 
 class TwoMatrices(Aligner):

@@ -4,6 +4,7 @@ import os
 import re
 import tarfile
 import time
+import warnings
 from pathlib import Path
 
 import pathspec
@@ -148,18 +149,26 @@ def test_no_pattern_takes_long(pattern: str, name: str) -> None:
     assert time.process_time() - began < 5
 
 
-GLOBS = st.lists(st.sampled_from([*"ab*?/!.([", "[ab]", "**/", "\\*"]), max_size=12).map("".join)
+GLOBS = st.lists(st.sampled_from([*"ab*?/!.([-&", "[ab]", "[[a]", "[+--]", "[a&&b]", "**/", "\\*"]), max_size=12).map(
+    "".join
+)
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # of `re`, for [[
-@given(GLOBS, st.text(st.sampled_from("ab/.(*["), min_size=1, max_size=12))
+@given(GLOBS, st.text(st.sampled_from("ab/.(*[-&,"), min_size=1, max_size=12))
 def test_patterns_mean_what_git_has_them_mean(pattern: str, path: str) -> None:
     try:
         rules = rules_of([pattern])
     except InvalidInput:
         return
-    plain = pathspec.GitIgnoreSpec.from_lines([pattern])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of `re`, which is told of no such pattern by ours
+        plain = pathspec.GitIgnoreSpec.from_lines([pattern])
     assert rules.match(path, folder=False) == bool(plain.check_file(path).include)
+
+
+def test_classes_by_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"\[\[:alpha:\]\].*write \[a-z\]"):
+        rules_of(["[[:alpha:]].jpg"])
 
 
 def test_links_are_not_followed_and_told_when_they_lead_out(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from PIL import Image
 
-from engine.catalog import Catalog, Item, Root
+from engine.catalog import Catalog, FactsRow, Item, Keyword, Root
 from engine.config import Config
 from engine.search import Searcher
 from engine.types import Modality, Where
@@ -36,6 +36,19 @@ def test_hostile_captions_and_names_are_escaped(changed: Config) -> None:
     assert response.status_code == 200 and "\n" not in response.headers["Content-Disposition"]
     client.application.extensions["rebus"].catalog.engine.dispose()
     assert HOSTILE not in html
+
+
+def test_hostile_facts_are_escaped(changed: Config) -> None:
+    catalog = Catalog(changed)
+    item = catalog.ids_matching(Where(), Modality.IMAGE)[0]
+    with catalog.session() as session:
+        session.execute(sa.delete(FactsRow))
+        session.add(FactsRow(item_id=item, camera=HOSTILE, place=HOSTILE, title=HOSTILE, taken_at=0.0))
+        session.add(Keyword(item_id=item, word=HOSTILE))
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    html = client.get(f"/items/{item}").text
+    assert "<img src=x" not in html and html.count("&lt;img src=x") >= 3
+    catalog.engine.dispose()
 
 
 def test_nothing_outside_a_root_is_served(changed: Config, tmp_path: Path) -> None:

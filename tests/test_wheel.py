@@ -41,6 +41,10 @@ def test_the_wheel_holds_what_is_needed_and_no_tests(wheel: Path) -> None:
     assert tops == {"engine", "indexer", "webui", "migrations", "rebus.py"}
     for needed in (
         "engine/assets/config.toml",
+        "engine/assets/starter/open_clip_model.safetensors",
+        "engine/assets/starter/bpe.txt.gz",
+        "engine/assets/starter/MODEL_CARD.md",
+        "indexer/starter/recipes/starter.toml",
         "migrations/versions/0001_first_schema.py",
         "migrations/script.py.mako",
         "indexer/evaluation/report.html",

@@ -1,23 +1,24 @@
 """The web: pages, files and the JSON endpoint over one library, as a Flask application.
 
-It meets `indexer` only in the catalog, and reads: no address changes anything.
+It meets `indexer` only in the catalog.
 """
 
-from collections.abc import Callable
-from urllib.parse import urlsplit
-
-from flask import Flask, Response, request
-from werkzeug.exceptions import BadRequest
+from flask import Flask, Response
 
 from engine.catalog import Catalog
 from engine.config import Config
 from engine.search import Searcher
-from webui.api import api, probes
+from webui.access import Access, beyond_loopback, token_of
+from webui.access_log import AccessLog
+from webui.api import api
+from webui.compat import compat
 from webui.files import files
+from webui.library_api import library_api, probes
 from webui.metrics import metrics
+from webui.openapi import documentation
 from webui.pages import pages
 from webui.problems import register_errors
-from webui.server import is_loopback, serve
+from webui.server import serve
 from webui.services import Services
 
 __all__ = ["create_app", "serve"]
@@ -40,33 +41,22 @@ _HEADERS = {
 def create_app(config: Config, searcher: Searcher | None = None) -> Flask:
     """The application over the library at `config.home`, or over the library of `searcher`.
 
-    Raises CatalogError when there is no library.
+    Raises CatalogError when there is no library, ConfigError for a token that is too short.
     """
     app = Flask(__name__)
     # An upload as base64 in JSON grows by a third; the exact limit is checked on the decoded bytes.
     app.config["MAX_CONTENT_LENGTH"] = config.serve.max_upload_bytes * 4 // 3 + 2**20
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.extensions["rebus"] = Services(config, searcher or Searcher(config, Catalog(config)))
-    app.before_request(_host_check(config.serve.host))
+    shows_places = config.serve.show_places or not beyond_loopback(config.serve)
+    library = Services(config, searcher or Searcher(config, Catalog(config)), shows_places=shows_places)
+    app.extensions["rebus"] = library
+    AccessLog(config.serve, library.measured).install(app)
+    Access(config.serve, token_of(config)).install(app)
     app.after_request(_secure)
-    for blueprint in (api, probes, files, metrics, pages):
+    for blueprint in (api, library_api, compat, probes, documentation, files, metrics, pages):
         app.register_blueprint(blueprint)
     register_errors(app)
     return app
-
-
-def _host_check(bound: str) -> Callable[[], None]:
-    """Refuse names that are not ours: a foreign page could make its own name resolve to this machine and read it."""
-
-    def check() -> None:
-        try:
-            host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
-        except ValueError:
-            host = ""
-        if not (is_loopback(host) if is_loopback(bound) else host == bound.strip("[]").lower()):
-            raise BadRequest("this server does not answer to that host name")
-
-    return check
 
 
 def _secure(response: Response) -> Response:

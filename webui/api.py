@@ -1,107 +1,139 @@
-"""/api/v1: search, items and the library's state as JSON; and the two probes, /healthz and /readyz."""
+"""/api/v1 as far as it searches: one search, many, a stream of hits, what is similar, and embeddings."""
 
-import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from flask import Blueprint, Response, request
-from pydantic import BaseModel, ValidationError
-from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import UnsupportedMediaType
+from flask import Blueprint
+from pydantic import Field
 
-from engine.errors import InvalidInput, NotReady, RebusError
-from engine.types import Query
-from webui.library import public_status
-from webui.schemas import LARGEST_ID, FactsOut, ItemOut, SearchForm, SearchRequest, SearchResponse, explain
-from webui.services import log, services
+from engine.errors import InvalidInput, RebusError
+from engine.types import Query, Term
+from webui.operations import Operation, operation
+from webui.paging import DEEPEST, search_page
+from webui.problems import Problem, explain_error
+from webui.schemas import (
+    LARGEST_ID,
+    MAX_PICTURES,
+    Encodable,
+    HitOut,
+    Page,
+    SearchForm,
+    SearchRequest,
+    SearchResponse,
+    SearchUpload,
+    Shape,
+)
+from webui.services import services
+
+MAX_SEARCHES, MAX_ENCODED = 32, 64
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
-probes = Blueprint("probes", __name__)
 
-_REPEATED = ("item", "keyword")
+
+class Batch(Shape):
+    """Several searches at once: their words are encoded together."""
+
+    searches: list[SearchRequest] = Field(min_length=1, max_length=MAX_SEARCHES)
+
+
+class BatchOut(Shape):
+    """The answers, in the order of the searches: each its own page of hits, or the problem that it met."""
+
+    answers: list[SearchResponse | Problem]
+
+
+class StreamRequest(SearchRequest):
+    """A search of which many hits are wanted, without pages."""
+
+    limit: int | None = Field(default=None, ge=1, le=DEEPEST)
+
+
+class EncodeRequest(Shape):
+    """What is wanted as vectors: at most four of them pictures."""
+
+    inputs: list[Encodable] = Field(min_length=1, max_length=MAX_ENCODED)
+
+
+class EncodeOut(Shape):
+    """Unit vectors of the joint space, in the order of the inputs: inner products of them are the scores of searches.
+
+    space: what they are comparable in: those of one space, and no others.
+    """
+
+    vectors: list[list[float]]
+    dim: int
+    space: str
 
 
 @api.post("/search")
-def search_by_post() -> Response:
-    """Search with a JSON body, or with a picture uploaded as multipart/form-data."""
-    if request.mimetype == "multipart/form-data":
-        return _answer(_form_query(request.form, with_upload=True))
-    if request.mimetype != "application/json":
-        raise UnsupportedMediaType("send application/json, or multipart/form-data with a file named image")
-    limit = services().config.search.limit
-    try:
-        wanted = SearchRequest.model_validate_json(request.get_data(cache=False), strict=True)
-    except ValidationError as error:
-        raise explain(error) from None
-    return _answer(wanted.to_query(services().decode, limit))
+@operation(Operation(SearchResponse, body=SearchRequest, form=SearchUpload))
+def search_by_post(asked: SearchRequest | SearchUpload) -> SearchResponse:
+    """Search with words, items, pictures (base64) and vectors, weighted; or with a picture uploaded as a form."""
+    return _answer(asked)
 
 
 @api.get("/search")
-def search_by_get() -> Response:
-    """Search with the address alone: q, item, modality, filters such as path and taken, limit, offset, exact, fold."""
-    return _answer(_form_query(request.args, with_upload=False))
+@operation(Operation(SearchResponse, query=SearchForm))
+def search_by_get(asked: SearchForm) -> SearchResponse:
+    """Search with the address alone."""
+    return _answer(asked)
 
 
-@api.get(f"/items/<int(max={LARGEST_ID}):item_id>")
-def item(item_id: int) -> Response:
-    """One item with its captions and facts."""
-    view, picture = services().item_and_picture(item_id)
-    catalog, shown = services().catalog, picture.item.id
-    facts = FactsOut.of(*catalog.facts_of(shown))
-    return _json(ItemOut.of(view, picture, services().file_of(picture), catalog.captions_of(shown), facts))
+@api.post("/search/batch")
+@operation(Operation(BatchOut, body=Batch))
+def batch(asked: Batch) -> BatchOut:
+    """Ask several searches at once; one that cannot be asked does not spoil the others."""
+    _check_pictures([term for search in asked.searches for term in search.terms])
+    services().encode_ahead([text for search in asked.searches for text in search.texts])
+    return BatchOut(answers=[_answer_or_problem(search) for search in asked.searches])
 
 
-@api.get("/status")
-def status() -> Response:
-    """What the library holds and what is being done to it, without paths of this machine."""
-    return Response(json.dumps(public_status()), mimetype="application/json")
+@api.post("/search/stream")
+@operation(Operation(HitOut, body=StreamRequest, streams=True))
+def stream(asked: StreamRequest) -> Iterator[HitOut]:
+    """The hits of one search as lines of JSON, best first, each complete: up to 10,000 of them."""
+    query = asked.to_query(services().decode, services().config.search.limit)
+    if asked.cursor is not None or query.offset + query.limit > DEEPEST:
+        raise InvalidInput(f"a stream has no pages: give limit and offset, together at most {DEEPEST:,}, and no cursor")
+    return map(HitOut.of, services().search(query).hits)
 
 
-@probes.get("/healthz")
-def healthz() -> dict[str, str]:
-    """The process lives."""
-    return {"status": "ok"}
+@api.get(f"/items/<int(max={LARGEST_ID}):item_id>/similar")
+@operation(Operation(SearchResponse, query=Page))
+def similar(asked: Page, item_id: int) -> SearchResponse:
+    """What is most like an item, without itself: pictures, words, or moments of films."""
+    query = asked.query((Term(item=item_id),), services().config.search.limit)
+    results, following = search_page(services(), query, asked.cursor)
+    others = tuple(hit for hit in results.hits if hit.id != item_id)
+    return SearchResponse.of(replace(results, hits=others), following)
 
 
-@probes.get("/readyz")
-def readyz() -> dict[str, str | int]:
-    """A version is published and loaded; otherwise 503."""
+@api.post("/encode")
+@operation(Operation(EncodeOut, body=EncodeRequest))
+def encode(asked: EncodeRequest) -> EncodeOut:
+    """Words, pictures and items as vectors, to compare elsewhere or to search with later."""
+    _check_pictures(asked.inputs)
     services().freshness.ensure()
+    services().encode_ahead([one.text for one in asked.inputs if one.text])
+    rows = services().searcher.encode([one.to_term(services().decode) for one in asked.inputs])
+    return EncodeOut(vectors=rows.tolist(), dim=rows.shape[1], space=services().space())
+
+
+def _query(asked: SearchRequest | SearchForm) -> Query:
+    return asked.to_query(services().decode, services().config.search.limit)
+
+
+def _answer(asked: SearchRequest | SearchForm) -> SearchResponse:
+    return SearchResponse.of(*search_page(services(), _query(asked), asked.cursor))
+
+
+def _answer_or_problem(asked: SearchRequest) -> SearchResponse | Problem:
     try:
-        return {"status": "ready", "index_version": services().searcher.version.id}
-    except NotReady:
-        raise
-    except RebusError:
-        log.exception("the published version cannot be loaded")
-        raise NotReady("the published version cannot be loaded: see the server's log") from None
+        return _answer(asked)
+    except RebusError as error:
+        return Problem.of(*explain_error(error))
 
 
-def _form_query(fields: "MultiDict[str, str]", *, with_upload: bool) -> Query:
-    values: dict[str, str | list[str]] = {}
-    for key, given in fields.lists():
-        if key not in _REPEATED and len(given) > 1:
-            raise InvalidInput(f"{key} is given {len(given)} times: keep one")
-        values[key] = given if key in _REPEATED else given[0]
-    try:
-        form = SearchForm.model_validate(values)
-    except ValidationError as error:
-        raise explain(error) from None
-    image = None
-    if with_upload:
-        image = services().decode(_uploaded())
-    return form.to_query(image, services().config.search.limit)
-
-
-def _uploaded() -> bytes:
-    """The bytes of the one file of a multipart body, which must be named image."""
-    files = request.files.getlist("image")
-    if len(files) != 1 or len(list(request.files.items(multi=True))) != 1:
-        raise InvalidInput("send exactly one file, in the field named image")
-    data: bytes = files[0].read()
-    return data
-
-
-def _answer(query: Query) -> Response:
-    return _json(SearchResponse.of(services().search(query), query))
-
-
-def _json(body: BaseModel) -> Response:
-    return Response(body.model_dump_json(), mimetype="application/json")
+def _check_pictures(terms: Sequence[Encodable]) -> None:
+    if sum(term.image is not None for term in terms) > MAX_PICTURES:
+        raise InvalidInput(f"at most {MAX_PICTURES} of all are pictures: send the others in a request of their own")

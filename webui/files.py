@@ -10,6 +10,7 @@ from engine.heads import curve_file
 from engine.media import modality_of
 from engine.media.files import file_inside, read_file
 from engine.thumbnails import ensure_thumbnail
+from webui.originals import placeless
 from webui.schemas import LARGEST_ID
 from webui.services import services
 
@@ -40,8 +41,12 @@ def media(item_id: int) -> Response:
     mimetype = MIME_TYPES.get(view.file.suffix.lower())
     path = file_inside(Path(view.root), view.file)
     name = "".join(c if c.isprintable() else "_" for c in PurePosixPath(view.item.path).name)  # it goes into a header
+    limit = services().config.media.max_bytes
+    data = None if services().shows_places else placeless(path, limit)
+    if data is None and not path.is_file():  # of a tar
+        data = read_file(path, limit)
     response = send_file(
-        path if path.is_file() else io.BytesIO(read_file(path, services().config.media.max_bytes)),  # of a tar
+        path if data is None else io.BytesIO(data),
         mimetype or _SAVED_AS,
         as_attachment=mimetype is None,
         download_name=name,
@@ -49,7 +54,7 @@ def media(item_id: int) -> Response:
         max_age=0,
     )
     response.headers["Cache-Control"] = "private, no-cache"
-    if response.status_code == 206 and path.is_file():
+    if response.status_code == 206 and data is None:
         _hand_over(response, path)
     return response
 

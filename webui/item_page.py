@@ -74,7 +74,7 @@ def item_page(item_id: int) -> ItemPage:
         captions=_captions(item, file_id),
         passages=_passages(file_id) if item.modality == Modality.TEXT else [],
         frames=_frames(item, file_id),
-        known=FactsOut.of(*services().catalog.facts_of(file_id)),
+        known=services().facts_of(file_id),
         words=words,
         similar=similar,
     )

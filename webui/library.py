@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import status
+from engine.catalog import EncoderRow, IndexVersion
 from webui.services import services
 
 
@@ -11,15 +12,23 @@ def public_status() -> dict[str, Any]:
     """What engine.status says, as JSON values. Folders are named without their parents."""
     facts = services().status.read()
     places = _places()
-    version = facts["version"] and {key: value for key, value in facts["version"].items() if key != "spec"}
     return {
         **{key: value for key, value in facts.items() if key != "home"},
         "roots": [Path(root).name or root for root in facts["roots"]],
-        "version": version,
+        "version": facts["version"] and _public(facts["version"]),
         "heads": [_head(head) for head in status.head_facts(services().catalog)],
         "jobs": [{**job, "message": _without(job["message"], places)} for job in facts["jobs"]],
         "failure_reasons": [{**row, "reason": _without(row["reason"], places)} for row in facts["failure_reasons"]],
     }
+
+
+def public_version(version: IndexVersion, encoder: EncoderRow) -> dict[str, Any]:
+    """A published version."""
+    return _public(status.version_facts(version, encoder))
+
+
+def _public(version: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in version.items() if key != "spec"}  # which may be a path
 
 
 def _head(head: dict[str, Any]) -> dict[str, Any]:

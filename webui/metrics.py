@@ -1,4 +1,4 @@
-"""/metrics: the library's state for Prometheus, read from the catalog at each scrape."""
+"""/metrics for Prometheus: the library's state, read from the catalog at each scrape, and what this process takes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,11 +19,12 @@ def scrape() -> Response:
     """The library's numbers in the text format of Prometheus."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(LibraryCollector(services()))
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    both = generate_latest(registry) + generate_latest(services().measured.registry)
+    return Response(both, content_type=CONTENT_TYPE_LATEST)
 
 
 class LibraryCollector(Collector):
-    """Reads one library's catalog; nothing is counted in this process, so that any process tells the same."""
+    """Reads one library's catalog: of it any process tells the same."""
 
     def __init__(self, library: Services) -> None:
         self._catalog, self._status = library.catalog, library.status

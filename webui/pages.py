@@ -10,6 +10,7 @@ from engine.status import job_state
 from engine.words import duration, readable_bytes
 from webui.item_page import item_page
 from webui.library import public_failures, public_status, working
+from webui.operations import reading
 from webui.query_box import filter_for, quoted
 from webui.schemas import LARGEST_ID
 from webui.search_page import SearchPage, from_address, from_upload
@@ -30,6 +31,7 @@ def search() -> tuple[str, int]:
 
 
 @pages.post("/")
+@reading
 def search_by_picture() -> tuple[str, int]:
     """A picture uploaded without JavaScript."""
     upload = request.files.get("picture")

@@ -1,24 +1,42 @@
 """Errors as answers: RFC 9457 problem documents for programs, a page for people. None shows a trace or a path."""
 
-import json
 import logging
 from http import HTTPStatus
+from typing import Literal, Self
 
 from flask import Flask, Response, render_template, request
+from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
 
 from engine.errors import EncoderUnavailable, RebusError
 
+PROBLEM = "application/problem+json"
+
 log = logging.getLogger(__name__)
 
+_FOR_PROGRAMS = ("/api", "/healthz", "/readyz", "/openapi.json", "/knn-service", "/indices-list", "/metadata")
+_PASSED_ON = ("Allow", "Accept", "Retry-After", "WWW-Authenticate")
 _GENERIC = "something went wrong on the server; its log has the details"
 _ENCODER = "the encoder of this library cannot be loaded; the server's log says why and what to do"
 
 
+class Problem(BaseModel):
+    """The one shape of every error for programs (RFC 9457). detail: what was wrong, and what to do."""
+
+    type: Literal["about:blank"] = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+    @classmethod
+    def of(cls, status: int, detail: str) -> Self:
+        """The problem of a status."""
+        return cls(title=_title(status), status=status, detail=detail)
+
+
 def problem(status: int, detail: str) -> Response:
-    """The one shape of every error for programs: type, title, status, detail."""
-    body = {"type": "about:blank", "title": _title(status), "status": status, "detail": detail}
-    return Response(json.dumps(body), status, mimetype="application/problem+json")
+    """A problem as an answer."""
+    return Response(Problem.of(status, detail).model_dump_json(), status, mimetype=PROBLEM)
 
 
 def register_errors(app: Flask) -> None:
@@ -45,13 +63,13 @@ def _answer(error: Exception) -> Response:
     status, detail = explain_error(error)
     response = problem(status, detail) if _wants_json() else _page(status, detail)
     if isinstance(error, HTTPException):
-        extra = {name: value for name, value in error.get_headers() if name in ("Allow", "Accept", "Retry-After")}
+        extra = {name: value for name, value in error.get_headers() if name in _PASSED_ON}
         response.headers.update(extra)
     return response
 
 
 def _wants_json() -> bool:
-    if request.path.startswith("/api/") or request.path in ("/api", "/healthz", "/readyz"):
+    if request.path.startswith("/api/") or request.path in _FOR_PROGRAMS:
         return True
     kinds = ["text/html", "application/problem+json", "application/json"]
     return request.accept_mimetypes.best_match(kinds, "text/html") != "text/html"

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -12,13 +13,13 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from engine.catalog import Caption, FactsRow, ItemView
 from engine.errors import InvalidInput
 from engine.filters import Filters
-from engine.types import Hit, Modality, Query, Results, Term
+from engine.types import Hit, Modality, Query, Results, Term, Where
 from engine.words import place_in
 
 MAX_LIMIT = 1000
 MAX_TERMS = 32
 MAX_PICTURES = 4
-DEEPEST = 10_000  # the engine's bound of offset + limit
+MAX_WIDTH = 16_384
 LARGEST_ID = 2**63 - 1  # what a catalog's integer column holds
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # fromtimestamp knows no earlier times on some systems
 
@@ -37,34 +38,43 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class TermIn(Shape):
-    """One part of a query: exactly one of text, item or image (base64). A negative weight pushes away."""
+class Encodable(Shape):
+    """Exactly one of text, item, image (base64) or vector (of the joint space, as `encode` answers it)."""
 
     text: Words | None = None
     item: ItemId | None = None
     image: str | None = None
-    weight: float = Field(default=1.0, ge=-1000, le=1000)
+    vector: list[float] | None = Field(default=None, min_length=1, max_length=MAX_WIDTH)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if sum(part is not None for part in (self.text, self.item, self.image)) != 1:
-            raise ValueError("a term is exactly one of text, item or image")
+        if sum(part is not None for part in (self.text, self.item, self.image, self.vector)) != 1:
+            raise ValueError("a term is exactly one of text, item, image or vector")
         return self
 
     def to_term(self, decode: Decoder) -> Term:
         """The engine's term. Raises InvalidInput for a picture that cannot be decoded."""
-        image = None if self.image is None else decode(_from_base64(self.image))
-        return Term(self.text, image, self.item, self.weight)
+        image = None if self.image is None else decode(from_base64(self.image))
+        return Term(self.text, image, self.item, vector=None if self.vector is None else tuple(self.vector))
 
 
-class Page(Shape):
-    """What every search may say about its hits.
+class TermIn(Encodable):
+    """One part of a query. A negative weight pushes away."""
+
+    weight: float = Field(default=1.0, ge=-1000, le=1000)
+
+    def to_term(self, decode: Decoder) -> Term:
+        return replace(super().to_term(decode), weight=self.weight)
+
+
+class Narrowed(Shape):
+    """Which items are looked at, and what kind they are.
 
     path: a glob over relative paths, such as holiday/**. taken: a year, month, day or range, such as 2023-06..2023-08.
     camera, place: a part of the name. keyword: one, or several that all hold. near: latitude,longitude,km. source: what
     words were read from, such as exif, ocr or *.jsonl.
 
-    fold: show one picture of each group of near-duplicates. No encoder takes sounds yet: audio finds nothing.
+    No encoder takes sounds yet: a search for audio finds nothing.
     """
 
     modality: Literal["image", "text", "video", "audio"] = "image"
@@ -75,23 +85,48 @@ class Page(Shape):
     place: Words | None = None
     near: Words | None = None
     source: Words | None = None
+
+    def where(self) -> Where:
+        """What the filters mean. Raises InvalidInput for those that cannot be read."""
+        given = (self.path, self.taken, self.camera, tuple(self.keyword), self.place, self.near, self.source)
+        return Filters(*given).where()
+
+
+class Page(Narrowed):
+    """What every search may say about its hits.
+
+    cursor: the `next` of the page before, of the same search; offset: hits to skip, without one. fold: show one picture
+    of each group of near-duplicates. exact: compare with every vector.
+    """
+
     limit: int | None = Field(default=None, ge=1, le=MAX_LIMIT)
     offset: int = Field(default=0, ge=0)
+    cursor: Words | None = None
     exact: bool = False
     fold: bool = True
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.cursor is not None and self.offset:
+            raise ValueError("cursor and offset both say where to begin: keep one")
+        return self
 
     def query(self, terms: tuple[Term, ...], default_limit: int) -> Query:
         """The engine's query for these terms. Raises InvalidInput for filters that cannot be read."""
         limit = self.limit or default_limit
-        filters = Filters(self.path, self.taken, self.camera, tuple(self.keyword), self.place, self.near, self.source)
-        return Query(terms, Modality(self.modality), filters.where(), limit, self.offset, self.exact, self.fold)
+        return Query(terms, Modality(self.modality), self.where(), limit, self.offset, self.exact, self.fold)
 
 
 class SearchRequest(Page):
-    """The body of POST /api/v1/search: `text` in short, or `terms`."""
+    """A search as JSON: `text` in short, or `terms`."""
 
     text: Words | None = None
     terms: list[TermIn] = Field(default=[], max_length=MAX_TERMS)
+
+    @property
+    def texts(self) -> list[str]:
+        """All words that it asks for."""
+        return [text for text in (self.text, *(term.text for term in self.terms)) if text]
 
     def to_query(self, decode: Decoder, default_limit: int) -> Query:
         """The engine's query. Raises InvalidInput for pictures that cannot be decoded, or too many of them."""
@@ -102,16 +137,26 @@ class SearchRequest(Page):
 
 
 class SearchForm(Page):
-    """The fields of GET /api/v1/search and of a multipart upload. The words (`q` or `text`) are taken literally."""
+    """A search as an address: the words (`q` or `text`) are taken literally."""
 
     q: Words | None = Field(default=None, validation_alias=AliasChoices("q", "text"))
-    item: list[ItemId] = Field(default=[], max_length=MAX_TERMS)
+    item: Annotated[list[ItemId], BeforeValidator(_listed)] = Field(default=[], max_length=MAX_TERMS)
 
-    def to_query(self, image: Image | None, default_limit: int) -> Query:
-        """The engine's query, with the uploaded picture as one of its terms."""
+    def to_query(self, decode: Decoder, default_limit: int) -> Query:
+        """The engine's query."""
         words = [Term(text=self.q)] if self.q else []
-        pictures = [Term(image=image)] if image is not None else []
-        return self.query((*pictures, *words, *(Term(item=item) for item in self.item)), default_limit)
+        return self.query((*words, *(Term(item=item) for item in self.item)), default_limit)
+
+
+class SearchUpload(SearchForm):
+    """A search as multipart/form-data: with one picture, as a file."""
+
+    image: bytes
+
+    def to_query(self, decode: Decoder, default_limit: int) -> Query:
+        """The engine's query, with the uploaded picture as its first term."""
+        rest = super().to_query(decode, default_limit)
+        return replace(rest, terms=(Term(image=decode(self.image)), *rest.terms))
 
 
 class HitOut(Shape):
@@ -159,20 +204,18 @@ class HitOut(Shape):
 
 
 class SearchResponse(Shape):
-    """A page of hits, best first. next: the offset of the following page, or null at the end."""
+    """A page of hits, best first. next: the cursor of the following page, or null at the end. took_ms: by stage."""
 
     hits: list[HitOut]
-    next: int | None
+    next: str | None
     took_ms: dict[str, float]
     index_version: int
 
     @classmethod
-    def of(cls, results: Results, query: Query) -> Self:
-        """From the engine's results of this query."""
-        following = query.offset + query.limit
-        reachable = following if results.more and following + query.limit <= DEEPEST else None
+    def of(cls, results: Results, following: str | None) -> Self:
+        """From the engine's results, and the cursor of what follows them."""
         hits = [HitOut.of(hit) for hit in results.hits]
-        return cls(hits=hits, next=reachable, took_ms=results.took_ms, index_version=results.index_version)
+        return cls(hits=hits, next=following, took_ms=results.took_ms, index_version=results.index_version)
 
 
 class CaptionOut(Shape):
@@ -182,6 +225,11 @@ class CaptionOut(Shape):
     text: str
     lang: str
     source: str
+
+    @classmethod
+    def of(cls, caption: Caption) -> Self:
+        """From the catalog's row; its source by name, without folders."""
+        return cls(id=caption.id, text=caption.text, lang=caption.lang, source=_name(caption.source))
 
 
 class FactsOut(Shape):
@@ -211,6 +259,10 @@ class FactsOut(Shape):
             latitude=_rounded(row.latitude), longitude=_rounded(row.longitude), title=row.title, keywords=keywords,
             duration_ms=row.duration_ms, pages=row.pages,
         )  # fmt: skip
+
+    def placeless(self) -> Self:
+        """Without where it was taken."""
+        return self.model_copy(update={"place": None, "latitude": None, "longitude": None})
 
     @property
     def said(self) -> bool:
@@ -253,7 +305,7 @@ class ItemOut(Shape):
 
     @classmethod
     def of(cls, view: ItemView, shown: ItemView, file: ItemView, captions: list[Caption], facts: FactsOut) -> Self:
-        """From the catalog's rows; sources are shown by name, without their folders."""
+        """From the catalog's rows."""
         seen, whole, modality = shown.item, file.item, Modality(view.item.modality)
         url, thumbnail = _addresses(view.item.id, seen.id, shown.thumb)
         return cls(
@@ -261,10 +313,7 @@ class ItemOut(Shape):
             place=place_in(seen.path, view.item.position, modality), width=seen.width, height=seen.height,
             bytes=whole.size, modified=datetime.fromtimestamp(whole.mtime_ns / 1e9, UTC), split=whole.split, url=url,
             thumbnail=thumbnail,
-            captions=[
-                CaptionOut(id=caption.id, text=caption.text, lang=caption.lang, source=_name(caption.source))
-                for caption in captions
-            ],
+            captions=[CaptionOut.of(caption) for caption in captions],
             facts=facts,
         )  # fmt: skip
 
@@ -291,7 +340,7 @@ def explain(error: ValidationError) -> InvalidInput:
     return InvalidInput(f"{where}: {message}" if where else message)
 
 
-def _from_base64(text: str) -> bytes:
+def from_base64(text: str) -> bytes:
     """Bytes of base64, or of a data: address as browsers make them."""
     payload = text.partition(",")[2] if text.startswith("data:") else text
     try:

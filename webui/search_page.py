@@ -13,6 +13,7 @@ from engine.errors import InvalidInput, NotFound, NotReady
 from engine.filters import Filters
 from engine.media.pictures import thumbnail
 from engine.types import Modality, Query, Term, Where
+from webui.paging import search_page
 from webui.problems import explain_error
 from webui.query_box import parse
 from webui.schemas import LARGEST_ID, HitOut, SearchRequest, SearchResponse, TermIn
@@ -139,12 +140,12 @@ def _fill(page: SearchPage, words: tuple[Term, ...], filters: Filters) -> None:
     if page.like:
         page.hits = [hit for hit in page.hits if hit.id != page.like.item.id]
     if page.answer and page.answer.next is not None:
-        page.more = page.address(offset=page.answer.next)
+        page.more = page.address(offset=page.offset + limit)
         page.wanted = _wanted(terms, page.modality, filters, limit)
 
 
 def _ask(page: SearchPage, query: Query) -> None:
-    page.answer = SearchResponse.of(services().search(query), query)
+    page.answer = SearchResponse.of(*search_page(services(), query, None))
     page.hits = page.answer.hits
 
 
@@ -158,6 +159,7 @@ def _wanted(terms: tuple[Term, ...], modality: Modality, filters: Filters, limit
 
 def _browse(page: SearchPage, where: Where, limit: int) -> None:
     """The newest files, for a page without terms."""
+    services().check(where)
     catalog = services().catalog
     if catalog.current_version() is None:
         services().freshness.ensure()

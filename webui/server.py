@@ -1,12 +1,13 @@
 """The production server: waitress on the configured address, stopped gracefully by SIGINT or SIGTERM."""
 
-import ipaddress
 import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -18,15 +19,10 @@ from engine.errors import ConfigError
 from engine.search import Searcher
 from webui.channel import LingeringChannel
 
+_CONNECTIONS, _IDLE_S = 1000, 60  # at once; seconds after which one that sends nothing is closed
+_GRACE_S = 10.0  # for answers that are under way when the server is stopped
+_FORWARDED = {"x-forwarded-for", "x-forwarded-proto"}
 _SPARE = 2**20  # above the application's own limit, so that it is the application that answers 413
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the host."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def serve(
@@ -34,33 +30,59 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM. `announce` is called with the address once it accepts connections.
 
-    Raises ConfigError for a host beyond this machine, or a port that cannot be used.
+    Raises ConfigError for a port that cannot be used, or a token that is too short.
     """
     from webui import create_app  # this module is imported by the package itself
 
-    settings = config.serve
-    if not is_loopback(settings.host):
-        raise ConfigError(
-            f"serve.host = {settings.host!r} reaches beyond this machine. Rebus has no login yet; "
-            "put it behind a proxy that has one, or bind to 127.0.0.1"
-        )
-    server, address = listen(settings, create_app(config, searcher))
+    app = create_app(config, searcher)
+    server, address = listen(config.serve, app)
+    warming: threading.Thread | None = None
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a page of thumbnails always queues for a moment
     try:
-        with _stopped_by_sigterm():
+        with _stopped_by_sigterm(server) as stopping:
             announce(address)
-            server.run()  # on SIGINT or SIGTERM it stops accepting, lets running requests end, and returns
+            warming = app.extensions["rebus"].warm()  # the page answers meanwhile
+            run(server, stopping)
     finally:
         server.close()
+        if warming is not None:  # a process that ends while torch is being loaded aborts
+            warming.join(_GRACE_S)
+
+
+def run(server: Any, stopping: threading.Event) -> None:
+    """Answer until `stopping` is set, or Ctrl-C; then accept nothing new, and answer what was asked."""
+    loop = partial(server.asyncore.loop, map=server._map, use_poll=server.adj.asyncore_use_poll, count=1)
+    with suppress(KeyboardInterrupt):
+        while not stopping.is_set():
+            loop(timeout=server.adj.asyncore_loop_timeout)
+    server.accepting = False
+    server.del_channel()
+    server.socket.close()
+    until = time.monotonic() + _GRACE_S
+    while _busy(server) and time.monotonic() < until:
+        loop(timeout=0.05)
+    server.task_dispatcher.shutdown(timeout=1)
+    for channel in list(server.active_channels.values()):
+        channel.will_close = False  # it has nothing to linger for
+        channel.handle_close()
+    server.asyncore.close_all(server._map)
+
+
+def _busy(server: Any) -> bool:
+    """Whether anything that was asked has not been answered to the last byte."""
+    tasks = server.task_dispatcher
+    return bool(tasks.queue or tasks.active_count or any(c.total_outbufs_len for c in server.active_channels.values()))
 
 
 def listen(settings: ServeSettings, app: Flask) -> tuple[Any, str]:
     """A server of the application that is bound and not running yet, and its address."""
     # One name, one socket: with port 0, two would each get a port of their own.
     host = "127.0.0.1" if settings.host.lower() == "localhost" else settings.host.strip("[]")
+    behind = {"trusted_proxy": settings.proxy, "trusted_proxy_headers": _FORWARDED} if settings.proxy else {}
     server = create_server(
         app, sockets=[_bound(host, settings.port)], threads=settings.threads, ident=None,
         max_request_body_size=(app.config["MAX_CONTENT_LENGTH"] or 0) + _SPARE, clear_untrusted_proxy_headers=True,
+        connection_limit=_CONNECTIONS, asyncore_use_poll=True, channel_timeout=_IDLE_S, **behind,
     )  # fmt: skip
     server.channel_class = LingeringChannel
     return server, _address(host, server.effective_port)
@@ -78,20 +100,22 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the server's loop as Ctrl-C does. Signals reach only the main thread; elsewhere nothing changes."""
+def _stopped_by_sigterm(server: Any) -> Iterator[threading.Event]:
+    """An event that SIGTERM sets. Signals reach only the main thread; elsewhere nothing changes."""
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        server.pull_trigger()  # the loop wakes up
+
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stopping
         return
-    previous = signal.signal(signal.SIGTERM, _stop)
+    previous = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield stopping
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 def _address(host: str, port: int) -> str:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flask import current_app
@@ -10,10 +11,14 @@ from PIL.Image import Image
 
 from engine.catalog import Catalog, ItemView
 from engine.config import Config
+from engine.errors import InvalidInput, RebusError
 from engine.media.pictures import decode_upload
 from engine.search import Searcher
 from engine.status import LiveStatus
-from engine.types import Query, Results
+from engine.types import Query, Results, Term, Where
+from webui.fetching import Fetcher
+from webui.measured import Measured
+from webui.schemas import FactsOut
 
 REFRESH_S = 0.5  # what is committed can be found within a second: this, and the time that taking it in needs
 
@@ -55,6 +60,9 @@ class Services:
     searcher: Searcher
     freshness: Freshness = field(init=False)
     status: LiveStatus = field(init=False)
+    measured: Measured = field(default_factory=Measured)
+    warming: bool = False
+    shows_places: bool = True
 
     def __post_init__(self) -> None:
         self.freshness = Freshness(self.searcher)
@@ -67,8 +75,56 @@ class Services:
 
     def search(self, query: Query) -> Results:
         """Search the newest state of the library. Raises what `Searcher.search` raises."""
+        self.check(query.where)
         self.freshness.ensure()
-        return self.searcher.search(query)
+        results = self.searcher.search(query)
+        self.measured.search(results.took_ms)
+        return results
+
+    def check(self, where: Where) -> None:
+        """Raise InvalidInput for filters by place where places are not shown: asking on and on would find one."""
+        if not self.shows_places and (where.place is not None or where.near is not None):
+            raise InvalidInput("this server does not tell places: leave place and near out (serve.show_places)")
+
+    def fetch(self, url: str) -> bytes:
+        """A picture by its address. Raises InvalidInput where that is not allowed, or for what cannot be had."""
+        limits = self.config.serve
+        if not limits.image_url:
+            raise InvalidInput("image_url: this server fetches no addresses (serve.image_url): send the picture itself")
+        return Fetcher(limits.max_upload_bytes, limits.image_url_hosts).fetch(url)
+
+    def facts_of(self, item_id: int) -> FactsOut:
+        """What an item's file says of itself, as far as it is shown."""
+        facts = FactsOut.of(*self.catalog.facts_of(item_id))
+        return facts if self.shows_places else facts.placeless()
+
+    def space(self) -> str:
+        """What vectors of the served version are compared in: those of another space mean nothing beside them."""
+        version = self.searcher.version
+        return f"{version.fingerprint[:16]}-{version.head_id or 0}"
+
+    def encode_ahead(self, texts: Sequence[str]) -> None:
+        """Encode words together, that will be asked for one by one. What cannot be is told when it is asked for."""
+        version = self.searcher.version
+        if texts and version.head.texts is None and version.head.reads_words:
+            self.searcher.encoder(version).encode_text(texts)
+
+    def warm(self) -> threading.Thread:
+        """Load the version and its encoder in the background, and encode once: the first query waits for less."""
+        self.warming = True
+        thread = threading.Thread(target=self._warm, name="warm", daemon=True)
+        thread.start()
+        return thread
+
+    def _warm(self) -> None:
+        try:
+            self.search(Query((Term(text="warm"),)))
+        except RebusError as error:  # whoever asks will meet it too, and be told
+            log.info("nothing could be loaded ahead: %s", error)
+        except Exception:
+            log.exception("the encoder could not be loaded ahead")
+        finally:
+            self.warming = False
 
     def item_and_picture(self, item_id: int) -> tuple[ItemView, ItemView]:
         """An item and what to show of it: itself, or what a caption describes. Raises NotFound."""

@@ -12,6 +12,9 @@ from engine.types import F32, U8, Modality
 PREFIX = "open_clip:"  # of a spec that names a model; any other is a folder
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
+MERGES_FILE = "bpe.txt.gz"  # of a folder whose tokenizer has merges of its own, in the form of open_clip's file
+STARTER = "starter"  # the spec of the encoder that comes with Rebus
+STARTER_FOLDER = Path(__file__).parent.parent / "assets" / STARTER
 HOME_FOLDER = "encoders"  # of a library: what was trained in it, each in a folder named by its content
 
 
@@ -41,7 +44,7 @@ class Encoder(Protocol):
 
 
 def load_encoder(spec: str, device: str = "auto") -> Encoder:
-    """Load `open_clip:NAME/PRETRAINED`, `open_clip:NAME/path/to/checkpoint` or a folder with an open_clip model.
+    """Load `starter`, `open_clip:NAME/PRETRAINED`, `open_clip:NAME/path/to/checkpoint` or a folder with such a model.
 
     `features:...` stands for a feature library. device: auto, cpu or cuda. Raises EncoderUnavailable when the weights
     cannot be had.
@@ -56,8 +59,13 @@ def load_encoder(spec: str, device: str = "auto") -> Encoder:
 
 
 def portable_spec(home: Path, spec: str) -> str:
-    """A spec as the catalog keeps it: a folder of the library's own is named from its home, which may move."""
+    """A spec as the catalog keeps it: a folder of the library's own is named from its home, which may move.
+
+    What comes with Rebus is named as such, wherever Rebus is installed.
+    """
     folder = Path(spec)
+    if folder == STARTER_FOLDER:
+        return STARTER
     own = folder.parent == home / HOME_FOLDER or folder.parent == (home / HOME_FOLDER).resolve()
     return f"{HOME_FOLDER}/{folder.name}" if own else spec
 
@@ -80,6 +88,11 @@ def weights_file(spec: str) -> Path | None:
     if spec.startswith("features:"):
         return None
     if not spec.startswith(PREFIX):
-        return Path(spec).expanduser() / WEIGHTS_FILE
+        return folder_of(spec) / WEIGHTS_FILE
     path = Path(spec.removeprefix(PREFIX).partition("/")[2]).expanduser()
     return path if path.is_absolute() else None
+
+
+def folder_of(spec: str) -> Path:
+    """The folder that a spec names which is neither of open_clip's own nor of features."""
+    return STARTER_FOLDER if spec == STARTER else Path(spec).expanduser().absolute()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from engine.devices import choose_device
-from engine.encoders import CONFIG_FILE, PREFIX, WEIGHTS_FILE
+from engine.encoders import CONFIG_FILE, MERGES_FILE, PREFIX, STARTER, WEIGHTS_FILE, folder_of
 from engine.encoders.imports import open_clip
 from engine.errors import EncoderUnavailable
 from engine.media.fitting import ImageInput
@@ -54,7 +54,7 @@ class OpenClipEncoder:
                 model, _, preprocess = open_clip.create_model_and_transforms(
                     name, pretrained=pretrained, device=place, require_pretrained=True
                 )
-            tokenizer = open_clip.get_tokenizer(name)
+            tokenizer = open_clip.get_tokenizer(name, **_merges(name))
         except Exception as error:  # the hub, the file system, safetensors and torch each raise kinds of their own
             raise EncoderUnavailable(_explain(spec, pretrained, error)) from error
         return cls(canonical, model, preprocess, tokenizer, architecture)
@@ -129,13 +129,13 @@ def _image_input(settings: Mapping[str, Any]) -> tuple[ImageInput, Tensor, Tenso
 def _parse(spec: str) -> tuple[str, str | None, str]:
     """(open_clip's model name, its pretrained tag or checkpoint path, the spec with absolute paths)."""
     if not spec.startswith(PREFIX):
-        folder = Path(spec).expanduser().absolute()
+        folder = folder_of(spec)
         if not (folder / CONFIG_FILE).is_file():
             raise EncoderUnavailable(
                 f"no encoder at {spec!r}: name a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, "
-                f"or a model as {PREFIX}ViT-B-32/laion2b_s34b_b79k"
+                f"a model as {PREFIX}ViT-B-32/laion2b_s34b_b79k, or {STARTER}, which comes with Rebus"
             )
-        return f"{_FOLDER}{folder}", None, str(folder)
+        return f"{_FOLDER}{folder}", None, spec if spec == STARTER else str(folder)
     name, _, source = spec.removeprefix(PREFIX).partition("/")
     if name not in open_clip.list_models():
         raise EncoderUnavailable(f"open_clip has no model {name!r}: `open_clip.list_models()` names them all")
@@ -167,6 +167,12 @@ def _architecture(name: str) -> object:
     if name.startswith(_FOLDER):
         return json.loads((Path(name.removeprefix(_FOLDER)) / CONFIG_FILE).read_text(encoding="utf-8"))["model_cfg"]
     return open_clip.get_model_config(name)
+
+
+def _merges(name: str) -> dict[str, str]:
+    """Where the tokenizer of a folder has merges of its own; open_clip's else."""
+    merges = Path(name.removeprefix(_FOLDER)) / MERGES_FILE
+    return {"bpe_path": str(merges)} if name.startswith(_FOLDER) and merges.is_file() else {}
 
 
 def _fingerprint(model: Any, preprocess: object, tokenizer: Any, architecture: object) -> str:

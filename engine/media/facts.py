@@ -74,7 +74,9 @@ def _xmp(packet: Any) -> Said:
 
 
 def _iptc(image: Image.Image) -> Said:
-    found = (IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile) else None) or {}
+    found = IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile) else None
+    if not found:
+        return Facts(), ()
 
     def values(dataset: int) -> Iterator[str]:
         value = found.get((2, dataset))
@@ -96,6 +98,8 @@ def _iptc(image: Image.Image) -> Said:
 
 
 def _exif(exif: Image.Exif) -> Said:
+    if not len(exif):
+        return Facts(), ()
     main = _read(exif, (_MAIN.Make, _MAIN.Model, _MAIN.ImageDescription, _TITLE, _COMMENT, _KEYWORDS, _SUBJECT))
     detail_tags = (_MAIN.DateTimeOriginal, _MAIN.OffsetTimeOriginal, _MAIN.DateTimeDigitized)
     detail = _read(_directory(exif, ExifTags.IFD.Exif), (*detail_tags, _MAIN.OffsetTimeDigitized, _MAIN.UserComment))

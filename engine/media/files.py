@@ -4,7 +4,6 @@ import errno
 import io
 import os
 import stat
-import sys
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -47,12 +46,6 @@ def list_shard(tar: Path) -> Shard | None:
     """The members of a tar of pictures, None for any other tar. Raises MediaError when it cannot be opened."""
     with _open_regular(tar) as file:
         return _shard(file, tar)
-
-
-def file_size(path: Path) -> int:
-    """Bytes of a regular file, or of a member of a tar of pictures. Raises MediaError as `open_file`."""
-    with open_file(path, sys.maxsize) as file:
-        return file.seek(0, io.SEEK_END)
 
 
 def _open_regular(path: Path) -> BinaryIO:
@@ -122,14 +115,20 @@ def read_text(path: Path, max_bytes: int) -> str:
 
 def hash_file(path: Path, max_bytes: int) -> str:
     """The content hash by which moved and copied files are known again. Raises MediaError as `open_file`."""
-    digest = xxhash.xxh3_128()
+    return hash_and_size(path, max_bytes)[0]
+
+
+def hash_and_size(path: Path, max_bytes: int) -> tuple[str, int]:
+    """The content hash, and how many bytes were read for it. Raises MediaError as `open_file`."""
+    digest, size = xxhash.xxh3_128(), 0
     with open_file(path, max_bytes) as file:
         try:
             while block := file.read(_BLOCK):
                 digest.update(block)
+                size += len(block)
         except OSError as error:
             raise MediaError("read", _os_reason(error), "check the disk the file is on") from None
-    return digest.hexdigest()
+    return digest.hexdigest(), size
 
 
 def hash_bytes(data: bytes) -> str:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, Embedding, EncoderRow, IndexVersion, Item, chunks
 from engine.config import Config
-from engine.encoders import resolved_spec
+from engine.encoders import STARTER, resolved_spec
 from engine.errors import DiskFull, LibraryBusy
 from engine.words import readable_bytes
 from indexer.care.compact import WORTH, compact, dead_rows
@@ -178,10 +178,10 @@ def _encoders(catalog: Catalog) -> list[EncoderRow]:
 
 
 def _unused(catalog: Catalog, config: Config) -> list[EncoderRow]:
-    """Encoders with embeddings that no kept version uses, and that the settings do not name."""
+    """Encoders with embeddings that no kept version uses, and that the settings do not insist on."""
     used = sa.select(IndexVersion.encoder_id)
     model = config.encoder.model
-    chosen = {model, str(Path(model).expanduser().absolute())} if model else set()
+    chosen = {model, str(Path(model).expanduser().absolute())} if model not in ("", STARTER) else set()
     with catalog.session() as session:
         rows = session.scalars(sa.select(EncoderRow).where(EncoderRow.rows > 0, EncoderRow.id.not_in(used))).all()
     return [row for row in rows if resolved_spec(catalog.home, row.spec) not in chosen]

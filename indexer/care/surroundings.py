@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from engine.artifacts import MANIFEST, read_manifest
 from engine.catalog import IMPORT, Catalog, EncoderRow, IndexVersion, Item, Root
 from engine.config import Config
-from engine.encoders import PREFIX, load_encoder, resolved_spec
+from engine.encoders import PREFIX, folder_of, load_encoder, resolved_spec
 from engine.encoders.features import is_features
 from engine.errors import ArtifactError, ConfigError, RebusError
 from engine.media.ocr import check_ocr
@@ -83,7 +83,7 @@ def _weights(spec: str) -> str:
     if spec.startswith(PREFIX):
         checkpoint = Path(spec.partition("/")[2])
         return f"no checkpoint at {checkpoint}" if checkpoint.is_absolute() and not checkpoint.is_file() else ""
-    folder = Path(spec)
+    folder = folder_of(spec)
     if not folder.is_dir():
         return "its folder is not there"
     try:
@@ -141,7 +141,7 @@ def examine_machine(config: Config) -> Iterator[Finding]:
     ]
     yield ok(f"settings: {', '.join(changed) or 'the defaults'}")
     model = config.encoder.model
-    if model and not model.startswith(PREFIX) and not Path(model).expanduser().is_dir():
+    if model and not model.startswith(PREFIX) and not folder_of(model).is_dir():
         yield problem(
             f"encoder.model names the folder {model}, which is not there", "mend config.toml or REBUS_ENCODER_MODEL"
         )

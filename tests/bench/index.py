@@ -40,7 +40,7 @@ from engine.types import U8
 from indexer.library import index_folders
 from tests.bench.report import write
 from tests.bench.scanning import scans
-from tests.bench.support import Memory, library, say
+from tests.bench.support import Cores, Memory, library, say
 
 # torch takes 400 MB: only the parts that encode import it.
 
@@ -185,15 +185,15 @@ def end_to_end(name: str, spec: str, place: Path, paths: list[Path], media: Path
     with library(place) as config:
         bare = Bare(encoder, config, paths)
         before, plain = bare.forward(seconds), bare.plain(seconds)
-        with Memory() as memory:
+        with Memory() as memory, Cores() as cores:
             started = time.perf_counter()
             report = index_folders(config, [media], memory.tell, encoder=encoder)
             whole = (time.perf_counter() - started) / len(paths)
         after = bare.forward(seconds)
         assert report.embedded == len(paths) and report.failures == 0
-    forward, cores = (before + after) / 2, usable_cores()
+    forward = (before + after) / 2
     parts = bare.decode + bare.thumbnail + forward
-    shared = (bare.decode + bare.thumbnail) / cores + forward
+    shared = (bare.decode + bare.thumbnail) / usable_cores() + forward
     row = {
         "part": name,
         "pictures": len(paths),
@@ -209,7 +209,7 @@ def end_to_end(name: str, spec: str, place: Path, paths: list[Path], media: Path
         "ratio_to_parts_on_all_cores": round(shared / whole, 3),
         "most_that_ratio_to_forward_can_be": round(forward / shared, 3),
     }
-    return {**row, **memory.row()}
+    return {**row, **cores.row(len(paths)), **memory.row()}
 
 
 def first_results(name: str, spec: str, place: Path, media: Path) -> dict[str, Any]:

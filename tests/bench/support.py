@@ -1,5 +1,6 @@
 """What the benchmarks share: libraries that are thrown away, and the memory of a run."""
 
+import resource
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,34 @@ def library(place: Path) -> Iterator[Config]:
         yield load_config(home, environ={})
     finally:
         shutil.rmtree(home)
+
+
+class Cores:
+    """What the cores that this process may use did while it worked (a context): `row` is of use after it."""
+
+    def __enter__(self) -> "Cores":
+        self._before = self._now()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.own, self.others, self.idle = (
+            after - before for after, before in zip(self._now(), self._before, strict=True)
+        )
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        """Seconds of this process and its ended children, of all others, and of nobody."""
+        times = psutil.cpu_times(percpu=True)
+        mine = [times[core] for core in psutil.Process().cpu_affinity()]
+        idle = sum(one.idle + one.iowait for one in mine)
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        own = sum(one.ru_utime + one.ru_stime for one in used)
+        return own, sum(sum(one[:8]) for one in mine) - idle - own, idle
+
+    def row(self, pictures: int) -> dict[str, float]:
+        """Milliseconds of a core's time a picture."""
+        named = {"own_core_ms": self.own, "others_core_ms": self.others, "idle_core_ms": self.idle}
+        return {name: round(max(0.0, seconds) / pictures * 1e3, 3) for name, seconds in named.items()}
 
 
 class Memory:

@@ -81,12 +81,12 @@ async function fromPage(address) {
   return { nodes: [...page.querySelectorAll(".feed > li")], address: page.querySelector("#more")?.getAttribute("href") };
 }
 
-/** What follows, from the API: `load` asks for the hits from an offset on. */
+/** What follows, from the API: `load` asks for the hits that a cursor leads to. */
 async function fromApi(load, link, draw) {
-  const { hits, next } = await load(Number(link.dataset.offset));
-  link.dataset.offset = next;
+  const { hits, next } = await load(link.dataset.next);
+  link.dataset.next = next;
   const address = new URL(link.href);
-  address.searchParams.set("offset", next);
+  address.searchParams.set("offset", Number(address.searchParams.get("offset")) + hits.length);
   return { nodes: hits.map(draw), address: next === null ? null : address.href };
 }
 
@@ -95,7 +95,7 @@ export function followMore(link, load) {
   const list = document.querySelector(".feed");
   if (!link || !list) return;
   const wanted = link.dataset.wanted && JSON.parse(link.dataset.wanted);
-  if (wanted) load ??= (offset) => ask({ ...wanted, offset });
+  if (wanted) load ??= (cursor) => ask({ ...wanted, cursor });
   const draw = list.matches(".lines") ? line : tile;
   let busy = false;
   const next = async () => {

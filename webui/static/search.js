@@ -44,11 +44,11 @@ export function watchHistory() {
   });
 }
 
-function request({ picture, words }, modality, limit, offset = 0) {
+function request({ picture, words }, modality, limit, cursor = null) {
   const form = new FormData();
   form.set("image", toBlob(picture), "picture");
   if (words) form.set("text", words);
-  for (const [key, value] of Object.entries({ modality, limit, offset })) form.set(key, value);
+  for (const [key, value] of Object.entries({ modality, limit, ...(cursor && { cursor }) })) form.set(key, value);
   return form;
 }
 
@@ -60,9 +60,9 @@ function draw(state, words, similar) {
   const parts = [section("its-words", "Its words", lines)];
   if (similar) parts.push(section("similar", state.kind === "video" ? "Similar moments" : "Similar pictures", make("ul", { class: "tiles feed" }, ...similar.hits.map(tile))));
   const [next, modality] = alone ? [words.next, "text"] : [similar.next, state.kind];
-  if (next !== null) parts.push(make("p", { class: "more" }, make("a", { id: "more", href: location.href, "data-offset": next }, "More")));
+  if (next !== null) parts.push(make("p", { class: "more" }, make("a", { id: "more", href: location.href, "data-next": next }, "More")));
   show(state, ...parts);
-  followMore(document.querySelector("#more"), (offset) => ask(request(state, modality, 24, offset)));
+  followMore(document.querySelector("#more"), (cursor) => ask(request(state, modality, 24, cursor)));
   announce(`${words.hits.length} captions${similar ? ` and ${similar.hits.length} ${state.kind === "video" ? "moments" : "pictures"}` : ""} for your picture`);
 }
 

@@ -1,0 +1,106 @@
+"""The decoder's side of the pipe: run as a program, it answers requests until the pipe closes."""
+
+import dataclasses
+import importlib
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from engine.config import MediaSettings
+from engine.decoding.contract import Wanted
+from engine.decoding.hashes import perceptual_hash
+from engine.decoding.messages import receive, send
+from engine.errors import MediaError
+from engine.media import Facts, read_media
+from engine.media.files import hash_and_size
+from engine.media.fitting import ImageInput
+from engine.thumbnails import save_thumbnail, thumbnail_file
+
+_LIBRARIES = 512 * 2**20  # bytes of addresses that Python and the decoders' own code take
+_FACTS = [field.name for field in dataclasses.fields(Facts)]
+_NICE = 5  # decoders use what the encoder leaves: it waits for a whole batch, they for nothing
+
+
+def main() -> None:
+    """The decoder's side: answer requests until the pipe closes."""
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not come between answers
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
+    order, _ = receive(requests)
+    settings = MediaSettings(**order["settings"])
+    importlib.import_module("engine.media.pictures")  # is not the first file's time
+    _limit(settings)
+    send(answers, {}, b"")
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            request, _ = receive(requests)
+            path = Path(os.fsdecode(bytes.fromhex(request["path"])))
+            if "wanted" in request:  # as long as nothing else is said
+                wanted = Wanted(ImageInput(**request["wanted"].pop("input")), **request["wanted"])
+            try:
+                header, payload = _answer(path, settings, wanted)
+            except MediaError as error:
+                header, payload = {"error": {"stage": error.stage, "reason": error.reason, "hint": error.hint}}, b""
+            except MemoryError:
+                reason = f"reading it takes more than {settings.max_memory / 2**30:.1f} GiB of memory"
+                header, payload = (
+                    {"error": {"stage": "decode", "reason": reason, "hint": "raise media.max_memory"}},
+                    b"",
+                )
+            except OSError as error:  # no thumbnail can be stored
+                header, payload = {"refused": [error.errno, error.strerror]}, b""
+            send(answers, header, payload)
+
+
+def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[str, Any], bytes]:
+    from engine.media.ocr import enough_pixels, words_in
+    from engine.media.pictures import thumbnail
+
+    started = time.monotonic()
+    media = read_media(path, settings, enough_pixels(settings, wanted.at_least))
+    media = dataclasses.replace(media, passages=(*media.passages, *words_in(media, settings, started)))
+    content_hash, size = hash_and_size(path, max(settings.max_bytes, settings.max_film_bytes))
+    frames, parts = [], []
+    for frame in media.frames:
+        pixels = wanted.input.fit(frame.image)
+        parts.append(pixels.tobytes())
+        jpeg = b""
+        if wanted.home:
+            jpeg = thumbnail(frame.image, wanted.thumbnail_pixels)
+            save_thumbnail(thumbnail_file(Path(wanted.home), content_hash, frame.position), jpeg)
+        facts: dict[str, Any] = {
+            "position": frame.position,
+            "width": frame.width,
+            "height": frame.height,
+            "phash": None,
+        }
+        if wanted.phash:
+            facts["phash"] = perceptual_hash(frame.image)
+        frames.append({**facts, "shape": pixels.shape[0], "across": pixels.shape[1], "thumbnail": len(jpeg)})
+    header = {
+        "modality": media.modality,
+        "content_hash": content_hash,
+        "bytes": size,
+        "frames": frames,
+        "passages": [dataclasses.asdict(passage) for passage in media.passages],
+        "facts": {name: getattr(media.facts, name) for name in _FACTS},
+    }
+    return header, b"".join(parts)
+
+
+def _limit(settings: MediaSettings) -> None:
+    """Bound the memory of this process, and let it leave no core file."""
+    with suppress(ImportError, ValueError, OSError):  # not on every platform
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        most = settings.max_memory + _LIBRARIES
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What values items have, and how many have each: folders, years and cameras, under any filter."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine.catalog import Caption, Catalog, FactsRow, Item, matches
+from engine.filters import is_near
+from engine.types import Modality, Where
+
+_DAY_S = 86_400
+_ERA = 1_000_000  # days before 1970 that a cast, which cuts toward zero, still counts downward (SQLite may lack floor)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """Counts of items by value. modalities: of all that the filters keep, whatever kind was asked for."""
+
+    total: int
+    modalities: dict[str, int]
+    folders: dict[str, int]
+    years: dict[str, int]
+    cameras: dict[str, int]
+
+
+def facets(catalog: Catalog, where: Where, modality: Modality) -> Facets:
+    """The facets of the present items of a modality that a filter keeps, the most frequent first."""
+    days_since = FactsRow.taken_at / _DAY_S + _ERA
+    whole: Any = sa.func.floor if catalog.engine.dialect.name != "sqlite" else lambda x: sa.cast(x, sa.Integer)
+    day = whole(days_since) - _ERA
+    folders, days, cameras = (_counted(catalog, where, modality, of) for of in (Item.folder, day, FactsRow.camera))
+    years: Counter[str] = Counter()
+    for value, count in days.items():
+        years.update({year: count for year in _year(value)})
+    kinds = {str(kind): _counted(catalog, where, kind, Item.modality) for kind in Modality}
+    return Facets(
+        sum(folders.values()),
+        {kind: sum(found.values()) for kind, found in kinds.items() if found},
+        _named(folders),
+        dict(years.most_common()),
+        _named(cameras),
+    )
+
+
+def sizes(catalog: Catalog) -> tuple[dict[str, int], dict[str, int]]:
+    """Bytes of the present files by modality, and captions by language."""
+    files = sa.select(Item.modality, sa.func.sum(Item.size)).where(Item.parent_id.is_(None), Item.removed_at.is_(None))
+    words = sa.select(Caption.lang, sa.func.count()).join(Item, Item.id == Caption.id).where(Item.removed_at.is_(None))
+    with catalog.session() as session:
+        taken = {modality: int(size) for modality, size in session.execute(files.group_by(Item.modality))}
+        return taken, {lang: count for lang, count in session.execute(words.group_by(Caption.lang))}
+
+
+def _counted(catalog: Catalog, where: Where, modality: Modality, of: Any) -> Counter[Any]:
+    """Items by one value; those without it are left out."""
+    conditions = [Item.modality == modality, Item.removed_at.is_(None), *matches(where, modality)]
+    file = sa.func.coalesce(Item.parent_id, Item.id)
+    with catalog.session() as session:
+        if where.near is None:
+            query = sa.select(of, sa.func.count()).select_from(Item).outerjoin(FactsRow, FactsRow.item_id == file)
+            rows = session.execute(query.where(*conditions).group_by(of))
+            return Counter({value: count for value, count in rows if value is not None})
+        near = sa.select(of, FactsRow.latitude, FactsRow.longitude).join(FactsRow, FactsRow.item_id == file)
+        found = session.execute(near.select_from(Item).where(*conditions))
+        return Counter(value for value, *place in found if value is not None and is_near(where.near, *place))
+
+
+def _named(counts: Counter[Any]) -> dict[str, int]:
+    return {str(value): count for value, count in counts.most_common()}
+
+
+def _year(day: float) -> list[str]:
+    """The year of a day since 1970; none for what no calendar has."""
+    try:
+        return [f"{(_EPOCH + timedelta(days=day)).year:04}"]
+    except OverflowError:
+        return []

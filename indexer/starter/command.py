@@ -1,0 +1,34 @@
+"""`rebus train --recipe`, for the front door."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from indexer.heads.curves import draw_curves
+from indexer.pixel_towers import save_towers
+from indexer.progress import Progress
+from indexer.starter.recipe import load_recipe
+from indexer.starter.run import BPE_FILE, train_starter
+from indexer.starter.teacher import LiteTeacher
+
+
+def follow(name: str, data: Path, out: Path, json_: bool) -> None:
+    """Make an encoder by a recipe, into a folder below `out`; `out`/work is what it goes on from.
+
+    What each stage did is in its training.json, and drawn.
+    """
+    recipe = load_recipe(name)
+    teacher = LiteTeacher(data / recipe.teacher)
+    with Progress() as progress:
+        towers, reports = train_starter(recipe, teacher, data, out / "work", progress.tell, progress.hear)
+    log = {"recipe": asdict(recipe), "stages": {stage: asdict(report) for stage, report in reports.items()}}
+    files = {f"{stage}.svg": draw_curves({stage: report.curve}, {}) for stage, report in reports.items()}
+    files["training.json"] = (json.dumps(log, indent=1) + "\n").encode()
+    folder = save_towers(towers, {"recipe": name}, out, out / "work" / BPE_FILE, files)
+    best = list(reports.values())[-1].best
+    if json_:
+        click.echo(json.dumps({"encoder": str(folder), "best": best}, indent=1))
+    else:
+        click.echo(f"The encoder is in {folder}. R@10 on pictures set aside: {best['r10']:.3f}, both ways averaged.")

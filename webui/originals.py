@@ -1,0 +1,98 @@
+"""Original files as they may be given beyond this machine: without the place, serial numbers and makers' notes in them.
+
+A JPEG loses its metadata, and not a bit of its picture. Other kinds are given as they are when they hold nothing of the
+sort, and else kept back: nothing is encoded anew.
+"""
+
+import io
+import re
+from pathlib import Path
+
+import av
+from PIL import Image, UnidentifiedImageError
+
+from engine.errors import RebusError
+from engine.media import modality_of
+from engine.media.files import read_file
+from engine.media.pictures import FORMATS
+from engine.types import Modality
+
+_SOI, _EOI = 0xD8, 0xD9
+_KEPT_APPS = {0xE0: b"", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}  # JFIF, colours, how components were made
+_COMMENT, _APPS = 0xFE, range(0xE0, 0xF0)
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither stuffed bytes nor restarts
+_ORIENTATION = 0x0112
+_TELLING = re.compile(r"location|gps|xyz|©xyz|serial|coordinates", re.IGNORECASE)
+_DRAWN = (".svg", ".svgz", ".pdf", ".txt", ".md")  # kinds without EXIF
+
+
+class KeptBack(RebusError):
+    """The file may hold where it was made, and is not given."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("its metadata may tell where it was taken: who serves it can allow that (serve.show_places)")
+
+
+def placeless(path: Path, max_bytes: int) -> bytes | None:
+    """The file's bytes without metadata; None when it may be given as it is. Raises KeptBack."""
+    if path.suffix.lower() in _DRAWN:
+        return None
+    if modality_of(path.name) in {Modality.VIDEO, Modality.AUDIO}:
+        _check_film(path)
+        return None
+    data = read_file(path, max_bytes)
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS[:-1]) as image:
+            if image.format == "JPEG":
+                return without_metadata(data, image.getexif().get(_ORIENTATION))
+            tells = bool(image.getexif()) or any(key in image.info for key in ("exif", "xmp", "XML:com.adobe.xmp"))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        raise KeptBack from None  # HEIC and raw files among them: they nearly always do
+    if tells:
+        raise KeptBack
+    return None
+
+
+def without_metadata(data: bytes, orientation: int | None) -> bytes:
+    """A JPEG's first picture, with nothing else said of it than its colours and which side is up. Raises KeptBack."""
+    out, at = bytearray(b"\xff\xd8"), 2
+    if orientation in range(2, 9):
+        exif = Image.Exif()
+        exif[_ORIENTATION] = orientation
+        block = exif.tobytes()
+        out += b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block
+    if data[:2] != b"\xff\xd8":
+        raise KeptBack
+    while True:
+        found = _MARKER.search(data, at)
+        if found is None:
+            raise KeptBack  # its end is missing: what follows cannot be told
+        out += data[at : found.start()]  # of a scan; between segments there is nothing
+        marker, start = data[found.end() - 1], found.end()
+        if marker == _EOI:
+            return bytes(out + b"\xff\xd9")  # what follows, such as a film or a second picture, has metadata of its own
+        if marker == _SOI or start + 2 > len(data):
+            raise KeptBack
+        at = start + int.from_bytes(data[start : start + 2], "big")
+        segment = data[start:at]
+        if _is_kept(marker, segment[2:]):
+            out += bytes((0xFF, marker)) + segment
+
+
+def _is_kept(marker: int, content: bytes) -> bool:
+    if marker in _APPS:
+        return marker in _KEPT_APPS and content.startswith(_KEPT_APPS[marker])
+    return marker != _COMMENT
+
+
+def _check_film(path: Path) -> None:
+    """Raise KeptBack for a film or a sound that says where it was made."""
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            said = [container.metadata, *(stream.metadata for stream in container.streams)]
+    except (av.FFmpegError, OSError, ValueError):
+        raise KeptBack from None
+    if any(_TELLING.search(key) for known in said for key in known):
+        raise KeptBack
