@@ -78,7 +78,7 @@ class CaptionSettings(_Checked):
 class CodecSettings(_Checked):
     bits: Annotated[int, Interval(ge=64, le=4096), MultipleOf(8)] = 256
     lists_from: Positive = 100_000
-    parts: Annotated[int, Interval(ge=8, le=512), MultipleOf(2)] = 96
+    parts: Annotated[int, Interval(ge=8, le=512), MultipleOf(2)] = 64
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,8 @@ class PlacedRows:
         """The k best of each query's candidates (nq, m) by exact inner product: ids and scores (nq, k), descending."""
         ids = np.full((len(q), k), -1, np.int64)
         scores = np.full((len(q), k), -np.inf, np.float32)
-        for row, (query, wanted) in enumerate(zip(q, candidates, strict=True)):
-            positions = self._positions(wanted[wanted >= 0])
+        found = self._positions(candidates.ravel()).reshape(candidates.shape)
+        for row, (query, positions) in enumerate(zip(q, found, strict=True)):
             positions = positions[positions >= 0]
             _fill_best(ids[row], scores[row], self._ids[positions], self._vectors.scores(positions, query))
         return ids, scores
