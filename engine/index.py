@@ -33,12 +33,14 @@ class Caps:
 class Rows(Protocol):
     """A (n, d) array that may lie on the disk: indexing reads float32 rows of unit length, `take` chooses unread ones.
 
-    `extended` appends rows of its own kind.
+    `scores` are their inner products with a query (d,); `extended` appends rows of its own kind.
     """
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, positions: I64 | slice) -> F32: ...
+
+    def scores(self, positions: I64, query: F32) -> F32: ...
 
     def take(self, positions: I64) -> "Rows": ...
 
@@ -71,18 +73,11 @@ class VectorBackend(Protocol):
         ...
 
 
-class FaissBackend:
-    """Sign codes in a FAISS IndexBinaryFlat beside rows in an embedding store or in memory, on this machine.
+class PlacedRows:
+    """What every backend here keeps of its rows: ids by position, which of them live, and where the vectors lie."""
 
-    Searching is safe from many threads. `delete` is safe beside searches; `upsert` is not: FAISS cannot add
-    while it searches, so a Searcher adds to a copy and swaps it in.
-    """
-
-    def __init__(self, bits: int, vectors: Rows) -> None:
-        """An empty backend. vectors: no rows, of the kind that it is to be given."""
-        self.caps = Caps(adc=False, exact_dtype="float16", max_candidates=1 << 20, distributed=False)
-        self.bits = bits
-        self._index: Any = faiss.IndexBinaryFlat(bits)
+    def __init__(self, vectors: Rows) -> None:
+        """None yet. vectors: no rows, of the kind that is to be given."""
         self._ids: I64 = np.empty(0, np.int64)
         self._alive: Bool = np.empty(0, np.bool_)
         self._order: I64 | None = None
@@ -107,20 +102,13 @@ class FaissBackend:
         return self._alive
 
     @property
-    def codes(self) -> U8:
-        """The code of every row (n, bits / 8)."""
-        flat: U8 = faiss.vector_to_array(self._index.xb)
-        return flat.reshape(-1, self.bits // 8)
-
-    @property
     def vectors(self) -> Rows:
         """The vector of every row (n, d)."""
         return self._vectors
 
-    def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
+    def _append(self, ids: I64, vectors: Rows) -> None:
         self.delete(ids)
-        self._index.add(np.ascontiguousarray(codes))
-        self._ids = np.concatenate([self._ids, ids])
+        self._ids = np.concatenate([self._ids, ids]) if len(self._ids) else ids  # not a copy of what lies on the disk
         self._alive = np.concatenate([self._alive, np.ones(len(ids), np.bool_)])
         self._vectors = self._vectors.extended(vectors)
         ascending = bool((np.diff(self._ids) > 0).all())
@@ -129,19 +117,13 @@ class FaissBackend:
         )  # 8 bytes a row, where they are needed
 
     def delete(self, ids: I64) -> int:
+        """Remove ids; return how many were there."""
         positions = self._positions(ids)
         alive = self._alive.copy()
         alive[positions[positions >= 0]] = False
         removed = int(self._alive.sum() - alive.sum())
         self._alive = alive  # one assignment: a search under way keeps the array it began with
         return removed
-
-    def copy(self) -> "FaissBackend":
-        """An independent backend with the same living rows, to add to beside searches."""
-        fresh = FaissBackend(self.bits, self._vectors.take(_NOTHING))
-        living = np.flatnonzero(self._alive)
-        fresh.upsert(self._ids[living], self.codes[living], self._vectors.take(living), {})
-        return fresh
 
     def _positions(self, ids: I64) -> I64:
         """The newest position of each id, or -1 where it is absent or deleted."""
@@ -172,6 +154,81 @@ class FaissBackend:
         positions = self._positions(np.unique(where.ids))
         return np.sort(positions[positions >= 0])
 
+    def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
+        """The k best of each query's candidates (nq, m) by exact inner product: ids and scores (nq, k), descending."""
+        ids = np.full((len(q), k), -1, np.int64)
+        scores = np.full((len(q), k), -np.inf, np.float32)
+        found = self._positions(candidates.ravel()).reshape(candidates.shape)
+        for row, (query, positions) in enumerate(zip(q, found, strict=True)):
+            positions = positions[positions >= 0]
+            _fill_best(ids[row], scores[row], self._ids[positions], self._vectors.scores(positions, query))
+        return ids, scores
+
+    def exact(self, q: F32, k: int, where: Filter | None = None) -> tuple[I64, F32]:
+        """The k best of all vectors: ids and scores (nq, k), descending. The ground truth."""
+        best = np.full((len(q), k), -1, np.int64), np.full((len(q), k), -np.inf, np.float32)
+        positions = self._places(where)
+        for start in range(0, len(positions), _EXACT_BLOCK):
+            block = positions[start : start + _EXACT_BLOCK]
+            scores = q @ self._vectors[block].T
+            ids = np.broadcast_to(self._ids[block], scores.shape)
+            best = merge(best, (ids, scores), k)
+        return best
+
+
+def write_rows(folder: Path, name: str, ids: I64, codes: U8, places: StoredRows) -> None:
+    """Write (n,) ids with their codes and the places of their vectors, as files that begin with `name`."""
+    np.save(folder / f"{name}.codes.npy", codes)
+    np.save(folder / f"{name}.ids.npy", ids)
+    np.save(folder / f"{name}.shards.npy", places.shards.astype(np.int32))
+    np.save(folder / f"{name}.rows.npy", places.rows.astype(np.int32))
+
+
+def read_rows(folder: Path, name: str, store: EmbeddingStore) -> tuple[I64, U8, StoredRows]:
+    """What `write_rows` wrote, all but the pages that are asked for still on the disk.
+
+    Raises ArtifactError when the store holds less.
+    """
+    ids, codes, shards, rows = (
+        np.asarray(np.load(folder / f"{name}.{part}.npy", mmap_mode="r", allow_pickle=False))
+        for part in ("ids", "codes", "shards", "rows")
+    )
+    places = StoredRows(store, shards, rows)
+    places.check()
+    return ids, codes, places
+
+
+class FaissBackend(PlacedRows):
+    """Sign codes in a FAISS IndexBinaryFlat beside rows in an embedding store or in memory, on this machine.
+
+    Searching is safe from many threads. `delete` is safe beside searches; `upsert` is not: FAISS cannot add
+    while it searches, so a Searcher adds to a copy and swaps it in.
+    """
+
+    def __init__(self, bits: int, vectors: Rows) -> None:
+        """An empty backend. vectors: no rows, of the kind that it is to be given."""
+        super().__init__(vectors)
+        self.caps = Caps(adc=False, exact_dtype="float16", max_candidates=1 << 20, distributed=False)
+        self.bits = bits
+        self._index: Any = faiss.IndexBinaryFlat(bits)
+
+    def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
+        self._index.add(np.ascontiguousarray(codes))
+        self._append(ids, vectors)
+
+    def copy(self) -> "FaissBackend":
+        """An independent backend with the same living rows, to add to beside searches."""
+        fresh = FaissBackend(self.bits, self._vectors.take(_NOTHING))
+        living = np.flatnonzero(self._alive)
+        fresh.upsert(self._ids[living], self.codes[living], self._vectors.take(living), {})
+        return fresh
+
+    @property
+    def codes(self) -> U8:
+        """The code of every row (n, bits / 8)."""
+        flat: U8 = faiss.vector_to_array(self._index.xb)
+        return flat.reshape(-1, self.bits // 8)
+
     def hamming(self, q: U8, m: int, where: Filter | None = None) -> tuple[I64, I32]:
         allowed = self._allowed(where)
         count = min(m, int(allowed.sum()))
@@ -191,44 +248,19 @@ class FaissBackend:
         order = np.lexsort((ids, distances), axis=1)
         return np.take_along_axis(ids, order, 1), np.take_along_axis(distances, order, 1)
 
-    def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
-        ids = np.full((len(q), k), -1, np.int64)
-        scores = np.full((len(q), k), -np.inf, np.float32)
-        for row, (query, wanted) in enumerate(zip(q, candidates, strict=True)):
-            positions = self._positions(wanted[wanted >= 0])
-            positions = positions[positions >= 0]
-            _fill_best(ids[row], scores[row], self._ids[positions], self._vectors[positions] @ query)
-        return ids, scores
-
-    def exact(self, q: F32, k: int, where: Filter | None = None) -> tuple[I64, F32]:
-        best = np.full((len(q), k), -1, np.int64), np.full((len(q), k), -np.inf, np.float32)
-        positions = self._places(where)
-        for start in range(0, len(positions), _EXACT_BLOCK):
-            block = positions[start : start + _EXACT_BLOCK]
-            scores = q @ self._vectors[block].T
-            ids = np.broadcast_to(self._ids[block], scores.shape)
-            best = merge(best, (ids, scores), k)
-        return best
-
     def save(self, folder: Path, name: str) -> None:
         """Write codes, ids and places of the living rows, which a store holds, as files that begin with `name`."""
         living = np.flatnonzero(self._alive)
         places = self._vectors.take(living)
         assert isinstance(places, StoredRows)  # rows in memory are a delta's, which no one saves
-        np.save(folder / f"{name}.codes.npy", self.codes[living])
-        np.save(folder / f"{name}.ids.npy", self._ids[living])
-        np.save(folder / f"{name}.shards.npy", places.shards.astype(np.int32))
-        np.save(folder / f"{name}.rows.npy", places.rows.astype(np.int32))
+        write_rows(folder, name, self._ids[living], self.codes[living], places)
 
     @classmethod
     def load(cls, folder: Path, name: str, bits: int, store: EmbeddingStore) -> "FaissBackend":
         """Read what `save` wrote. Raises ArtifactError when the store holds less."""
-        codes, ids, shards, rows = (
-            np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("codes", "ids", "shards", "rows")
-        )
-        backend, places = cls(bits, StoredRows.none(store)), StoredRows(store, shards, rows)
-        places.check()
-        backend.upsert(ids, codes, places, {})
+        backend = cls(bits, StoredRows.none(store))
+        ids, codes, rows = read_rows(folder, name, store)
+        backend.upsert(ids, codes, rows, {})
         return backend
 
 

@@ -153,7 +153,7 @@ class Searcher:
         index = version.indexes.get(query.modality)
         if index is None:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        where, candidates = self._filter(query), max(self.config.search.candidates, k)
+        where, candidates = self._filter(query), max(index.depth or self.config.search.candidates, k)
         if query.exact or scan_pays(where, len(index), candidates):
             with _timed(took, "exact"):
                 ids, scores = index.exact(vector, k, where)

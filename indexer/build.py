@@ -3,26 +3,29 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import EllipsisType
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+import xxhash
 
 from engine.artifacts import write_artifact
-from engine.catalog import Catalog, EncoderRow, IndexVersion
+from engine.catalog import Caption, Catalog, EncoderRow, IndexVersion
 from engine.codecs.hashing import SignHash
 from engine.config import Config
 from engine.heads import Head
-from engine.index import FaissBackend
+from engine.index import write_rows
 from engine.status import lacking
 from engine.store import EmbeddingStore, StoredRows, store_folder
 from engine.types import F32, I64, Modality
 from engine.versions import embeddings_after, load_head, rows_by_modality, words_of
+from indexer.codecs.lists import fit_lists, lists_facts
 from indexer.history import prune
 from indexer.jobs import Tell
 
-_SAMPLE, _BLOCK = 20_000, 16_384
+_SAMPLE, _BLOCK, _HELD = 20_000, 16_384, 5  # a fifth of the queries are held out
 _SMALL, _DELTA = 10_000, 0.1  # items of a version that is always built anew; the share of them that a delta may have
 
 
@@ -83,24 +86,64 @@ def write_version(
     with write_artifact(folder, manifest) as temporary:
         own = EmbeddingStore(temporary, head.aligner.dim)
         for modality, source in sources.items():
-            codec = SignHash.fit(source.read(_sample(len(source.ids))), config.codec.bits)
-            codes, kept = [], source.kept or StoredRows.none(own)
-            for positions in _blocks(len(source.ids)):
-                rows = source.read(positions)
-                codes.append(codec.quantize(rows))
-                if source.kept is None:
-                    kept = kept.extended(StoredRows(own, *own.append(rows)))
-                tell(f"indexing {modality}", int(positions[-1]) + 1, len(source.ids))
-            backend = FaissBackend(config.codec.bits, StoredRows.none(kept.store))
-            backend.upsert(source.ids, np.concatenate(codes), kept, {})
-            codec.save(temporary / f"{modality}.codec.safetensors")
-            backend.save(temporary, modality)
-            facts = {"kind": codec.kind, "file": f"{modality}.codec.safetensors"}
-            manifest["indexes"][modality] = {"bits": config.codec.bits, "codec": facts}
+            told = partial(tell, f"indexing {modality}")
+            queries = partial(_queries, catalog, head, modality, sources)
+            manifest["indexes"][modality] = _write_index(temporary, modality, source, queries, own, config, told)
     counts = {str(modality): len(source.ids) for modality, source in sources.items()}
     row = IndexVersion(id=number, encoder_id=encoder.id, folder=str(folder.relative_to(catalog.home)), counts=counts)
     row.watermark, row.generation, row.head_id = found[-1].id, generation, head_id
     return row
+
+
+def _write_index(
+    folder: Path, modality: Modality, source: _Source, queries: Callable[[], tuple[F32 | None, F32 | None]],
+    own: EmbeddingStore, config: Config, told: Callable[[int, int], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Write one modality's codes, ids and places; return what the manifest says of them.
+
+    queries: what will ask for it, to train on and held out.
+    """
+    hashes = SignHash.fit(source.read(_sample(len(source.ids))), config.codec.bits)
+    hashes.save(folder / f"{modality}.codec.safetensors")
+    file = {"kind": hashes.kind, "file": f"{modality}.codec.safetensors"}
+    facts: dict[str, Any] = {"bits": config.codec.bits, "codec": file}
+    listed = len(source.ids) >= config.codec.lists_from
+    asking, held = queries() if listed else (None, None)
+    fine = fit_lists(source.read, len(source.ids), config.codec.parts, asking) if listed else None
+    codes, kept = [], source.kept or StoredRows.none(own)
+    for positions in _blocks(len(source.ids)):
+        rows = source.read(positions)
+        codes.append((fine or hashes).quantize(rows))
+        if source.kept is None:
+            kept = kept.extended(StoredRows(own, *own.append(rows)))
+        told(int(positions[-1]) + 1, len(source.ids))
+    write_rows(folder, modality, source.ids, np.concatenate(codes), kept)
+    if fine is not None:
+        facts["lists"] = lists_facts(folder, modality, fine, kept.store, held, config.search.recall)
+    return facts
+
+
+def _queries(
+    catalog: Catalog, head: Head, modality: Modality, sources: dict[Modality, _Source]
+) -> tuple[F32 | None, F32 | None]:
+    """What will ask for this modality: captions for pictures, pictures for words; to train on, and held out.
+
+    None where the library has nothing that can be compared. The captions of one picture stay on one side.
+    """
+    asks = Modality.IMAGE if modality is Modality.TEXT else Modality.TEXT
+    if asks not in sources or not head.compares(asks, modality):
+        return None, None
+    chosen = np.random.default_rng(1).permutation(len(sources[asks].ids))[:_SAMPLE]
+    ids = sources[asks].ids[chosen]
+    owners = ids
+    if asks is Modality.TEXT:
+        with catalog.session() as session:
+            known = {row.id: row.owner_id for row in session.execute(sa.select(Caption.id, Caption.owner_id))}
+        owners = np.array([known.get(i, i) for i in ids.tolist()], np.int64)
+    held = np.array([xxhash.xxh64_intdigest(str(owner)) % _HELD == 0 for owner in owners.tolist()], np.bool_)
+    if not held.any() or held.all():
+        return None, None
+    return sources[asks].read(chosen[~held]), sources[asks].read(chosen[held])
 
 
 def _sources(catalog: Catalog, head: Head, store: EmbeddingStore, found: Sequence[Any]) -> dict[Modality, _Source]:

@@ -130,7 +130,7 @@ def _settings(catalog: Catalog, config: Config, version: Version, encoder: Encod
         "encoder": encoder.spec,
         "head": f"{head.id}, {head.method}" if head else "none",
         "dimensions": version.head.aligner.dim,
-        "codec.bits": next(iter(version.indexes.values())).base.bits,
+        "codec.bits": next(iter(version.indexes.values())).delta.bits,
         "search.candidates": config.search.candidates,
         "search.threads": config.search.threads,
         "captions.languages": ", ".join(config.captions.languages),
