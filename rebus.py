@@ -189,6 +189,7 @@ def train(
 @click.option("--exact", is_flag=True, help="Compare with every vector, not only with what hash recall finds.")
 @click.option("--all-copies", is_flag=True, help="Show near-duplicates too, not one of each group.")
 @click.option("-f", "--filepath-only", is_flag=True, help="Print paths alone, one a line.")
+@click.option("--explain", is_flag=True, help="Say how deep each stage looked, and its time.")
 @as_json
 @click.pass_context
 def search(
@@ -200,6 +201,7 @@ def search(
     exact: bool,
     all_copies: bool,
     filepath_only: bool,
+    explain: bool,
     json_: bool,
     **filters: Any,
 ) -> None:
@@ -212,7 +214,7 @@ def search(
         from engine.filters import Filters
         from engine.search import Searcher
         from engine.types import Modality, Query
-        from engine.words import place_in, plain
+        from engine.words import explained, place_in, plain
 
         where = Filters(**filters).where()
         query = Query(parse_terms(terms, config), Modality(wanted), where, top, exact=exact, fold=not all_copies)
@@ -230,6 +232,8 @@ def search(
         words = f"  {hit.caption}" if hit.caption else ""
         words += f"  (+{hit.alike:,} alike)" if hit.alike else ""
         click.echo(f"{hit.score:6.3f}  {plain(Path(hit.root) / hit.path)}{place}{plain(words)}")
+    for line in explained(results) if explain else ():
+        click.echo(line, err=True)
 
 
 @cli.command()
@@ -402,7 +406,8 @@ def result_facts(results: "Results") -> dict[str, Any]:
         }
         for hit in results.hits
     ]
-    return {"hits": hits, "took_ms": results.took_ms, "index_version": results.index_version}
+    shown = {"took_ms": results.took_ms, "depths": results.depths, "index_version": results.index_version}
+    return {"hits": hits, **shown}
 
 
 def _watch(catalog: "Catalog") -> None:

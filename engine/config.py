@@ -76,6 +76,7 @@ class CaptionSettings(_Checked):
 
 @dataclass(frozen=True)
 class CodecSettings(_Checked):
+    kind: Literal["hashing", "pq", "vq"] = "hashing"
     bits: Annotated[int, Interval(ge=64, le=4096), MultipleOf(8)] = 256
     lists_from: Positive = 100_000
     parts: Annotated[int, Interval(ge=8, le=512), MultipleOf(2)] = 64

@@ -73,23 +73,45 @@ class VectorBackend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Selected:
+    """Rows (n,) that may be found, and how many these are.
+
+    bitmap: one bit a row, which `selector` reads; both are None when every row may be found.
+    """
+
+    rows: Bool
+    count: int
+    bitmap: U8 | None
+    selector: Any
+
+    @classmethod
+    def of(cls, rows: Bool) -> "Selected":
+        """What FAISS needs to pass over the others."""
+        count = int(np.count_nonzero(rows))
+        if count == len(rows):
+            return cls(rows, count, None, None)
+        bitmap = np.packbits(rows, bitorder="little")
+        return cls(rows, count, bitmap, faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap)))
+
+
 class PlacedRows:
     """What every backend here keeps of its rows: ids by position, which of them live, and where the vectors lie."""
 
     def __init__(self, vectors: Rows) -> None:
         """None yet. vectors: no rows, of the kind that is to be given."""
         self._ids: I64 = np.empty(0, np.int64)
-        self._alive: Bool = np.empty(0, np.bool_)
+        self._living = Selected.of(np.empty(0, np.bool_))
         self._order: I64 | None = None
         self._vectors = vectors
 
     def __len__(self) -> int:
-        return int(self._alive.sum())
+        return self._living.count
 
     @property
     def ids(self) -> I64:
         """The ids that can be found (n,)."""
-        return self._ids[self._alive]
+        return self._ids[self._living.rows]
 
     @property
     def row_ids(self) -> I64:
@@ -99,7 +121,7 @@ class PlacedRows:
     @property
     def alive(self) -> Bool:
         """Which rows (n,) can be found; a deletion puts another array in its place."""
-        return self._alive
+        return self._living.rows
 
     @property
     def vectors(self) -> Rows:
@@ -109,7 +131,7 @@ class PlacedRows:
     def _append(self, ids: I64, vectors: Rows) -> None:
         self.delete(ids)
         self._ids = np.concatenate([self._ids, ids]) if len(self._ids) else ids  # not a copy of what lies on the disk
-        self._alive = np.concatenate([self._alive, np.ones(len(ids), np.bool_)])
+        self._living = Selected.of(np.concatenate([self.alive, np.ones(len(ids), np.bool_)]))
         self._vectors = self._vectors.extended(vectors)
         ascending = bool((np.diff(self._ids) > 0).all())
         self._order = (
@@ -119,11 +141,12 @@ class PlacedRows:
     def delete(self, ids: I64) -> int:
         """Remove ids; return how many were there."""
         positions = self._positions(ids)
-        alive = self._alive.copy()
+        if not (positions >= 0).any():
+            return 0
+        alive, before = self.alive.copy(), len(self)
         alive[positions[positions >= 0]] = False
-        removed = int(self._alive.sum() - alive.sum())
-        self._alive = alive  # one assignment: a search under way keeps the array it began with
-        return removed
+        self._living = Selected.of(alive)  # one assignment: a search under way keeps the array it began with
+        return before - len(self)
 
     def _positions(self, ids: I64) -> I64:
         """The newest position of each id, or -1 where it is absent or deleted."""
@@ -134,22 +157,26 @@ class PlacedRows:
         else:
             last = np.searchsorted(self._ids, ids, side="right", sorter=self._order) - 1
             positions = self._order[np.maximum(last, 0)]
-        there = (self._ids[positions] == ids) & self._alive[positions]
+        there = (self._ids[positions] == ids) & self.alive[positions]
         return np.where(there, positions, -1)
 
-    def _allowed(self, where: Filter | None) -> Bool:
-        """Which rows (n,) may be found."""
-        if where is None:
-            return self._alive
+    def _selected(self, where: Filter | None) -> Selected:
+        """Which rows may be found."""
+        return self._living if where is None else Selected.of(self._allowed(where))
+
+    def _allowed(self, where: Filter) -> Bool:
+        """Which rows (n,) may be found under a filter."""
         if not where.few(len(self._ids)):
-            return self._alive & np.isin(self._ids, where.ids)
+            return self.alive & np.isin(self._ids, where.ids)
         allowed = np.zeros(len(self._ids), np.bool_)
         allowed[self._places(where)] = True
         return allowed
 
     def _places(self, where: Filter | None) -> I64:
         """Positions of the rows that may be found, ascending."""
-        if where is None or not where.few(len(self._ids)):
+        if where is None:
+            return np.flatnonzero(self.alive)
+        if not where.few(len(self._ids)):
             return np.flatnonzero(self._allowed(where))
         positions = self._positions(np.unique(where.ids))
         return np.sort(positions[positions >= 0])
@@ -219,7 +246,7 @@ class FaissBackend(PlacedRows):
     def copy(self) -> "FaissBackend":
         """An independent backend with the same living rows, to add to beside searches."""
         fresh = FaissBackend(self.bits, self._vectors.take(_NOTHING))
-        living = np.flatnonzero(self._alive)
+        living = np.flatnonzero(self.alive)
         fresh.upsert(self._ids[living], self.codes[living], self._vectors.take(living), {})
         return fresh
 
@@ -230,19 +257,14 @@ class FaissBackend(PlacedRows):
         return flat.reshape(-1, self.bits // 8)
 
     def hamming(self, q: U8, m: int, where: Filter | None = None) -> tuple[I64, I32]:
-        allowed = self._allowed(where)
-        count = min(m, int(allowed.sum()))
+        selected = self._selected(where)
+        count = min(m, selected.count)
         ids = np.full((len(q), m), -1, np.int64)
         distances = np.full((len(q), m), self.bits + 1, np.int32)
         if count == 0:
             return ids, distances
-        if allowed.all():
-            found, positions = self._index.search(q, count)
-        else:
-            bitmap = np.packbits(allowed, bitorder="little")
-            selector = faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap))
-            parameters: Any = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-            found, positions = self._index.search(q, count, params=parameters)
+        parameters: Any = faiss.SearchParameters(sel=selected.selector)  # type: ignore[call-arg]
+        found, positions = self._index.search(q, count, params=parameters if selected.selector else None)
         ids[:, :count] = np.where(positions >= 0, self._ids[positions], -1)
         distances[:, :count] = np.where(positions >= 0, found, self.bits + 1)
         order = np.lexsort((ids, distances), axis=1)
@@ -250,7 +272,7 @@ class FaissBackend(PlacedRows):
 
     def save(self, folder: Path, name: str) -> None:
         """Write codes, ids and places of the living rows, which a store holds, as files that begin with `name`."""
-        living = np.flatnonzero(self._alive)
+        living = np.flatnonzero(self.alive)
         places = self._vectors.take(living)
         assert isinstance(places, StoredRows)  # rows in memory are a delta's, which no one saves
         write_rows(folder, name, self._ids[living], self.codes[living], places)

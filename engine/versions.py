@@ -14,6 +14,7 @@ from engine.catalog import Caption, Catalog, Embedding, EncoderRow, HeadRow, Ind
 from engine.codecs import load_codec
 from engine.codecs.hashing import SignHash
 from engine.codecs.pq import ProductCode
+from engine.codecs.vq import AdditiveCode
 from engine.encoders import resolved_spec
 from engine.encoders.features import is_features
 from engine.errors import ArtifactError
@@ -33,7 +34,7 @@ _NOTHING: I64 = np.empty(0, np.int64)
 class LiveIndex:
     """One modality of a version: its immutable base, and a flat delta of what was embedded since.
 
-    codec: what the delta's codes are, and those of a base without lists.
+    codec: what the delta's codes are, and those of a base that compares hashes.
     """
 
     codec: SignHash
@@ -45,15 +46,28 @@ class LiveIndex:
         """How many candidates a search refines, when that was measured for this index."""
         return self.base.depths.candidates if isinstance(self.base, ListBackend) else None
 
-    def recall(self, q: F32, m: int, where: Filter | None) -> tuple[I64, F32]:
-        """The m nearest codes of each query (nq, d): ids and scores (nq, m), 1 - h / bits, or cosines in lists.
+    def explained(self, m: int) -> dict[str, Any]:
+        """How deep a search for m candidates looks: what it compares, of how many, what it hands on to refine.
 
-        These compare badly: from lists and a delta come m each.
+        Of codes whose depths were measured: the lists read (of how many), and the recall@10 measured on queries set
+        aside. A filter may widen the lists.
+        """
+        said: dict[str, Any] = {"codes": self.codec.kind, "items": len(self), "candidates": m}
+        if isinstance(self.base, ListBackend):
+            depths = self.base.depths
+            said |= {"codes": self.base.codec.kind, "lists": self.base.lists, "measured_recall": depths.recall}
+            said["probes"] = self.base.probes(m)
+        return said
+
+    def recall(self, q: F32, m: int, where: Filter | None) -> tuple[I64, F32]:
+        """The m nearest codes of each query (nq, d): ids and scores (nq, m), 1 - h / bits, or estimated cosines.
+
+        These compare badly: from a base of product codes and a delta come m each.
         """
         if not isinstance(self.base, ListBackend):
             return merge(self._hashed(self.base, q, m, where), self._hashed(self.delta, q, m, where), m)
-        listed = self.base.recall(q, m, where)
-        return merge(listed, self._hashed(self.delta, q, m, where), 2 * m) if len(self.delta) else listed
+        scanned = self.base.recall(q, m, where)
+        return merge(scanned, self._hashed(self.delta, q, m, where), 2 * m) if len(self.delta) else scanned
 
     def _hashed(self, part: FaissBackend | DeviceBackend, q: F32, m: int, where: Filter | None) -> tuple[I64, F32]:
         ids, distances = part.hamming(self.codec.quantize_query(q), m, where)
@@ -191,11 +205,11 @@ def _load_index(folder: Path, name: str, facts: dict[str, Any], store: Embedding
     if not isinstance(codec, SignHash):
         raise ArtifactError(f"{folder} hashes with codes of kind {codec.kind!r}: rebuild it")
     delta = FaissBackend(bits, live)
-    if "lists" not in facts:
+    if "scanned" not in facts:
         return LiveIndex(codec, FaissBackend.load(folder, name, bits, store), delta)
-    fine, depths = load_codec(folder, facts["lists"]["codec"]), facts["lists"]["depths"]
-    if not isinstance(fine, ProductCode):
-        raise ArtifactError(f"{folder} keeps lists of kind {fine.kind!r}: rebuild it")
+    fine, depths = load_codec(folder, facts["scanned"]["codec"]), facts["scanned"]["depths"]
+    if not isinstance(fine, (ProductCode, AdditiveCode)):
+        raise ArtifactError(f"{folder} scans codes of kind {fine.kind!r}: rebuild it")
     return LiveIndex(codec, ListBackend.load(folder, name, fine, store, Depths(**depths)), delta)
 
 

@@ -21,7 +21,7 @@ from engine.status import lacking
 from engine.store import EmbeddingStore, StoredRows, store_folder
 from engine.types import F32, I64, Modality
 from engine.versions import embeddings_after, load_head, rows_by_modality, words_of
-from indexer.codecs.lists import fit_lists, lists_facts
+from indexer.codecs.fit import codes_facts, fit_codes, scans
 from indexer.history import prune
 from indexer.jobs import Tell
 
@@ -107,9 +107,9 @@ def _write_index(
     hashes.save(folder / f"{modality}.codec.safetensors")
     file = {"kind": hashes.kind, "file": f"{modality}.codec.safetensors"}
     facts: dict[str, Any] = {"bits": config.codec.bits, "codec": file}
-    listed = len(source.ids) >= config.codec.lists_from
-    asking, held = queries() if listed else (None, None)
-    fine = fit_lists(source.read, len(source.ids), config.codec.parts, asking) if listed else None
+    scanned = scans(config.codec, len(source.ids))
+    asking, held = queries() if scanned else (None, None)
+    fine = fit_codes(config.codec, source.read, len(source.ids), asking) if scanned else None
     codes, kept = [], source.kept or StoredRows.none(own)
     for positions in _blocks(len(source.ids)):
         rows = source.read(positions)
@@ -119,7 +119,7 @@ def _write_index(
         told(int(positions[-1]) + 1, len(source.ids))
     write_rows(folder, modality, source.ids, np.concatenate(codes), kept)
     if fine is not None:
-        facts["lists"] = lists_facts(folder, modality, fine, kept.store, held, config.search.recall)
+        facts["scanned"] = codes_facts(folder, modality, fine, kept.store, held, config.search.recall)
     return facts
 
 

@@ -59,7 +59,7 @@ def agreement(index: LiveIndex, queries: F32) -> float:
 def test_a_large_library_keeps_lists_as_deep_as_its_recall_wants(shelf: Shelf) -> None:
     version = published(shelf)
     index = version.indexes[Modality.IMAGE]
-    facts = read_manifest(shelf.config.home / "versions" / f"{version.id:06d}")["indexes"]["image"]["lists"]
+    facts = read_manifest(shelf.config.home / "versions" / f"{version.id:06d}")["indexes"]["image"]["scanned"]
     assert isinstance(index.base, ListBackend)
     assert index.depth == facts["depths"]["candidates"] and facts["depths"]["recall"] >= facts["wanted"] == 0.95
     queries = points(50, 2)
@@ -91,7 +91,7 @@ def test_what_is_added_and_removed_shows_over_lists(shelf: Shelf) -> None:
     assert searcher.refresh() and searcher.search(query).hits[0].id == new
 
 
-@pytest.mark.parametrize("part", ["lists.safetensors", "codes.npy", "ids.npy", "rows.npy", "codec.safetensors"])
+@pytest.mark.parametrize("part", ["codes.safetensors", "codes.npy", "ids.npy", "rows.npy", "codec.safetensors"])
 def test_a_version_cut_short_is_refused(shelf: Shelf, part: str) -> None:
     version = published(shelf)
     with shelf.catalog.session() as session:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from engine.codecs import KINDS, Codec, load_codec
 from engine.codecs.hashing import ScaledHash, drawn_rotation
 from engine.codecs.pq import ProductCode
+from engine.codecs.vq import AdditiveCode
 from engine.filtering import Filter
 from engine.index import read_rows, write_rows
-from engine.lists import Depths, ListBackend
+from engine.lists import FAST_SCAN_BITS, Depths, ListBackend
 from engine.store import EmbeddingStore, HeldRows, StoredRows
 from engine.types import F32, I64
 from indexer.codecs.additive import train_additive
@@ -137,6 +138,19 @@ def test_search_equals_brute_force_when_depths_cover_all(count: int, gone: float
         truth, expected = reference(ids[kept], rows[kept], QUERIES[:3], 10)
         np.testing.assert_allclose(scores[:, : truth.shape[1]], expected, atol=1e-5)
         assert (best[:, truth.shape[1] :] == -1).all()
+
+
+@pytest.mark.parametrize("name", ["product", "product of uneven parts", "additive"])
+def test_codes_without_lists_are_scanned_to_the_scores_of_what_they_decode_to(name: str) -> None:
+    codec = CODECS[name]
+    assert isinstance(codec, ProductCode | AdditiveCode)
+    backend, codes = ListBackend(codec, HeldRows.none(DIM), Depths(1, 50, 0.0)), codec.quantize(ROWS)
+    backend.upsert(np.arange(COUNT), codes, HeldRows(ROWS), {})
+    found, scores = backend.recall(QUERIES[:5], 50)
+    expected = QUERIES[:5] @ codec.reconstruct(codes).T
+    fast = codec.quantizer.nbits == FAST_SCAN_BITS  # its tables hold eight bits
+    np.testing.assert_allclose(scores, np.take_along_axis(expected, found, 1), atol=0.05 if fast else 1e-4)
+    np.testing.assert_allclose(scores, -np.sort(-expected)[:, :50], atol=0.05 if fast else 1e-4)
 
 
 def test_estimated_scores_are_those_of_the_decoded_vectors() -> None:

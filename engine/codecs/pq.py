@@ -41,21 +41,21 @@ class ProductCode:
     def code_size(self) -> int:
         return self._prefix + int(self.quantizer.code_size)
 
-    def rotated(self, x: F32) -> F32:
+    def asked(self, q: F32) -> F32:
         """Queries, or rows less their mean, (n, d), where the centroids lie, (n, D): inner products stay."""
-        return np.ascontiguousarray(x @ self.rotation)
+        return np.ascontiguousarray(q @ self.rotation)
 
     def quantize(self, x: F32) -> U8:
         parts = [self._quantize(x[start : start + _BLOCK]) for start in range(0, len(x), _BLOCK)]
         return np.concatenate(parts) if parts else np.empty((0, self.code_size), np.uint8)
 
     def _quantize(self, x: F32) -> U8:
-        y = self.rotated(x - self.mean)
+        y = self.asked(x - self.mean)
         places = self.nearest_lists(y)
         base = self.lists[places] if len(self.lists) else np.zeros_like(y)
         rest = y - base
         if self.share[0] > 0:
-            ask = self.rotated(x @ self.ask)
+            ask = self.asked(x @ self.ask)
             wanted = self.share[0] * np.einsum("nd,nd->n", ask, rest)
             codes = aimed(rest, ask, wanted, self._encode, self.quantizer.decode)
         else:

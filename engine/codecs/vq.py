@@ -6,13 +6,14 @@ numbers, as with product codes, whose depth is 1. The codebooks are trained as t
 """
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+import faiss
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from engine.codecs.aim import aimed
-from engine.types import F32, U8
+from engine.types import F32, I64, U8
 
 _BLOCK = 1 << 12
 
@@ -20,7 +21,8 @@ _BLOCK = 1 << 12
 class AdditiveCode:
     """mean: (d,). into: (d, D), back: (D, d). codebooks: (G, L, 256, D / G): L levels of each of G groups.
 
-    ask and share are those of ProductCode.
+    ask and share are those of ProductCode. quantizer: the product quantizer whose parts are all levels of all groups,
+    for FAISS to scan: a group's query is asked of each of its levels.
     """
 
     kind: ClassVar[str] = "additive"
@@ -29,6 +31,10 @@ class AdditiveCode:
         self.mean, self.into, self.back, self.codebooks = mean, into, back, codebooks
         self.ask, self.share = ask, share
         self._halves: F32 = (codebooks**2).sum(-1) / 2
+        groups, levels, words, width = codebooks.shape
+        self.quantizer: Any = faiss.ProductQuantizer(groups * levels * width, groups * levels, words.bit_length() - 1)
+        faiss.copy_array_to_vector(np.ascontiguousarray(codebooks).ravel(), self.quantizer.centroids)
+        self.lists: F32 = np.empty((0, self.quantizer.d), np.float32)
 
     @property
     def code_size(self) -> int:
@@ -70,6 +76,16 @@ class AdditiveCode:
     def reconstruct(self, codes: U8) -> F32:
         out: F32 = self.mean + self._decode(codes) @ self.back
         return out
+
+    def asked(self, q: F32) -> F32:
+        """Queries (n, d) as `quantizer` takes them: inner products with its centroids add up to those with the rest."""
+        groups, levels, _, width = self.codebooks.shape
+        parts = (q @ self.back.T).reshape(len(q), groups, 1, width)
+        return np.ascontiguousarray(np.repeat(parts, levels, axis=2).reshape(len(q), -1), np.float32)
+
+    def split(self, codes: U8) -> tuple[I64, U8]:
+        """Codes (n, code_size) in the one list that there is."""
+        return np.zeros(len(codes), np.int64), np.ascontiguousarray(codes)
 
     def save(self, path: Path) -> None:
         """Write the codec as safetensors."""
