@@ -20,7 +20,7 @@ def choose_depths(backend: ListBackend, queries: F32, wanted: float) -> tuple[De
     """
     first = min(FIRST, len(backend))
     truth, _ = backend.exact(queries, first)
-    lists, before = len(backend.codec.lists), backend.depths
+    lists, before = backend.lists, backend.depths
     tried: list[dict[str, Any]] = []
     for probes in sorted({min(probes, lists) for probes in _PROBES}):
         highest = 0.0
