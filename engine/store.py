@@ -5,13 +5,16 @@ point to them commit; what lies past the last committed row is a killed run's an
 """
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from engine.artifacts import sync
 from engine.errors import ArtifactError
 from engine.types import F16, F32, I64, Array
+
+if TYPE_CHECKING:
+    import torch  # only when rows are read: it takes seconds to import
 
 SHARD_ROWS, SUFFIX = 1 << 18, ".f16"
 
@@ -101,10 +104,13 @@ class EmbeddingStore:
 
     def read(self, shards: I64, rows: I64) -> F32:
         """The embeddings (n, dim) at these places, as float32."""
-        out = np.empty((len(rows), self.dim), np.float32)
-        for shard in np.unique(shards):
-            chosen = shards == shard
-            out[chosen] = self._map(int(shard), int(rows[chosen].max()))[rows[chosen]]
+        if len(rows) and bool((shards == shards[0]).all()):
+            out = _floats(self._map(int(shards[0]), int(rows.max())).take(rows, axis=0)).numpy()
+        else:
+            out = np.empty((len(rows), self.dim), np.float32)
+            for shard in np.unique(shards):
+                places = rows[shards == shard]
+                out[shards == shard] = _floats(self._map(int(shard), int(places.max())).take(places, axis=0))
         if self.raw:
             out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return out
@@ -195,7 +201,8 @@ class HeldRows:
         return len(self.vectors)
 
     def __getitem__(self, positions: I64 | slice) -> F32:
-        return self.vectors[positions].astype(np.float32)
+        out: F32 = _floats(self.vectors[positions]).numpy()
+        return out
 
     def scores(self, positions: I64, query: F32) -> F32:
         """Inner products (n,) of some of these rows with a query (dim,)."""
@@ -212,7 +219,14 @@ class HeldRows:
 
 def half_scores(rows: F16, query: F32) -> F32:
     """Inner products (n,) of float16 rows (n, d) with a float32 query (d,), summed in float32."""
-    import torch  # it converts eight numbers at a time, which takes NumPy ten times as long
+    import torch
 
-    out: F32 = torch.from_numpy(rows).float().mv(torch.from_numpy(query)).numpy()
+    out: F32 = _floats(rows).mv(torch.from_numpy(query)).numpy()
     return out
+
+
+def _floats(rows: F16) -> "torch.Tensor":
+    """Rows as float32, by torch: it converts eight numbers at a time, which takes NumPy ten times as long."""
+    import torch
+
+    return torch.from_numpy(rows).float()
