@@ -4,6 +4,7 @@ A shard is raw little-endian float16, row after row. Rows are synced to the disk
 point to them commit; what lies past the last committed row is a killed run's and is cut off by `recover`.
 """
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -120,12 +121,12 @@ class EmbeddingStore:
         if self.raw:
             return np.asarray(self.read(shards, rows) @ query)
         if len(rows) and bool((shards == shards[0]).all()):
-            return half_scores(self._map(int(shards[0]), int(rows.max())).take(rows, axis=0), query)
+            return half_scores(self._map(int(shards[0]), int(rows.max())), rows, query)
         out = np.empty(len(rows), np.float32)
         for shard in np.unique(shards):
             chosen = shards == shard
             places = rows[chosen]
-            out[chosen] = half_scores(self._map(int(shard), int(places.max())).take(places, axis=0), query)
+            out[chosen] = half_scores(self._map(int(shard), int(places.max())), places, query)
         return out
 
     def _map(self, shard: int, row: int) -> F16:
@@ -206,7 +207,7 @@ class HeldRows:
 
     def scores(self, positions: I64, query: F32) -> F32:
         """Inner products (n,) of some of these rows with a query (dim,)."""
-        return half_scores(self.vectors[positions], query)
+        return half_scores(self.vectors, positions, query)
 
     def take(self, positions: I64) -> "HeldRows":
         """Some of these rows."""
@@ -217,12 +218,23 @@ class HeldRows:
         return HeldRows(np.concatenate([self.vectors, other.vectors]))
 
 
-def half_scores(rows: F16, query: F32) -> F32:
-    """Inner products (n,) of float16 rows (n, d) with a float32 query (d,), summed in float32."""
+def half_scores(rows: F16, places: I64, query: F32) -> F32:
+    """Inner products (n,) of some float16 rows (of (N, d)) with a float32 query (d,), summed in float32.
+
+    Rows are copied, block by block, to where the thread's last ones were: memory that is new each time costs a page
+    fault for every few rows, which takes longer than all the rest.
+    """
     import torch
 
-    out: F32 = _floats(rows).mv(torch.from_numpy(query)).numpy()
-    return out
+    halves, floats = _DESK.of(rows.shape[1])
+    asked, out = torch.from_numpy(query), torch.empty(len(places))
+    for start in range(0, len(places), _DESK.rows):
+        some = places[start : start + _DESK.rows]
+        np.take(rows, some, axis=0, out=halves[: len(some)], mode="clip")  # the mode that needs no other buffer
+        floats[: len(some)].copy_(torch.from_numpy(halves[: len(some)]))
+        torch.mv(floats[: len(some)], asked, out=out[start : start + len(some)])
+    scores: F32 = out.numpy()
+    return scores
 
 
 def _floats(rows: F16) -> "torch.Tensor":
@@ -230,3 +242,23 @@ def _floats(rows: F16) -> "torch.Tensor":
     import torch
 
     return torch.from_numpy(rows).float()
+
+
+class _Desk(threading.local):
+    """A thread's space for rows on their way from float16 to float32, by their width."""
+
+    rows = 512
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[F16, torch.Tensor]] = {}
+
+    def of(self, dim: int) -> "tuple[F16, torch.Tensor]":
+        """Both (rows, dim)."""
+        import torch
+
+        if dim not in self._known:
+            self._known[dim] = np.empty((self.rows, dim), np.float16), torch.empty((self.rows, dim))
+        return self._known[dim]
+
+
+_DESK = _Desk()
