@@ -19,6 +19,7 @@ from indexer.evaluation.bench_command import bench
 from indexer.evaluation.command import eval_
 from indexer.heads.commands import COMMANDS as HEADS
 from indexer.imports.command import import_
+from indexer.plan_command import build
 from indexer.telling import index_facts, print_index
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
@@ -343,7 +344,7 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
         run_server(config)
 
 
-for _command in (import_, eval_, bench, versions, *CARE, *HEADS):
+for _command in (import_, build, eval_, bench, versions, *CARE, *HEADS):
     cli.add_command(_command)
 
 

@@ -40,23 +40,24 @@ class LiveIndex:
     codec: SignHash
     base: FaissBackend | ListBackend | DeviceBackend
     delta: FaissBackend
+    depths: Depths | None = None
 
     @property
     def depth(self) -> int | None:
         """How many candidates a search refines, when that was measured for this index."""
-        return self.base.depths.candidates if isinstance(self.base, ListBackend) else None
+        return self.depths.candidates if self.depths else None
 
     def explained(self, m: int) -> dict[str, Any]:
         """How deep a search for m candidates looks: what it compares, of how many, what it hands on to refine.
 
-        Of codes whose depths were measured: the lists read (of how many), and the recall@10 measured on queries set
-        aside. A filter may widen the lists.
+        Of product and additive codes, the lists read, of how many; a filter may widen them. Where the depths were
+        measured, the recall@10 of queries set aside.
         """
         said: dict[str, Any] = {"codes": self.codec.kind, "items": len(self), "candidates": m}
+        if self.depths:
+            said["measured_recall"] = self.depths.recall
         if isinstance(self.base, ListBackend):
-            depths = self.base.depths
-            said |= {"codes": self.base.codec.kind, "lists": self.base.lists, "measured_recall": depths.recall}
-            said["probes"] = self.base.probes(m)
+            said |= {"codes": self.base.codec.kind, "lists": self.base.lists, "probes": self.base.probes(m)}
         return said
 
     def recall(self, q: F32, m: int, where: Filter | None) -> tuple[I64, F32]:
@@ -86,7 +87,7 @@ class LiveIndex:
         delta = self.delta.copy()
         delta.upsert(ids, self.codec.quantize(rows[slice(None)]), rows, {})
         self.base.delete(ids)
-        return LiveIndex(self.codec, self.base, delta)
+        return LiveIndex(self.codec, self.base, delta, self.depths)
 
     def delete(self, ids: I64) -> int:
         """Take ids out of results; return how many were there."""
@@ -148,7 +149,7 @@ class Version:
         own = store if head.is_identity else EmbeddingStore(folder, head.aligner.dim)
         live = StoredRows.none(store) if head.is_identity else HeldRows.none(head.aligner.dim)
         indexes = {
-            Modality(name): _load_index(folder, name, facts, own, live) for name, facts in manifest["indexes"].items()
+            Modality(name): load_index(folder, name, facts, own, live) for name, facts in manifest["indexes"].items()
         }
         return cls(
             row.id,
@@ -199,18 +200,21 @@ def load_head(catalog: Catalog, head_id: int | None, encoder: EncoderRow) -> Hea
         ) from None
 
 
-def _load_index(folder: Path, name: str, facts: dict[str, Any], store: EmbeddingStore, live: Rows) -> LiveIndex:
-    """store: what the version's places point into. live: no rows, of the kind that the delta takes."""
+def load_index(folder: Path, name: str, facts: dict[str, Any], store: EmbeddingStore, live: Rows) -> LiveIndex:
+    """One modality's index out of a folder, by what its manifest says.
+
+    store: what the places point into. live: no rows, of the kind that the delta takes.
+    """
     codec, bits = load_codec(folder, facts["codec"]), facts["bits"]
     if not isinstance(codec, SignHash):
         raise ArtifactError(f"{folder} hashes with codes of kind {codec.kind!r}: rebuild it")
-    delta = FaissBackend(bits, live)
-    if "scanned" not in facts:
-        return LiveIndex(codec, FaissBackend.load(folder, name, bits, store), delta)
-    fine, depths = load_codec(folder, facts["scanned"]["codec"]), facts["scanned"]["depths"]
+    delta, depths = FaissBackend(bits, live), Depths(**facts["depths"]) if "depths" in facts else None
+    if "scanned" not in facts or depths is None:
+        return LiveIndex(codec, FaissBackend.load(folder, name, bits, store), delta, depths)
+    fine = load_codec(folder, facts["scanned"])
     if not isinstance(fine, (ProductCode, AdditiveCode)):
         raise ArtifactError(f"{folder} scans codes of kind {fine.kind!r}: rebuild it")
-    return LiveIndex(codec, ListBackend.load(folder, name, fine, store, Depths(**depths)), delta)
+    return LiveIndex(codec, ListBackend.load(folder, name, fine, store, depths), delta, depths)
 
 
 def embeddings_after(

@@ -72,8 +72,10 @@ def explained(results: Results) -> list[str]:
     elif "probes" in depths:
         said["recall"] = (
             f"{depths['codes']} codes in {depths['probes']:,} of {counted(depths['lists'], 'list')} of "
-            f"{counted(depths['items'], 'item')}; recall@10 measured: {depths['measured_recall']:.3f}"
+            f"{counted(depths['items'], 'item')}"
         )
     else:
         said["recall"] = f"{depths.get('codes')} codes of {counted(depths.get('items', 0), 'item')}"
+    if "measured_recall" in depths:
+        said["refine"] += f"; recall@10 measured: {depths['measured_recall']:.3f}"
     return [f"{stage:8} {ms:9.2f} ms  {said.get(stage, '')}".rstrip() for stage, ms in took.items()]

@@ -71,7 +71,7 @@ def agreement(index: LiveIndex, queries: F32) -> float:
 def test_a_large_library_keeps_lists_as_deep_as_its_recall_wants(shelf: Shelf) -> None:
     version = published(shelf)
     index = version.indexes[Modality.IMAGE]
-    facts = read_manifest(shelf.config.home / "versions" / f"{version.id:06d}")["indexes"]["image"]["scanned"]
+    facts = read_manifest(shelf.config.home / "versions" / f"{version.id:06d}")["indexes"]["image"]
     assert isinstance(index.base, ListBackend)
     assert index.depth == facts["depths"]["candidates"] and facts["depths"]["recall"] >= facts["wanted"] == 0.95
     queries = points(50, 2)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from engine.codecs.hashing import ScaledHash, SignHash
 from engine.codecs.pq import ProductCode
@@ -13,6 +13,8 @@ from engine.types import F32, U8
 
 class Codec(Protocol):
     """Quantizes unit rows of the joint space. code_size: bytes a vector."""
+
+    kind: ClassVar[str]  # as manifests name it
 
     @property
     def code_size(self) -> int: ...

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from engine.codecs import Scanned
+from engine.codecs.hashing import SignHash
 from engine.config import CodecSettings
-from engine.index import read_rows
+from engine.index import FaissBackend, Rows
 from engine.lists import Depths, ListBackend
-from engine.store import EmbeddingStore, StoredRows
+from engine.store import EmbeddingStore
 from engine.types import F32, I64
 from indexer.codecs.additive import train_additive
-from indexer.codecs.depths import choose_depths
+from indexer.codecs.depths import choose_candidates, choose_depths
 from indexer.codecs.pairs import Asked
 from indexer.codecs.product import train_product
 
@@ -48,19 +49,26 @@ def scans(settings: CodecSettings, count: int) -> bool:
     return count >= settings.lists_from or (settings.kind != "hashing" and count >= TRAINED_FROM)
 
 
-def codes_facts(
-    folder: Path, name: str, codec: Scanned, store: EmbeddingStore, queries: F32 | None, wanted: float
+def depth_facts(
+    folder: Path, name: str, codec: SignHash | Scanned, store: EmbeddingStore, queries: F32 | None, wanted: float
 ) -> dict[str, Any]:
-    """What a version's manifest says of codes whose rows are written; queries: held out from training them."""
-    file = f"{name}.codes.safetensors"
-    codec.save(folder / file)
-    backend = ListBackend(codec, StoredRows.none(store), Depths(1, 1, 0.0))
-    ids, codes, rows = read_rows(folder, name, store)
-    backend.upsert(ids, codes, rows, {})
-    if queries is None:  # items ask for items, among which they find themselves
-        queries = rows[np.linspace(0, len(rows) - 1, min(_JUDGES, len(rows))).astype(np.int64)]
-    depths, tried = choose_depths(backend, queries[:_JUDGES], wanted)
-    return {"codec": {"kind": codec.kind, "file": file}, "depths": asdict(depths), "wanted": wanted, "tried": tried}
+    """How deep codes that are written must be looked into, as a version's manifest says it.
+
+    queries: held out from training; without any, items ask for items, among which they find themselves.
+    """
+    if isinstance(codec, SignHash):
+        hashed = FaissBackend.load(folder, name, codec.code_size * 8, store)
+        depths, tried = choose_candidates(hashed, codec, _judges(hashed.vectors, queries), wanted)
+    else:
+        backend = ListBackend.load(folder, name, codec, store, Depths(1, 1, 0.0))
+        depths, tried = choose_depths(backend, _judges(backend.vectors, queries), wanted)
+    return {"depths": asdict(depths), "wanted": wanted, "tried": tried}
+
+
+def _judges(rows: Rows, queries: F32 | None) -> F32:
+    if queries is None:
+        return rows[np.linspace(0, len(rows) - 1, min(_JUDGES, len(rows))).astype(np.int64)]
+    return queries[:_JUDGES]
 
 
 def _groups(size: int, dim: int) -> int:
