@@ -12,7 +12,7 @@ DEMO_HOME ?= .demo
 SLOW := rebus, engine.encoders.open_clip, engine.decoding.decoder, engine.media.pictures, indexer.library, indexer.build, \
 	indexer.encoder_training, indexer.heads.run, webui, alembic.command
 
-.PHONY: install demo test fuzz soak bench-encoder bench-index bench-learning bench-serve lint lock wheel clean
+.PHONY: install demo test fuzz soak bench-encoder bench-index bench-learning bench-search bench-serve lint lock wheel clean
 
 install: $(VENV)/installed
 
@@ -55,6 +55,11 @@ bench-index: install
 bench-learning: install
 	$(BIN)/python -m tests.bench.learning $(BENCH)
 
+# BENCH="--size 1000000 --only-build" builds alone; its peers are installed for it, and hnswlib needs a C++ compiler.
+bench-search: install
+	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install --require-hashes --quiet -r tests/bench/peers.txt
+	$(BIN)/python -m tests.bench.search $(BENCH)
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -65,6 +70,8 @@ lint: install
 lock:
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade --output-file requirements.lock
+	$(UV) pip compile --group pyproject.toml:peers --constraint requirements.lock --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file tests/bench/peers.txt
 
 wheel: install
 	$(UV) build --wheel --no-build-isolation --python $(BIN)/python --out-dir dist

@@ -19,6 +19,7 @@ from indexer.evaluation.bench_command import bench
 from indexer.evaluation.command import eval_
 from indexer.heads.commands import COMMANDS as HEADS
 from indexer.imports.command import import_
+from indexer.plan_command import build
 from indexer.telling import print_encoder, print_index
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
@@ -191,6 +192,7 @@ def train(
 @click.option("--exact", is_flag=True, help="Compare with every vector, not only with what hash recall finds.")
 @click.option("--all-copies", is_flag=True, help="Show near-duplicates too, not one of each group.")
 @click.option("-f", "--filepath-only", is_flag=True, help="Print paths alone, one a line.")
+@click.option("--explain", is_flag=True, help="Say how deep each stage looked, and its time.")
 @as_json
 @click.pass_context
 def search(
@@ -202,6 +204,7 @@ def search(
     exact: bool,
     all_copies: bool,
     filepath_only: bool,
+    explain: bool,
     json_: bool,
     **filters: Any,
 ) -> None:
@@ -214,7 +217,7 @@ def search(
         from engine.filters import Filters
         from engine.search import Searcher
         from engine.types import Modality, Query
-        from engine.words import place_in, plain
+        from engine.words import explained, place_in, plain
 
         where = Filters(**filters).where()
         query = Query(parse_terms(terms, config), Modality(wanted), where, top, exact=exact, fold=not all_copies)
@@ -234,6 +237,8 @@ def search(
         words = f"  {hit.caption}" if hit.caption else ""
         words += f"  (+{hit.alike:,} alike)" if hit.alike else ""
         click.echo(f"{hit.score:6.3f}  {plain(Path(hit.root) / hit.path)}{place}{plain(words)}")
+    for line in explained(results) if explain else ():
+        click.echo(line, err=True)
 
 
 def _nothing_of(wanted: str, catalog: "Catalog") -> str:
@@ -356,7 +361,7 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
         run_server(config)
 
 
-for _command in (import_, eval_, bench, versions, *CARE, *HEADS):
+for _command in (import_, build, eval_, bench, versions, *CARE, *HEADS):
     cli.add_command(_command)
 
 
@@ -419,7 +424,8 @@ def result_facts(results: "Results") -> dict[str, Any]:
         }
         for hit in results.hits
     ]
-    return {"hits": hits, "took_ms": results.took_ms, "index_version": results.index_version}
+    shown = {"took_ms": results.took_ms, "depths": results.depths, "index_version": results.index_version}
+    return {"hits": hits, **shown}
 
 
 def _watch(catalog: "Catalog") -> None:

@@ -18,7 +18,7 @@ import xxhash
 
 from engine.errors import ArtifactError
 
-FORMAT = 2  # written; every one up to it is read
+FORMAT = 3  # written; every one up to it is read
 MANIFEST = "manifest.json"
 _OWN = "xxh3_128"
 _TEMPORARY = ".tmp-"

@@ -76,12 +76,16 @@ class CaptionSettings(_Checked):
 
 @dataclass(frozen=True)
 class CodecSettings(_Checked):
+    kind: Literal["hashing", "pq", "vq"] = "hashing"
     bits: Annotated[int, Interval(ge=64, le=4096), MultipleOf(8)] = 256
+    lists_from: Positive = 100_000
+    parts: Annotated[int, Interval(ge=8, le=512), MultipleOf(2)] = 64
 
 
 @dataclass(frozen=True)
 class SearchSettings(_Checked):
     candidates: Positive = 2000
+    recall: Annotated[float, Interval(gt=0, lt=1)] = 0.95
     limit: Annotated[int, Interval(ge=1, le=1000)] = 24
     threads: Positive = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -11,7 +11,7 @@ from engine.types import I64
 # Codes of 256 bits that a selective scan goes past in the time that one row of 256 float16 is read and compared:
 # 2.5 to 4 µs against 14 to 58 ns, on one thread of an AMD EPYC, over 200,000 and 1,000,000 rows.
 _CODES_A_ROW = 128
-_FEW = 8  # of so many ids one, up to which looking each up takes less than passing over all
+_FEW = 128  # of so many ids one, up to which looking each up takes less than passing over all
 
 
 @dataclass(frozen=True, slots=True)

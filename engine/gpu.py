@@ -17,6 +17,7 @@ from engine.devices import choose_device
 from engine.errors import ConfigError
 from engine.filtering import Filter
 from engine.index import FaissBackend, Rows, VectorBackend
+from engine.lists import ListBackend
 from engine.types import F32, I32, I64, U8, Array, Bool
 
 _DEEPEST = 2048  # what FAISS selects on a GPU
@@ -170,12 +171,14 @@ def _padded(parts: list[tuple[torch.Tensor, torch.Tensor]], count: int, k: int) 
     return ids, scores
 
 
-def placed(master: FaissBackend | DeviceBackend, wanted: str) -> FaissBackend | DeviceBackend:
+def placed(
+    master: FaissBackend | ListBackend | DeviceBackend, wanted: str
+) -> FaissBackend | ListBackend | DeviceBackend:
     """The backend where `search.device` wants it. auto: on the GPU, if there is one and it answers in less time here.
 
     Raises ConfigError for cuda without a usable GPU, or where it has no room.
     """
-    if wanted == "cpu" or not len(master) or isinstance(master, DeviceBackend):
+    if wanted == "cpu" or not len(master) or not isinstance(master, FaissBackend):
         return master
     device = choose_device(wanted, "search.device")
     if device.type != "cuda":

@@ -17,6 +17,9 @@ from engine.store import EmbeddingStore, StoredRows
 from engine.types import F32, I32, I64, U8, Array, Bool
 
 _EXACT_BLOCK = 16_384  # rows scored at once by an exact scan: bounds its memory
+_WIDEST = (
+    1 << 28
+)  # a span of ids that a table of one byte each is made for: it is asked ten times as fast as sorted ids
 _NOTHING: I64 = np.empty(0, np.int64)
 
 
@@ -33,12 +36,14 @@ class Caps:
 class Rows(Protocol):
     """A (n, d) array that may lie on the disk: indexing reads float32 rows of unit length, `take` chooses unread ones.
 
-    `extended` appends rows of its own kind.
+    `scores` are their inner products with a query (d,); `extended` appends rows of its own kind.
     """
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, positions: I64 | slice) -> F32: ...
+
+    def scores(self, positions: I64, query: F32) -> F32: ...
 
     def take(self, positions: I64) -> "Rows": ...
 
@@ -71,30 +76,45 @@ class VectorBackend(Protocol):
         ...
 
 
-class FaissBackend:
-    """Sign codes in a FAISS IndexBinaryFlat beside rows in an embedding store or in memory, on this machine.
+@dataclass(frozen=True, slots=True, eq=False)
+class Selected:
+    """Rows (n,) that may be found, and how many these are.
 
-    Searching is safe from many threads. `delete` is safe beside searches; `upsert` is not: FAISS cannot add
-    while it searches, so a Searcher adds to a copy and swaps it in.
+    bitmap: one bit a row, which `selector` reads; both are None when every row may be found.
     """
 
-    def __init__(self, bits: int, vectors: Rows) -> None:
-        """An empty backend. vectors: no rows, of the kind that it is to be given."""
-        self.caps = Caps(adc=False, exact_dtype="float16", max_candidates=1 << 20, distributed=False)
-        self.bits = bits
-        self._index: Any = faiss.IndexBinaryFlat(bits)
+    rows: Bool
+    count: int
+    bitmap: U8 | None
+    selector: Any
+
+    @classmethod
+    def of(cls, rows: Bool) -> "Selected":
+        """What FAISS needs to pass over the others."""
+        count = int(np.count_nonzero(rows))
+        if count == len(rows):
+            return cls(rows, count, None, None)
+        bitmap = np.packbits(rows, bitorder="little")
+        return cls(rows, count, bitmap, faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap)))
+
+
+class PlacedRows:
+    """What every backend here keeps of its rows: ids by position, which of them live, and where the vectors lie."""
+
+    def __init__(self, vectors: Rows) -> None:
+        """None yet. vectors: no rows, of the kind that is to be given."""
         self._ids: I64 = np.empty(0, np.int64)
-        self._alive: Bool = np.empty(0, np.bool_)
+        self._living = Selected.of(np.empty(0, np.bool_))
         self._order: I64 | None = None
         self._vectors = vectors
 
     def __len__(self) -> int:
-        return int(self._alive.sum())
+        return self._living.count
 
     @property
     def ids(self) -> I64:
         """The ids that can be found (n,)."""
-        return self._ids[self._alive]
+        return self._ids[self._living.rows]
 
     @property
     def row_ids(self) -> I64:
@@ -104,24 +124,17 @@ class FaissBackend:
     @property
     def alive(self) -> Bool:
         """Which rows (n,) can be found; a deletion puts another array in its place."""
-        return self._alive
-
-    @property
-    def codes(self) -> U8:
-        """The code of every row (n, bits / 8)."""
-        flat: U8 = faiss.vector_to_array(self._index.xb)
-        return flat.reshape(-1, self.bits // 8)
+        return self._living.rows
 
     @property
     def vectors(self) -> Rows:
         """The vector of every row (n, d)."""
         return self._vectors
 
-    def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
+    def _append(self, ids: I64, vectors: Rows) -> None:
         self.delete(ids)
-        self._index.add(np.ascontiguousarray(codes))
-        self._ids = np.concatenate([self._ids, ids])
-        self._alive = np.concatenate([self._alive, np.ones(len(ids), np.bool_)])
+        self._ids = np.concatenate([self._ids, ids]) if len(self._ids) else ids  # not a copy of what lies on the disk
+        self._living = Selected.of(np.concatenate([self.alive, np.ones(len(ids), np.bool_)]))
         self._vectors = self._vectors.extended(vectors)
         ascending = bool((np.diff(self._ids) > 0).all())
         self._order = (
@@ -129,19 +142,14 @@ class FaissBackend:
         )  # 8 bytes a row, where they are needed
 
     def delete(self, ids: I64) -> int:
+        """Remove ids; return how many were there."""
         positions = self._positions(ids)
-        alive = self._alive.copy()
+        if not (positions >= 0).any():
+            return 0
+        alive, before = self.alive.copy(), len(self)
         alive[positions[positions >= 0]] = False
-        removed = int(self._alive.sum() - alive.sum())
-        self._alive = alive  # one assignment: a search under way keeps the array it began with
-        return removed
-
-    def copy(self) -> "FaissBackend":
-        """An independent backend with the same living rows, to add to beside searches."""
-        fresh = FaissBackend(self.bits, self._vectors.take(_NOTHING))
-        living = np.flatnonzero(self._alive)
-        fresh.upsert(self._ids[living], self.codes[living], self._vectors.take(living), {})
-        return fresh
+        self._living = Selected.of(alive)  # one assignment: a search under way keeps the array it began with
+        return before - len(self)
 
     def _positions(self, ids: I64) -> I64:
         """The newest position of each id, or -1 where it is absent or deleted."""
@@ -152,55 +160,49 @@ class FaissBackend:
         else:
             last = np.searchsorted(self._ids, ids, side="right", sorter=self._order) - 1
             positions = self._order[np.maximum(last, 0)]
-        there = (self._ids[positions] == ids) & self._alive[positions]
+        there = (self._ids[positions] == ids) & self.alive[positions]
         return np.where(there, positions, -1)
 
-    def _allowed(self, where: Filter | None) -> Bool:
-        """Which rows (n,) may be found."""
-        if where is None:
-            return self._alive
-        if not where.few(len(self._ids)):
-            return self._alive & np.isin(self._ids, where.ids)
-        allowed = np.zeros(len(self._ids), np.bool_)
-        allowed[self._places(where)] = True
-        return allowed
+    def _selected(self, where: Filter | None) -> Selected:
+        """Which rows may be found."""
+        return self._living if where is None else Selected.of(self._allowed(where))
+
+    def _allowed(self, where: Filter) -> Bool:
+        """Which rows (n,) may be found under a filter."""
+        if not len(self._ids):
+            return self.alive
+        if where.few(len(self._ids)):
+            allowed = np.zeros(len(self._ids), np.bool_)
+            allowed[self._places(where)] = True
+            return allowed
+        first, last = int(self._ids.min()), int(self._ids.max())
+        if last - first > _WIDEST:
+            return self.alive & np.isin(self._ids, where.ids)
+        told = np.zeros(last - first + 1, np.bool_)
+        told[where.ids[(where.ids >= first) & (where.ids <= last)] - first] = True
+        return self.alive & told[self._ids - first]
 
     def _places(self, where: Filter | None) -> I64:
         """Positions of the rows that may be found, ascending."""
-        if where is None or not where.few(len(self._ids)):
+        if where is None:
+            return np.flatnonzero(self.alive)
+        if not where.few(len(self._ids)):
             return np.flatnonzero(self._allowed(where))
         positions = self._positions(np.unique(where.ids))
         return np.sort(positions[positions >= 0])
 
-    def hamming(self, q: U8, m: int, where: Filter | None = None) -> tuple[I64, I32]:
-        allowed = self._allowed(where)
-        count = min(m, int(allowed.sum()))
-        ids = np.full((len(q), m), -1, np.int64)
-        distances = np.full((len(q), m), self.bits + 1, np.int32)
-        if count == 0:
-            return ids, distances
-        if allowed.all():
-            found, positions = self._index.search(q, count)
-        else:
-            bitmap = np.packbits(allowed, bitorder="little")
-            selector = faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap))
-            parameters: Any = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-            found, positions = self._index.search(q, count, params=parameters)
-        ids[:, :count] = np.where(positions >= 0, self._ids[positions], -1)
-        distances[:, :count] = np.where(positions >= 0, found, self.bits + 1)
-        order = np.lexsort((ids, distances), axis=1)
-        return np.take_along_axis(ids, order, 1), np.take_along_axis(distances, order, 1)
-
     def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
+        """The k best of each query's candidates (nq, m) by exact inner product: ids and scores (nq, k), descending."""
         ids = np.full((len(q), k), -1, np.int64)
         scores = np.full((len(q), k), -np.inf, np.float32)
         for row, (query, wanted) in enumerate(zip(q, candidates, strict=True)):
-            positions = self._positions(wanted[wanted >= 0])
+            positions = self._positions(np.sort(wanted))  # in order, ids and rows are found nearer to each other
             positions = positions[positions >= 0]
-            _fill_best(ids[row], scores[row], self._ids[positions], self._vectors[positions] @ query)
+            _fill_best(ids[row], scores[row], self._ids[positions], self._vectors.scores(positions, query))
         return ids, scores
 
     def exact(self, q: F32, k: int, where: Filter | None = None) -> tuple[I64, F32]:
+        """The k best of all vectors: ids and scores (nq, k), descending. The ground truth."""
         best = np.full((len(q), k), -1, np.int64), np.full((len(q), k), -np.inf, np.float32)
         positions = self._places(where)
         for start in range(0, len(positions), _EXACT_BLOCK):
@@ -210,25 +212,87 @@ class FaissBackend:
             best = merge(best, (ids, scores), k)
         return best
 
+
+def write_rows(folder: Path, name: str, ids: I64, codes: U8, places: StoredRows) -> None:
+    """Write (n,) ids with their codes and the places of their vectors, as files that begin with `name`."""
+    np.save(folder / f"{name}.codes.npy", codes)
+    np.save(folder / f"{name}.ids.npy", ids)
+    np.save(folder / f"{name}.shards.npy", places.shards.astype(np.int32))
+    np.save(folder / f"{name}.rows.npy", places.rows.astype(np.int32))
+
+
+def read_rows(folder: Path, name: str, store: EmbeddingStore) -> tuple[I64, U8, StoredRows]:
+    """What `write_rows` wrote, all but the pages that are asked for still on the disk.
+
+    Raises ArtifactError when the store holds less.
+    """
+    ids, codes, shards, rows = (
+        np.asarray(np.load(folder / f"{name}.{part}.npy", mmap_mode="r", allow_pickle=False))
+        for part in ("ids", "codes", "shards", "rows")
+    )
+    places = StoredRows(store, shards, rows)
+    places.check()
+    return ids, codes, places
+
+
+class FaissBackend(PlacedRows):
+    """Sign codes in a FAISS IndexBinaryFlat beside rows in an embedding store or in memory, on this machine.
+
+    Searching is safe from many threads. `delete` is safe beside searches; `upsert` is not: FAISS cannot add
+    while it searches, so a Searcher adds to a copy and swaps it in.
+    """
+
+    def __init__(self, bits: int, vectors: Rows) -> None:
+        """An empty backend. vectors: no rows, of the kind that it is to be given."""
+        super().__init__(vectors)
+        self.caps = Caps(adc=False, exact_dtype="float16", max_candidates=1 << 20, distributed=False)
+        self.bits = bits
+        self._index: Any = faiss.IndexBinaryFlat(bits)
+
+    def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
+        self._index.add(np.ascontiguousarray(codes))
+        self._append(ids, vectors)
+
+    def copy(self) -> "FaissBackend":
+        """An independent backend with the same living rows, to add to beside searches."""
+        fresh = FaissBackend(self.bits, self._vectors.take(_NOTHING))
+        living = np.flatnonzero(self.alive)
+        fresh.upsert(self._ids[living], self.codes[living], self._vectors.take(living), {})
+        return fresh
+
+    @property
+    def codes(self) -> U8:
+        """The code of every row (n, bits / 8)."""
+        flat: U8 = faiss.vector_to_array(self._index.xb)
+        return flat.reshape(-1, self.bits // 8)
+
+    def hamming(self, q: U8, m: int, where: Filter | None = None) -> tuple[I64, I32]:
+        selected = self._selected(where)
+        count = min(m, selected.count)
+        ids = np.full((len(q), m), -1, np.int64)
+        distances = np.full((len(q), m), self.bits + 1, np.int32)
+        if count == 0:
+            return ids, distances
+        parameters: Any = faiss.SearchParameters(sel=selected.selector)  # type: ignore[call-arg]
+        found, positions = self._index.search(q, count, params=parameters if selected.selector else None)
+        ids[:, :count] = np.where(positions >= 0, self._ids[positions], -1)
+        distances[:, :count] = np.where(positions >= 0, found, self.bits + 1)
+        order = np.lexsort((ids, distances), axis=1)
+        return np.take_along_axis(ids, order, 1), np.take_along_axis(distances, order, 1)
+
     def save(self, folder: Path, name: str) -> None:
         """Write codes, ids and places of the living rows, which a store holds, as files that begin with `name`."""
-        living = np.flatnonzero(self._alive)
+        living = np.flatnonzero(self.alive)
         places = self._vectors.take(living)
         assert isinstance(places, StoredRows)  # rows in memory are a delta's, which no one saves
-        np.save(folder / f"{name}.codes.npy", self.codes[living])
-        np.save(folder / f"{name}.ids.npy", self._ids[living])
-        np.save(folder / f"{name}.shards.npy", places.shards.astype(np.int32))
-        np.save(folder / f"{name}.rows.npy", places.rows.astype(np.int32))
+        write_rows(folder, name, self._ids[living], self.codes[living], places)
 
     @classmethod
     def load(cls, folder: Path, name: str, bits: int, store: EmbeddingStore) -> "FaissBackend":
         """Read what `save` wrote. Raises ArtifactError when the store holds less."""
-        codes, ids, shards, rows = (
-            np.load(folder / f"{name}.{part}.npy", allow_pickle=False) for part in ("codes", "ids", "shards", "rows")
-        )
-        backend, places = cls(bits, StoredRows.none(store)), StoredRows(store, shards, rows)
-        places.check()
-        backend.upsert(ids, codes, places, {})
+        backend = cls(bits, StoredRows.none(store))
+        ids, codes, rows = read_rows(folder, name, store)
+        backend.upsert(ids, codes, rows, {})
         return backend
 
 
@@ -241,7 +305,11 @@ def merge(a: tuple[I64, F32], b: tuple[I64, F32], k: int) -> tuple[I64, F32]:
 
 
 def _fill_best(out_ids: I64, out_scores: F32, ids: I64, scores: F32) -> None:
-    order = np.lexsort((ids, -scores))[: len(out_ids)]
+    k = len(out_ids)
+    if len(ids) > 4 * k:  # the order of the others need not be known
+        there = scores >= np.partition(scores, -k)[-k]
+        ids, scores = ids[there], scores[there]
+    order = np.lexsort((ids, -scores))[:k]
     out_ids[: len(order)], out_scores[: len(order)] = ids[order], scores[order]
 
 

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -25,7 +26,7 @@ from engine.index import bound_threads
 from engine.live import Live
 from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, I64, Hit, Modality, Query, Results, Term, Where
-from engine.versions import Version
+from engine.versions import LiveIndex, Version
 
 _FOLDED = (Modality.IMAGE, Modality.VIDEO)
 _DEEPEST = 1 << 20  # hits that folding looks through, at most
@@ -106,64 +107,70 @@ class Searcher:
             return self._search(self.version, query)
 
     def _search(self, version: Version, query: Query) -> Results:
-        took = dict[str, float]()
-        started = time.perf_counter()
-        with _timed(took, "encode"):
+        trace, started = _Trace(), time.perf_counter()
+        with trace.timed("encode"):
             vector = self._vector(version, query)
-        ranked = self._ranked(version, vector, query, took)
+        ranked = self._ranked(version, vector, query, trace)
         page = slice(query.offset, query.offset + query.limit)
-        with _timed(took, "catalog"):
+        with trace.timed("catalog"):
             views = {view.item.id: view for view in self.catalog.items(ranked.ids[page])}
             alike = ranked.alike(ranked.ids[page])
-        took["total"] = (time.perf_counter() - started) * 1000
+        trace.took["total"] = (time.perf_counter() - started) * 1000
         hits = tuple(
             _hit(views[i], score, alike.get(i, 0))
             for i, score in zip(ranked.ids[page], ranked.scores[page], strict=True)
             if i in views and views[i].item.removed_at is None
         )
         more = len(ranked.ids) > query.offset + query.limit
-        return Results(hits, version.id, more, {stage: round(ms, 3) for stage, ms in took.items()})
+        took = {stage: round(ms, 3) for stage, ms in trace.took.items()}
+        return Results(hits, version.id, more, took, trace.depths)
 
-    def _ranked(self, version: Version, vector: F32, query: Query, took: dict[str, float]) -> Fold:
+    def _ranked(self, version: Version, vector: F32, query: Query, trace: "_Trace") -> Fold:
         """What is shown from the best on, to the end of the page and one more, when there is one.
 
         Folding asks deeper until that is full. The depths are the same for every page of a query, and what a lesser
         depth has ranked stays before what a greater one adds: pages follow on each other.
         """
         wanted, fold = query.offset + query.limit + 1, query.fold and query.modality in _FOLDED
-        depth = max(self.config.search.candidates, query.limit + 1) if fold else wanted
+        depth = max(self._depth(version.indexes.get(query.modality)), query.limit + 1) if fold else wanted
         if query.exact:
             depth = max(depth, wanted)  # the order is the same at any depth
         items = [term.item for term in query.terms if term.item is not None and term.weight > 0]
         open_groups = groups_of(self.catalog, items).values() if fold and items else ()
         ranked = Fold(self.catalog, fold=fold, open_groups=open_groups)
         while True:
-            ids, scores = self._find(version, vector, query, depth, took)
-            with _timed(took, "catalog"):
+            ids, scores = self._find(version, vector, query, depth, trace)
+            with trace.timed("catalog"):
                 ranked.take(ids.tolist(), scores.tolist(), wanted)
             if len(ranked.ids) >= wanted or len(ids) < depth or depth >= _DEEPEST:
                 return ranked
             depth *= 2
 
-    def _find(self, version: Version, vector: F32, query: Query, k: int, took: dict[str, float]) -> tuple[I64, F32]:
-        """The cascade: hash recall, then exact refine; or the exact scan alone, which few ids of a filter need.
+    def _find(self, version: Version, vector: F32, query: Query, k: int, trace: "_Trace") -> tuple[I64, F32]:
+        """The cascade: recall by codes, then exact refine; or the exact scan alone, which few ids of a filter need.
 
         Ids and scores, best first.
         """
         index = version.indexes.get(query.modality)
         if index is None:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        where, candidates = self._filter(query), max(self.config.search.candidates, k)
+        where, candidates = self._filter(query), max(self._depth(index), k)
         if query.exact or scan_pays(where, len(index), candidates):
-            with _timed(took, "exact"):
+            trace.depths = {"exact": len(index) if where is None else len(where.ids)}
+            with trace.timed("exact"):
                 ids, scores = index.exact(vector, k, where)
         else:
-            with _timed(took, "recall"):
+            trace.depths = index.explained(candidates)
+            with trace.timed("recall"):
                 found, _ = index.recall(vector, candidates, where)
-            with _timed(took, "refine"):
+            with trace.timed("refine"):
                 ids, scores = index.refine(vector, found, k)
         there = ids[0] >= 0
         return ids[0][there], scores[0][there]
+
+    def _depth(self, index: LiveIndex | None) -> int:
+        """Candidates that codes hand on: as many as were measured to be enough, else as the settings say."""
+        return (index.depth if index is not None else None) or self.config.search.candidates
 
     def _filter(self, query: Query) -> Filter | None:
         if query.where == Where():
@@ -302,8 +309,15 @@ def _hit(view: ItemView, score: float, alike: int) -> Hit:
     )  # fmt: skip
 
 
-@contextmanager
-def _timed(took: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    took[stage] = took.get(stage, 0.0) + (time.perf_counter() - start) * 1000
+class _Trace:
+    """What a search did. took: milliseconds by stage. depths: see Results."""
+
+    def __init__(self) -> None:
+        self.took: dict[str, float] = {}
+        self.depths: dict[str, Any] = {}
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.took[stage] = self.took.get(stage, 0.0) + (time.perf_counter() - start) * 1000

@@ -121,9 +121,13 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Hits, best first; milliseconds by stage; the index version that answered; whether more follow."""
+    """Hits, best first; milliseconds by stage; the index version that answered; whether more follow.
+
+    depths: how deep each stage looked, as `LiveIndex.explained` says it.
+    """
 
     hits: tuple[Hit, ...]
     index_version: int
     more: bool = False
     took_ms: dict[str, float] = field(default_factory=dict)
+    depths: dict[str, Any] = field(default_factory=dict)

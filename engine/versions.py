@@ -13,6 +13,8 @@ from engine.artifacts import read_manifest
 from engine.catalog import Caption, Catalog, Embedding, EncoderRow, HeadRow, IndexVersion, Item, dims_of
 from engine.codecs import load_codec
 from engine.codecs.hashing import SignHash
+from engine.codecs.pq import ProductCode
+from engine.codecs.vq import AdditiveCode
 from engine.encoders import resolved_spec
 from engine.encoders.features import is_features
 from engine.errors import ArtifactError
@@ -20,6 +22,7 @@ from engine.filtering import Filter
 from engine.gpu import DeviceBackend, placed
 from engine.heads import Head
 from engine.index import FaissBackend, Rows, hamming_score, merge
+from engine.lists import Depths, ListBackend
 from engine.status import embedded_after
 from engine.store import EmbeddingStore, HeldRows, StoredRows, store_folder
 from engine.types import F32, I64, Modality
@@ -29,18 +32,47 @@ _NOTHING: I64 = np.empty(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class LiveIndex:
-    """One modality of a version: its immutable base, and a flat delta of what was embedded since."""
+    """One modality of a version: its immutable base, and a flat delta of what was embedded since.
+
+    codec: what the delta's codes are, and those of a base that compares hashes.
+    """
 
     codec: SignHash
-    base: FaissBackend | DeviceBackend
+    base: FaissBackend | ListBackend | DeviceBackend
     delta: FaissBackend
+    depths: Depths | None = None
+
+    @property
+    def depth(self) -> int | None:
+        """How many candidates a search refines, when that was measured for this index."""
+        return self.depths.candidates if self.depths else None
+
+    def explained(self, m: int) -> dict[str, Any]:
+        """How deep a search for m candidates looks: what it compares, of how many, what it hands on to refine.
+
+        Of product and additive codes, the lists read, of how many; a filter may widen them. Where the depths were
+        measured, the recall@10 of queries set aside.
+        """
+        said: dict[str, Any] = {"codes": self.codec.kind, "items": len(self), "candidates": m}
+        if self.depths:
+            said["measured_recall"] = self.depths.recall
+        if isinstance(self.base, ListBackend):
+            said |= {"codes": self.base.codec.kind, "lists": self.base.lists, "probes": self.base.probes(m)}
+        return said
 
     def recall(self, q: F32, m: int, where: Filter | None) -> tuple[I64, F32]:
-        """Hash recall: the m nearest codes of each query (nq, d), as ids and scores 1 - h / bits (nq, m)."""
-        codes, bits = self.codec.quantize_query(q), self.base.bits
-        parts = [part.hamming(codes, m, where) for part in (self.base, self.delta)]
-        first, second = ((ids, hamming_score(distances, bits)) for ids, distances in parts)
-        return merge(first, second, m)
+        """The m nearest codes of each query (nq, d): ids and scores (nq, m), 1 - h / bits, or estimated cosines.
+
+        These compare badly: from a base of product codes and a delta come m each.
+        """
+        if not isinstance(self.base, ListBackend):
+            return merge(self._hashed(self.base, q, m, where), self._hashed(self.delta, q, m, where), m)
+        scanned = self.base.recall(q, m, where)
+        return merge(scanned, self._hashed(self.delta, q, m, where), 2 * m) if len(self.delta) else scanned
+
+    def _hashed(self, part: FaissBackend | DeviceBackend, q: F32, m: int, where: Filter | None) -> tuple[I64, F32]:
+        ids, distances = part.hamming(self.codec.quantize_query(q), m, where)
+        return ids, hamming_score(distances, part.bits)
 
     def refine(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
         """The k best candidates of each query by exact cosine: ids and scores (nq, k)."""
@@ -55,7 +87,7 @@ class LiveIndex:
         delta = self.delta.copy()
         delta.upsert(ids, self.codec.quantize(rows[slice(None)]), rows, {})
         self.base.delete(ids)
-        return LiveIndex(self.codec, self.base, delta)
+        return LiveIndex(self.codec, self.base, delta, self.depths)
 
     def delete(self, ids: I64) -> int:
         """Take ids out of results; return how many were there."""
@@ -117,7 +149,7 @@ class Version:
         own = store if head.is_identity else EmbeddingStore(folder, head.aligner.dim)
         live = StoredRows.none(store) if head.is_identity else HeldRows.none(head.aligner.dim)
         indexes = {
-            Modality(name): _load_index(folder, name, facts, own, live) for name, facts in manifest["indexes"].items()
+            Modality(name): load_index(folder, name, facts, own, live) for name, facts in manifest["indexes"].items()
         }
         return cls(
             row.id,
@@ -147,7 +179,7 @@ class Version:
 
     def empty_index(self, rows: Rows) -> LiveIndex:
         """An index for a modality that this version has none of, with hash codes fitted to the rows to come."""
-        bits = next((index.base.bits for index in self.indexes.values()), 256)
+        bits = next((index.delta.bits for index in self.indexes.values()), 256)
         codec, none = SignHash.fit(rows[slice(None)], bits), rows.take(_NOTHING)
         return LiveIndex(codec, FaissBackend(bits, none), FaissBackend(bits, none))
 
@@ -168,11 +200,21 @@ def load_head(catalog: Catalog, head_id: int | None, encoder: EncoderRow) -> Hea
         ) from None
 
 
-def _load_index(folder: Path, name: str, facts: dict[str, Any], store: EmbeddingStore, live: Rows) -> LiveIndex:
-    """store: what the version's places point into. live: no rows, of the kind that the delta takes."""
-    codec = load_codec(folder, facts["codec"])
-    base = FaissBackend.load(folder, name, facts["bits"], store)
-    return LiveIndex(codec, base, FaissBackend(facts["bits"], live))
+def load_index(folder: Path, name: str, facts: dict[str, Any], store: EmbeddingStore, live: Rows) -> LiveIndex:
+    """One modality's index out of a folder, by what its manifest says.
+
+    store: what the places point into. live: no rows, of the kind that the delta takes.
+    """
+    codec, bits = load_codec(folder, facts["codec"]), facts["bits"]
+    if not isinstance(codec, SignHash):
+        raise ArtifactError(f"{folder} hashes with codes of kind {codec.kind!r}: rebuild it")
+    delta, depths = FaissBackend(bits, live), Depths(**facts["depths"]) if "depths" in facts else None
+    if "scanned" not in facts or depths is None:
+        return LiveIndex(codec, FaissBackend.load(folder, name, bits, store), delta, depths)
+    fine = load_codec(folder, facts["scanned"])
+    if not isinstance(fine, (ProductCode, AdditiveCode)):
+        raise ArtifactError(f"{folder} scans codes of kind {fine.kind!r}: rebuild it")
+    return LiveIndex(codec, ListBackend.load(folder, name, fine, store, depths), delta, depths)
 
 
 def embeddings_after(

@@ -4,7 +4,7 @@ import re
 from pathlib import PurePath
 
 from engine.media import modality_of
-from engine.types import Modality
+from engine.types import Modality, Results
 
 PAGED = (".pdf", ".tif", ".tiff")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -61,3 +61,21 @@ def place_in(path: str, position: int | None, modality: Modality) -> str | None:
     if suffix in PAGED:
         return f"p. {position + 1}" if position or suffix == ".pdf" else None
     return f"frame {position + 1}" if position and kind is Modality.IMAGE else None
+
+
+def explained(results: Results) -> list[str]:
+    """What each stage of a search looked at, and its milliseconds: a line each."""
+    depths, took = results.depths, results.took_ms
+    said = {"refine": f"{depths.get('candidates', 0):,} candidates by their float16 vectors"}
+    if "exact" in depths:
+        said["exact"] = f"all {depths['exact']:,} vectors that may be found"
+    elif "probes" in depths:
+        said["recall"] = (
+            f"{depths['codes']} codes in {depths['probes']:,} of {counted(depths['lists'], 'list')} of "
+            f"{counted(depths['items'], 'item')}"
+        )
+    else:
+        said["recall"] = f"{depths.get('codes')} codes of {counted(depths.get('items', 0), 'item')}"
+    if "measured_recall" in depths:
+        said["refine"] += f"; recall@10 measured: {depths['measured_recall']:.3f}"
+    return [f"{stage:8} {ms:9.2f} ms  {said.get(stage, '')}".rstrip() for stage, ms in took.items()]

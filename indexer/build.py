@@ -1,51 +1,77 @@
 """Stored embeddings to a published version: project, quantize, index, write, publish."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from types import EllipsisType
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
-from engine.artifacts import write_artifact
+from engine.artifacts import read_manifest, write_artifact
 from engine.catalog import Catalog, EncoderRow, IndexVersion
+from engine.codecs import Codec
 from engine.codecs.hashing import SignHash
-from engine.config import Config
-from engine.heads import Head
-from engine.index import FaissBackend
+from engine.config import CodecSettings, Config
+from engine.errors import ArtifactError, NotReady
+from engine.index import write_rows
 from engine.status import lacking
 from engine.store import EmbeddingStore, StoredRows, store_folder
-from engine.types import F32, I64, Modality
-from engine.versions import embeddings_after, load_head, rows_by_modality, words_of
+from engine.types import F32, Modality
+from engine.versions import embeddings_after, load_head, words_of
+from indexer.codecs.fit import depth_facts, fit_codes, scans
 from indexer.history import prune
 from indexer.jobs import Tell
+from indexer.sources import Source, blocks, queries_for, sample, sources_of
 
-_SAMPLE, _BLOCK = 20_000, 16_384
+Asking = Callable[[], tuple[F32 | None, F32 | None]]  # queries to train on, and those held out
 _SMALL, _DELTA = 10_000, 0.1  # items of a version that is always built anew; the share of them that a delta may have
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """One modality of a version to be.
+class Recipe:
+    """What codes to make, and the recall that their depths are measured for. planned: by `rebus build --memory`."""
 
-    ids: its items (n,). read: positions to their rows (k, d) in the joint space. kept: where these lie already, when
-    nothing projects; else the version keeps rows of its own.
-    """
+    codec: CodecSettings
+    recall: float
+    planned: bool = False
 
-    ids: I64
-    read: Callable[[I64], F32]
-    kept: StoredRows | None = None
+    @classmethod
+    def of(cls, catalog: Catalog, config: Config) -> "Recipe":
+        """The plan that the served version was built by; without one, what the settings say."""
+        served = catalog.current_version()
+        try:
+            plan = read_manifest(catalog.home / served.folder).get("plan") if served else None
+        except ArtifactError:  # a damaged version plans nothing
+            plan = None
+        if plan is None:
+            return cls(config.codec, config.search.recall)
+        return cls(CodecSettings(**plan["codec"]), plan["recall"], True)
+
+
+def served_encoder(catalog: Catalog) -> EncoderRow:
+    """The encoder of what is served. Raises NotReady when nothing is."""
+    served = catalog.current_version()
+    if served is None:
+        raise NotReady("this library has no index yet: run `rebus index FOLDER`")
+    with catalog.session() as session:
+        return session.get_one(EncoderRow, served.encoder_id)
 
 
 def build(
-    catalog: Catalog, config: Config, encoder: EncoderRow, tell: Tell, head_id: int | None | EllipsisType = ...
+    catalog: Catalog,
+    config: Config,
+    encoder: EncoderRow,
+    tell: Tell,
+    head_id: int | None | EllipsisType = ...,
+    recipe: Recipe | None = None,
 ) -> IndexVersion | None:
     """Publish a version of everything this encoder embedded; None when it embedded nothing.
 
-    head_id: what projects, None for nothing; left out, what the served version of this encoder has. Raises
-    ArtifactError when that head is damaged.
+    head_id: what projects, None for nothing; left out, what the served version of this encoder has. recipe: left out,
+    that of the served version. Raises ArtifactError when that head is damaged.
     """
     found = embeddings_after(catalog, encoder.id, 0)
     if not found:
@@ -53,7 +79,7 @@ def build(
     served = catalog.current_version()
     if head_id is ...:
         head_id = served.head_id if served and served.encoder_id == encoder.id else None
-    row = write_version(catalog, config, encoder, encoder.generation, found, tell, head_id)
+    row = write_version(catalog, config, encoder, encoder.generation, found, tell, head_id, recipe)
     with catalog.session() as session:
         session.add(row)
     prune(catalog, config.index.keep_versions)
@@ -68,58 +94,66 @@ def write_version(
     found: Sequence[Any],
     tell: Tell,
     head_id: int | None = None,
+    recipe: Recipe | None = None,
 ) -> IndexVersion:
     """Write a version's folder; its row is published when the caller adds it.
 
     found: what `embeddings_after` gives, its places those of this generation of the encoder's shards.
     """
+    recipe = recipe or Recipe.of(catalog, config)
     store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, generation), encoder.dim)
     head = load_head(catalog, head_id, encoder)
-    sources = _sources(catalog, head, store, found)
+    sources = sources_of(catalog, head, store, found)
     manifest: dict[str, Any] = {"encoder": encoder.fingerprint, "head": head_id, "indexes": {}}
+    if recipe.planned:
+        manifest["plan"] = {"codec": asdict(recipe.codec), "recall": recipe.recall}
     with catalog.session() as session:
         number = (session.scalar(sa.select(sa.func.max(IndexVersion.id))) or 0) + 1
     folder = catalog.home / "versions" / f"{number:06d}"
     with write_artifact(folder, manifest) as temporary:
         own = EmbeddingStore(temporary, head.aligner.dim, summed=False)
         for modality, source in sources.items():
-            codec = SignHash.fit(source.read(_sample(len(source.ids))), config.codec.bits)
-            codes, kept = [], source.kept or StoredRows.none(own)
-            for positions in _blocks(len(source.ids)):
-                rows = source.read(positions)
-                codes.append(codec.quantize(rows))
-                if source.kept is None:
-                    kept = kept.extended(StoredRows(own, *own.append(rows)))
-                tell(f"indexing {modality}", int(positions[-1]) + 1, len(source.ids))
-            backend = FaissBackend(config.codec.bits, StoredRows.none(kept.store))
-            backend.upsert(source.ids, np.concatenate(codes), kept, {})
-            codec.save(temporary / f"{modality}.codec.safetensors")
-            backend.save(temporary, modality)
-            facts = {"kind": codec.kind, "file": f"{modality}.codec.safetensors"}
-            manifest["indexes"][modality] = {"bits": config.codec.bits, "codec": facts}
+            told = partial(tell, f"indexing {modality}")
+            queries = partial(queries_for, catalog, head, modality, sources)
+            manifest["indexes"][modality] = write_index(temporary, modality, source, queries, own, recipe, told)
     counts = {str(modality): len(source.ids) for modality, source in sources.items()}
     row = IndexVersion(id=number, encoder_id=encoder.id, folder=str(folder.relative_to(catalog.home)), counts=counts)
     row.watermark, row.generation, row.head_id = found[-1].id, generation, head_id
     return row
 
 
-def _sources(catalog: Catalog, head: Head, store: EmbeddingStore, found: Sequence[Any]) -> dict[Modality, _Source]:
-    """What a version holds: the embeddings found, and all the captions' words when the head reads these itself."""
-    sources: dict[Modality, _Source] = {}
-    for modality, (ids, rows) in rows_by_modality(store, found).items():
-        if modality is not Modality.TEXT or head.texts is None:
-            sources[modality] = _Source(
-                ids, partial(_project, head, modality, rows), rows if head.is_identity else None
-            )
-    words = words_of(catalog) if head.texts is not None else []
-    if words:
-        ids, texts = np.array([item for item, _ in words], np.int64), [text for _, text in words]
-        sources[Modality.TEXT] = _Source(ids, lambda positions: head.project_texts([texts[i] for i in positions]))
-    return sources
+def write_index(
+    folder: Path, modality: Modality, source: Source, queries: Asking,
+    own: EmbeddingStore, recipe: Recipe, told: Callable[[int, int], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Write one modality's codes, ids and places; return what the manifest says of them.
+
+    queries: what will ask for it. own: where rows are kept that lie nowhere yet.
+    """
+    count, codec = len(source.ids), recipe.codec
+    hashes = SignHash.fit(source.read(sample(count)), codec.bits)
+    facts: dict[str, Any] = {"bits": codec.bits, "codec": _saved(hashes, folder, f"{modality}.codec.safetensors")}
+    scanned = scans(codec, count)
+    asking, held = queries() if scanned or recipe.planned else (None, None)
+    fine = fit_codes(codec, source.read, count, asking) if scanned else None
+    if fine is not None:
+        facts["scanned"] = _saved(fine, folder, f"{modality}.codes.safetensors")
+    codes, kept = [], source.kept or StoredRows.none(own)
+    for positions in blocks(count):
+        rows = source.read(positions)
+        codes.append((fine or hashes).quantize(rows))
+        if source.kept is None:
+            kept = kept.extended(StoredRows(own, *own.append(rows)))
+        told(int(positions[-1]) + 1, count)
+    write_rows(folder, modality, source.ids, np.concatenate(codes), kept)
+    if fine is not None or recipe.planned:
+        facts |= depth_facts(folder, modality, fine or hashes, kept.store, held, recipe.recall)
+    return facts
 
 
-def _project(head: Head, modality: Modality, rows: StoredRows, positions: I64) -> F32:
-    return head.project(rows[positions], modality)
+def _saved(codec: Codec, folder: Path, name: str) -> dict[str, str]:
+    codec.save(folder / name)
+    return {"kind": codec.kind, "file": name}
 
 
 def is_current(catalog: Catalog, encoder: EncoderRow, *, wholly: bool = False) -> bool:
@@ -136,12 +170,3 @@ def is_current(catalog: Catalog, encoder: EncoderRow, *, wholly: bool = False) -
         return False
     reads_words = version.head_id is not None and load_head(catalog, version.head_id, encoder).texts is not None
     return not reads_words or version.counts.get(Modality.TEXT, 0) == len(words_of(catalog))
-
-
-def _sample(count: int) -> I64:
-    return np.sort(np.random.default_rng(0).permutation(count)[:_SAMPLE])
-
-
-def _blocks(count: int) -> Iterator[I64]:
-    for start in range(0, count, _BLOCK):
-        yield np.arange(start, min(start + _BLOCK, count))

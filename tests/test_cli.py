@@ -21,7 +21,7 @@ def run(library: Config, command: Any) -> Any:
 def test_search_prints_the_documented_json(run: Any) -> None:
     code, out, _ = run("search", "a red boat", "--top", "5", "--json")
     facts = json.loads(out)
-    assert code == 0 and set(facts) == {"hits", "took_ms", "index_version"} and len(facts["hits"]) == 5
+    assert code == 0 and set(facts) == {"hits", "took_ms", "depths", "index_version"} and len(facts["hits"]) == 5
     keys = {"id", "score", "modality", "path", "caption", "position", "alike"}
     assert all(set(hit) == keys for hit in facts["hits"])
     scores = [hit["score"] for hit in facts["hits"]]

@@ -145,6 +145,7 @@ def test_what_was_saved_is_loaded_equal(tmp_path: Path) -> None:
     codec = SignHash.fit(cone(), 64)
     codec.save(tmp_path / "codec")
     loaded = load_codec(tmp_path, {"kind": "sign-hash", "file": "codec"})
+    assert isinstance(loaded, SignHash)
     x = cone(seed=5)
     np.testing.assert_array_equal(loaded.quantize(x), codec.quantize(x))
     np.testing.assert_array_equal(loaded.quantize_query(x), codec.quantize_query(x))

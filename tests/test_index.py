@@ -46,7 +46,7 @@ def drawn(rng: np.random.Generator, count: int, dim: int, bits: int) -> tuple[U8
 
 
 def no_rows(store: EmbeddingStore) -> StoredRows:
-    return StoredRows(store, np.empty(0), np.empty(0))
+    return StoredRows.none(store)
 
 
 def put(backend: FaissBackend, store: EmbeddingStore, ids: I64, codes: U8, vectors: F32) -> None:

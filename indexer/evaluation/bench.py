@@ -53,6 +53,7 @@ def bench(config: Config, tell: Tell) -> dict[str, Any]:
 
 def _measured(searcher: Searcher, version: Version, modality: Modality, m: int) -> dict[str, Any]:
     index = version.indexes[modality]
+    m = index.depth or m
     asked_by = _asked_by(version, modality)
     queries = drawn(version.indexes[asked_by], _QUERIES)
     best = index.exact(queries, 1, None)[0]
@@ -62,6 +63,7 @@ def _measured(searcher: Searcher, version: Version, modality: Modality, m: int) 
     return {
         "items": len(index),
         "delta": len(index.delta),
+        "candidates": m,
         "queries": len(queries),
         "asked_by": str(asked_by),
         "recall_at_10": {

@@ -1,4 +1,4 @@
-"""What the index loses against full vectors, and where: hash recall, then refine."""
+"""What the index loses against full vectors, and where: recall by codes, then refine."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +30,7 @@ def through_index(version: Version, pairs: StoredPairs, measured: Measured, of: 
 
 def _first(index: LiveIndex, queries: F32, m: int, where: Filter) -> I64:
     """The ids of the cascade's first ten for each query (n, 10)."""
+    m = index.depth or m
     if len(where.ids) <= m:  # all are handed on, so refine is the exact scan, which reads each vector once a block
         return np.concatenate([index.exact(block, DEPTH, where)[0] for block in _blocks(queries)])
     parts = []

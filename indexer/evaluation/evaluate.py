@@ -48,10 +48,11 @@ def evaluate(config: Config, tell: Tell, split: str = "val") -> dict[str, Any]:
     languages = {lang: described(measure(version.head, some)) for lang, some in by_language.items() if lang != language}
     tell("the cascade", 2, _STEPS)
     depth = config.search.candidates
+    captions = version.indexes[Modality.TEXT]
     to_images, to_texts = answers(by_language, language)
     stages = {
-        "text_to_image": compare(version.indexes[of], served.texts, to_images, depth),
-        "image_to_text": compare(version.indexes[Modality.TEXT], served.images, to_texts, depth),
+        "text_to_image": compare(version.indexes[of], served.texts, to_images, version.indexes[of].depth or depth),
+        "image_to_text": compare(captions, served.images, to_texts, captions.depth or depth),
     }
     cascade = through_index(version, first, served, of, depth)
     tell("without a head", 3, _STEPS)
@@ -130,7 +131,7 @@ def _settings(catalog: Catalog, config: Config, version: Version, encoder: Encod
         "encoder": encoder.spec,
         "head": f"{head.id}, {head.method}" if head else "none",
         "dimensions": version.head.aligner.dim,
-        "codec.bits": next(iter(version.indexes.values())).base.bits,
+        "codec.bits": next(iter(version.indexes.values())).delta.bits,
         "search.candidates": config.search.candidates,
         "search.threads": config.search.threads,
         "captions.languages": ", ".join(config.captions.languages),

@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
+from engine.words import readable_bytes
 from indexer.heads.curves import as_svg
+
+if TYPE_CHECKING:
+    from indexer.planning import Plans
 
 # Colours that occur nowhere else, each with what the page's style has in its place.
 _INK, _FIRST, _SECOND = "#010203", "#010204", "#010205"
@@ -101,3 +105,25 @@ def _svg(figure: Figure, axes: Axes, name: str, *, shares: bool = True) -> str:
 def _span(one: Mapping[str, float]) -> str:
     first, last = int(one["first"]), int(one["last"])
     return f"{first:,}" if first == last else f"{first:,}–{last:,}"
+
+
+def plan_plot(plans: "Plans") -> bytes:
+    """Recall against milliseconds of all depths that were measured, a line for each plan."""
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    for plan in plans.plans:
+        best: list[dict[str, Any]] = []
+        for row in sorted(plan.tried, key=lambda row: row["ms"]):
+            if not best or row["recall"] > best[-1]["recall"]:
+                best.append(row)
+        fits = plan.bytes <= plans.memory
+        label = f"{plan.name}: {readable_bytes(plan.bytes)}" + ("" if fits else ", too large")
+        style = "-" if fits else ":"
+        width = 2.6 if plan is plans.chosen else 1.2
+        x, y = [row["ms"] for row in best], [row["recall"] for row in best]
+        axes.plot(x, y, style, marker=".", linewidth=width, label=label)
+    axes.axhline(plans.wanted, color="0.6", linewidth=0.8)
+    axes.set(xlabel="milliseconds of a query", ylabel="recall@10", xscale="log")
+    axes.legend(frameon=False, fontsize=7)
+    axes.grid(alpha=0.3)
+    return as_svg(figure)

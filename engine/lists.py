@@ -1,0 +1,144 @@
+"""Product and additive codes, scanned by looked-up inner products (ADC): in a few inverted lists of many, or in one.
+
+Hash recall over all codes grows with the library; lists let a search read a few in a hundred of the codes. FAISS holds
+positions, not catalog ids: ids and places stay on the disk, memory-mapped, since only those of candidates are read.
+
+A filter never costs recall: lists are looked into until they held as many allowed codes as the measured number of lists
+holds without one, all of them if need be. The same holds for what was removed.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from engine.codecs import Scanned
+from engine.filtering import Filter
+from engine.index import Caps, PlacedRows, Rows, Selected, read_rows
+from engine.store import EmbeddingStore, StoredRows
+from engine.types import F32, I64, U8, Array
+
+FAST_SCAN_BITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """How deep the cascade looks: lists probed, candidates refined, and the recall@10 that was measured with both."""
+
+    probes: int
+    candidates: int
+    recall: float
+
+
+class ListBackend(PlacedRows):
+    """Codes in a FAISS IndexIVFPQ, or, of 4 bits a part, in its fast-scan form.
+
+    `delete` is safe beside searches, `upsert` is not.
+    """
+
+    def __init__(self, codec: Scanned, vectors: Rows, depths: Depths) -> None:
+        """An empty backend. vectors: no rows, of the kind that it is to be given."""
+        super().__init__(vectors)
+        self.caps = Caps(adc=True, exact_dtype="float16", max_candidates=1 << 20, distributed=False)
+        self.codec, self.depths = codec, depths
+        width = codec.quantizer.d
+        self._centroids: F32 = codec.lists if len(codec.lists) else np.zeros((1, width), np.float32)
+        self._coarse = faiss.IndexFlatIP(width)
+        self._coarse.add(np.ascontiguousarray(self._centroids))
+        self._list_of = np.empty(0, np.uint16)
+        self._index: Any = self._packed(np.empty(0, np.int64), np.empty((0, codec.quantizer.code_size), np.uint8), 0)
+        self._spread: tuple[Selected, I64] = self._living, np.zeros(self.lists, np.int64)
+
+    @property
+    def lists(self) -> int:
+        """How many lists there are."""
+        return len(self._centroids)
+
+    def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
+        """Add (n,) ids with their codes (n, code_size) and vectors; an id that is there is replaced."""
+        numbers, rest = self.codec.split(codes)
+        added = self._packed(numbers, rest, len(self._ids))
+        if self._index.ntotal:
+            self._index.merge_from(added, 0)
+        else:
+            self._index = added
+        self._list_of = np.concatenate([self._list_of, numbers.astype(np.uint16)])
+        self._append(ids, vectors)
+
+    def _packed(self, numbers: I64, codes: U8, first: int) -> Any:
+        """A FAISS index of these codes in the lists of these numbers (n,), at positions from `first` on."""
+        quantizer = self.codec.quantizer
+        plain: Any = faiss.IndexIVFPQ(
+            self._coarse, quantizer.d, self.lists, quantizer.M, quantizer.nbits, faiss.METRIC_INNER_PRODUCT
+        )
+        plain.by_residual, plain.is_trained = len(self.codec.lists) > 0, True
+        plain.pq = quantizer
+        order = np.argsort(numbers, kind="stable")
+        bounds = np.searchsorted(numbers[order], np.arange(self.lists + 1))
+        for number in np.flatnonzero(np.diff(bounds)).tolist():
+            chosen = order[bounds[number] : bounds[number + 1]]
+            positions, entries = np.ascontiguousarray(chosen + first), np.ascontiguousarray(codes[chosen])
+            plain.invlists.add_entries(number, len(chosen), faiss.swig_ptr(positions), faiss.swig_ptr(entries))
+        plain.ntotal = len(codes)
+        if quantizer.nbits != FAST_SCAN_BITS:
+            return plain
+        fast = faiss.IndexIVFPQFastScan(plain)
+        fast.by_residual = plain.by_residual
+        return fast
+
+    def recall(self, q: F32, m: int, where: Filter | None = None) -> tuple[I64, F32]:
+        """The m best codes in the lists nearest to each query (nq, d): ids and estimated cosines (nq, m), descending.
+
+        More lists are looked into for an m past the measured depth, and all for one that covers everything.
+        """
+        selected = self._selected(where)
+        ids = np.full((len(q), m), -1, np.int64)
+        scores = np.full((len(q), m), -np.inf, np.float32)
+        count = min(m, selected.count)
+        if not count:
+            return ids, scores
+        asked = self.codec.asked(q)
+        probes = self._probes(asked, m, selected)
+        parameters: Any = faiss.SearchParametersIVF(sel=selected.selector, nprobe=probes)  # type: ignore[call-arg]
+        found, positions = self._index.search(asked, count, params=parameters)
+        there = positions >= 0
+        ids[:, :count] = np.where(there, self._ids[np.maximum(positions, 0)], -1)
+        scores[:, :count] = np.where(there, found + (q @ self.codec.mean)[:, None], -np.inf)
+        return ids, scores
+
+    def probes(self, m: int) -> int:
+        """Lists that a search for m candidates looks into, when every row may be found."""
+        return min(self.lists, math.ceil(self.depths.probes * max(1.0, m / self.depths.candidates)))
+
+    def _probes(self, asked: F32, m: int, selected: Selected) -> int:
+        """Lists to look into for m candidates: as many as hold what the measured number holds of all rows."""
+        if m >= selected.count:
+            return self.lists
+        probes = self.probes(m)
+        if selected.selector is None or probes == self.lists:
+            return probes
+        enough = min(selected.count, math.ceil(probes * len(self._ids) / self.lists))
+        nearest = np.argsort(-(asked @ self._centroids.T), axis=1)
+        passed = np.cumsum(self._held(selected)[nearest], axis=1)
+        return max(probes, int((passed < enough).sum(axis=1).max()) + 1)
+
+    def _held(self, selected: Selected) -> I64:
+        """How many of these rows each list holds (lists,); of the living, counted once."""
+        known, held = self._spread
+        if known is not selected:
+            held = np.bincount(self._list_of[selected.rows], minlength=self.lists)
+            if selected is self._living:
+                self._spread = selected, held
+        return held
+
+    @classmethod
+    def load(cls, folder: Path, name: str, codec: Scanned, store: EmbeddingStore, depths: Depths) -> "ListBackend":
+        """Read what `write_rows` wrote. Raises ArtifactError when the store holds less."""
+        backend = cls(codec, StoredRows.none(store), depths)
+        ids, codes, rows = read_rows(folder, name, store)
+        backend.upsert(ids, codes, rows, {})
+        return backend

@@ -1,0 +1,77 @@
+"""The codes of one kind of items: fitted to a sample of rows and the queries to come, with the depths they need."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.codecs import Scanned
+from engine.codecs.hashing import SignHash
+from engine.config import CodecSettings
+from engine.index import FaissBackend, Rows
+from engine.lists import Depths, ListBackend
+from engine.store import EmbeddingStore
+from engine.types import F32, I64
+from indexer.codecs.additive import train_additive
+from indexer.codecs.depths import choose_candidates, choose_depths
+from indexer.codecs.pairs import Asked
+from indexer.codecs.product import train_product
+
+SAMPLE = 100_000
+TRAINED_FROM = 2000  # items: fewer are no sample for codebooks, and quickly searched by their hash codes
+_JUDGES = 300
+_FEWEST, _MOST = 16, 1 << 14
+_LEVELS = 4  # of additive codes, or the next number that their bytes can be divided by
+
+
+def fit_codes(settings: CodecSettings, read: Callable[[I64], F32], count: int, queries: F32 | None) -> Scanned:
+    """A codec for `count` rows that `read` gives by position, trained for the queries (m, d), if any.
+
+    Lists of 4-bit product codes from `lists_from` rows on, else codes of `kind` for a scan of all.
+    """
+    positions = np.sort(np.random.default_rng(0).permutation(count)[:SAMPLE])
+    asked = Asked.of(read(positions), queries)
+    if count >= settings.lists_from:
+        lists = 1 << round(math.log2(2 * math.sqrt(count)))
+        return train_product(asked, settings.parts, 4, min(max(lists, _FEWEST), _MOST, len(positions)))
+    size = settings.bits // 8
+    if settings.kind == "vq":
+        groups = _groups(size, asked.rows.shape[1])
+        return train_additive(asked, groups, size // groups)
+    return train_product(asked, size)
+
+
+def scans(settings: CodecSettings, count: int) -> bool:
+    """Whether so many rows get product or additive codes, beside the hash codes that a delta needs."""
+    return count >= settings.lists_from or (settings.kind != "hashing" and count >= TRAINED_FROM)
+
+
+def depth_facts(
+    folder: Path, name: str, codec: SignHash | Scanned, store: EmbeddingStore, queries: F32 | None, wanted: float
+) -> dict[str, Any]:
+    """How deep codes that are written must be looked into, as a version's manifest says it.
+
+    queries: held out from training; without any, items ask for items, among which they find themselves.
+    """
+    if isinstance(codec, SignHash):
+        hashed = FaissBackend.load(folder, name, codec.code_size * 8, store)
+        depths, tried = choose_candidates(hashed, codec, _judges(hashed.vectors, queries), wanted)
+    else:
+        backend = ListBackend.load(folder, name, codec, store, Depths(1, 1, 0.0))
+        depths, tried = choose_depths(backend, _judges(backend.vectors, queries), wanted)
+    return {"depths": asdict(depths), "wanted": wanted, "tried": tried}
+
+
+def _judges(rows: Rows, queries: F32 | None) -> F32:
+    if queries is None:
+        return rows[np.linspace(0, len(rows) - 1, min(_JUDGES, len(rows))).astype(np.int64)]
+    return queries[:_JUDGES]
+
+
+def _groups(size: int, dim: int) -> int:
+    """Groups of dimensions for additive codes of so many bytes: a divisor of both, for about _LEVELS levels each."""
+    divisors = [groups for groups in range(1, size + 1) if size % groups == 0 and dim % groups == 0]
+    return min(divisors, key=lambda groups: abs(math.log(size / groups / _LEVELS)))

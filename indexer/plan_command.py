@@ -1,0 +1,91 @@
+"""`rebus build`, for the front door. It imports what it needs when it runs."""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from indexer.command_line import as_json, print_json, settings
+
+if TYPE_CHECKING:
+    from indexer.planning import Plans
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+class Size(click.ParamType[int]):
+    """Bytes, as people write them: 64MB, 1.5 GB, 800000."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes; a usage error for anything else."""
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)i?b?\s*", str(value).lower())
+        if found is None or not float(found[1]):
+            self.fail(f"{value!r} is no size: write it as 64MB or 1.5GB", param, ctx)
+        return round(float(found[1]) * _UNITS[found[2]])
+
+
+@click.command()
+@click.option("--memory", type=Size(), metavar="SIZE", help="What the codes of all items may take, such as 64MB.")
+@click.option("--recall", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Of the exact first ten.")
+@click.option("--plan-only", is_flag=True, help="Measure and print the plan, and build nothing.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw what was measured into a file.")
+@as_json
+@click.pass_context
+def build(
+    context: click.Context, memory: int | None, recall: float | None, plan_only: bool, svg: Path | None, json_: bool
+) -> None:
+    """Publish a version built anew: by the plan that --memory allows, or, without it, by the settings."""
+    from engine.catalog import Catalog
+    from engine.errors import InvalidInput
+    from indexer.build import Recipe, served_encoder
+    from indexer.build import build as run
+    from indexer.jobs import writing
+    from indexer.planning import plan
+    from indexer.progress import Progress
+
+    config = settings(context)
+    catalog = Catalog(config)
+    encoder, recipe, plans = served_encoder(catalog), Recipe(config.codec, recall or config.search.recall), None
+    with Progress() as progress, writing(catalog, "build", progress.tell) as job:
+        if memory is not None:
+            plans = plan(catalog, encoder, memory, recipe.recall, job)
+            if plans.chosen is not None:
+                recipe = Recipe(plans.chosen.codec, recipe.recall, planned=True)
+        meant = not plan_only and (plans is None or plans.chosen is not None)
+        row = run(catalog, config, encoder, job, recipe=recipe) if meant else None
+    if plans is not None:
+        _show(plans, svg, json_, row.id if row else None)
+        if plans.chosen is None:
+            raise InvalidInput(plans.refusal())
+    elif json_:
+        print_json({"index_version": row.id if row else None})
+    if row is not None and not json_:
+        click.echo(f"Version {row.id} is served now.")
+
+
+def _show(plans: "Plans", svg: Path | None, json_: bool, version: int | None) -> None:
+    from engine.words import readable_bytes
+    from indexer.evaluation.plots import plan_plot
+    from indexer.evaluation.sheets import Sheet
+    from indexer.tables import print_sheet
+
+    if svg is not None:
+        svg.write_bytes(plan_plot(plans))
+    if json_:
+        print_json({**asdict(plans), "index_version": version})
+        return
+    rows = [
+        (
+            ("* " if plan is plans.chosen else "  ") + plan.name, readable_bytes(plan.bytes), str(plan.probes),
+            f"{plan.candidates:,}", f"{plan.recall:.3f}", f"{plan.ms:.2f}",
+        )
+        for plan in plans.plans
+    ]  # fmt: skip
+    title = f"What was measured for {readable_bytes(plans.memory)} and recall {plans.wanted}"
+    print_sheet(Sheet(title, ("codes", "memory", "lists read", "candidates", "recall@10", "ms"), rows))
+    if plans.chosen:
+        click.echo("* is the quickest that fits. Milliseconds are of one query at a time, without encoder and catalog.")

@@ -1,0 +1,68 @@
+"""The benchmark of searches: every kind answers as the exact scan when it looks at everything, and what is said."""
+
+import numpy as np
+import pytest
+
+from engine.types import F32
+from tests.bench.search import build, chosen, folder_of, headline, shared, sweep
+from tests.bench.search_kinds import KINDS, Setting
+from tests.bench.search_plot import frontier, plot
+from tests.bench.search_set import AnnSet
+from tests.test_lists import unit
+
+COUNT, DIM = 1500, 64
+DEEPEST: dict[str, Setting] = {
+    "Rebus, 256 hash bits": {"candidates": COUNT},
+    "Rebus, lists of PQ64x4": {"probes": 64, "candidates": COUNT},
+    "FAISS Flat": {},
+    "FAISS RaBitQfs 1 bit + refine": {"probes": 64, "candidates": COUNT},
+    "FAISS HNSW32,SQ8": {"ef": COUNT},
+}
+
+
+def rows(count: int, seed: int) -> F32:
+    return unit(np.random.default_rng(seed).standard_normal((count, DIM), np.float32))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> AnnSet:
+    base = rows(COUNT, 0).astype(np.float16)
+    asked = rows(40, 1)
+    truth = np.argsort(-(asked @ base.astype(np.float32).T), axis=1)[:, :100]
+    return AnnSet(tmp_path_factory.mktemp("ann"), base, rows(200, 2), asked, truth)
+
+
+@pytest.mark.parametrize("kind", DEEPEST)
+def test_every_kind_finds_what_the_exact_scan_does_when_it_looks_at_all(data: AnnSet, kind: str) -> None:
+    build(kind, data)
+    assert (folder_of(kind, data) / "built.json").exists()
+    ask = KINDS[kind].load(data, folder_of(kind, data))
+    least = 0.9 if "HNSW" in kind else 0.995  # eight bits a number; and equal halves may change places
+    assert shared(ask(data.asked, 10, DEEPEST[kind]), data.truth, 10) >= least
+    tried = sweep(kind, ask, data)
+    assert all(one.recall == shared(one.found, data.truth, 10) and one.ms > 0 for one in tried)
+    picked = chosen(tried)
+    assert max(one.recall for one in picked) == max(one.recall for one in tried) or picked[-1].recall >= 0.98
+
+
+def fact(owner: str, recall: float, qps: float, held: float = 50, **more: object) -> dict[str, object]:
+    kind = "Rebus, lists" if owner == "rebus" else "FAISS"
+    row = {"items": 100, "kind": kind, "owner": owner, "recall_at_10": recall, "qps": qps, "bytes": held}
+    return {**row, "chosen": True, "train_s": 3.0, "build_s": 2.0, **more}
+
+
+def test_the_ratio_is_of_the_quickest_within_the_same_bytes_and_recall() -> None:
+    ours = [fact("rebus", 0.96, 120.0), fact("rebus", 0.94, 300.0)]
+    theirs = [fact("faiss", 0.95, 100.0), fact("faiss", 0.99, 150.0, 92), fact("faiss", 0.9, 500.0)]
+    said = headline([*ours, *theirs, fact("faiss", 0.99, 900.0, items=10)])
+    assert said["qps_ratio_recall95_64B"] == 1.2
+    assert (said["train_seconds_100"], said["build_seconds_100"]) == (3.0, 2.0)
+    assert "qps_ratio_recall95_64B" not in headline(ours)
+
+
+def test_the_plot_shows_what_no_other_setting_beats() -> None:
+    some = [fact("faiss", recall, qps) for recall, qps in ((0.9, 100.0), (0.8, 90.0), (0.95, 50.0), (0.7, 200.0))]
+    assert [row["recall_at_10"] for row in frontier(some)] == [0.7, 0.9, 0.95]
+    drawn = plot([*some, fact("rebus", 0.9, 10.0, items=1000)])
+    assert drawn == plot([*some, fact("rebus", 0.9, 10.0, items=1000)])
+    assert "1,000 items" in drawn

@@ -1,0 +1,110 @@
+"""`rebus build --memory`: plans are measured, and the quickest that fits is built and kept to."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from engine.artifacts import read_manifest
+from engine.catalog import Caption, Item
+from engine.config import CodecSettings
+from engine.search import Searcher
+from engine.types import Query, Term
+from engine.versions import Version
+from indexer.build import Recipe, build
+from indexer.evaluation.memory import resident_bytes
+from indexer.evaluation.plots import plan_plot
+from indexer.plan_command import Size
+from indexer.planning import Plans, plan
+from tests.conftest import config_at, silent
+from tests.shelves import Shelf
+from tests.test_listed_library import DIM, points
+
+PICTURES = 2400
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    """Pictures, half of them with a caption near each."""
+    shelf = Shelf(config_at(tmp_path_factory.mktemp("planned")), DIM)
+    vectors = points(PICTURES, 1)
+    shelf.add(*(Item(path=f"{i}.jpg") for i in range(PICTURES)), vectors=vectors.tolist())
+    words = [Item(path=f"{i}.txt", modality="text") for i in range(PICTURES // 2)]
+    texts = shelf.add(*words, vectors=(vectors[: len(words)] + points(len(words), 2) / 2).tolist())
+    with shelf.catalog.session() as session:
+        for number, text in enumerate(texts):
+            session.add(Caption(id=text, owner_id=number + 1, text="words", lang="en", source="test"))
+    build(shelf.catalog, shelf.config, shelf.encoder, silent)
+    yield shelf
+    shelf.close()
+
+
+@pytest.fixture(scope="module")
+def plans(shelf: Shelf) -> Plans:
+    """For 36 bytes an item."""
+    return plan(shelf.catalog, shelf.encoder, 36 * (PICTURES + PICTURES // 2), 0.9, silent)
+
+
+def test_what_is_chosen_is_the_quickest_that_fits(plans: Plans) -> None:
+    chosen = plans.chosen
+    assert chosen is not None and chosen.bytes <= plans.memory and chosen.recall >= 0.9
+    others = [one for one in plans.plans if one.bytes <= plans.memory and one.recall >= 0.9]
+    assert chosen.ms == min(one.ms for one in others)
+    assert {one.name.split(",")[0] for one in plans.plans} == {"hash codes", "product codes"}
+    assert any(one.bytes > plans.memory for one in plans.plans)  # what a little more memory would give
+    drawn = plan_plot(plans)
+    assert drawn == plan_plot(plans) and drawn.count(b"<path") > 2 * len(plans.plans)
+
+
+def test_a_version_is_built_as_planned_and_the_next_one_too(shelf: Shelf, plans: Plans) -> None:
+    assert plans.chosen is not None
+    recipe = Recipe(plans.chosen.codec, 0.9, planned=True)
+    for given in (recipe, None):
+        row = build(shelf.catalog, shelf.config, shelf.encoder, silent, recipe=given)
+        assert row is not None
+        version = Version.load(shelf.catalog, row)
+        held = sum(resident_bytes(index) for index in version.indexes.values())
+        assert held <= 1.05 * plans.memory
+        assert read_manifest(shelf.config.home / row.folder)["plan"]["recall"] == 0.9
+        assert all(index.depths and index.depths.recall >= 0.85 for index in version.indexes.values())
+        depths = Searcher(shelf.config, shelf.catalog).search(Query((Term(item=1),), limit=3)).depths
+        assert depths["measured_recall"] >= 0.85
+    assert Recipe.of(shelf.catalog, shelf.config) == recipe
+
+
+def test_what_cannot_be_is_refused_with_what_can(shelf: Shelf, command: Any) -> None:
+    kept = len(shelf.catalog.versions())
+    code, _, errors = command(shelf.config.home, "build", "--memory", "20kB", "--recall", "0.9")
+    assert code == 2 and "no codes of this library fit into 20 kB and recall 0.90" in errors
+    assert len(shelf.catalog.versions()) == kept
+    found = re.search(r"with --memory (\d+)MB", errors)
+    assert found is not None
+    code, out, _ = command(shelf.config.home, "build", "--memory", f"{found[1]}MB", "--recall", "0.9", "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["chosen"]["bytes"] <= facts["memory"] and facts["index_version"]
+
+
+def test_without_a_budget_the_settings_say_what_is_built(shelf: Shelf, command: Any, tmp_path: Path) -> None:
+    svg = tmp_path / "plan.svg"
+    code, out, _ = command(shelf.config.home, "build", "--memory", "1MB", "--plan-only", "--svg", str(svg))
+    assert code == 0 and "recall@10" in out and "served now" not in out and svg.read_bytes().startswith(b"<?xml")
+    code, out, _ = command(shelf.config.home, "build")
+    assert code == 0 and "is served now" in out
+    assert Recipe.of(shelf.catalog, shelf.config) == Recipe(CodecSettings(), 0.95)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64MB", 64_000_000), ("1.5 GiB", 1_500_000_000), ("800", 800), ("2k", 2000)]
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert Size().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "64 apples", "-3MB", "MB"])
+def test_other_words_are_no_sizes(text: str) -> None:
+    with pytest.raises(click.UsageError, match="is no size"):
+        Size().convert(text, None, None)
