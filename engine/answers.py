@@ -60,7 +60,7 @@ class Answer:
         """The two lists as one, less what is left out: ids (n,) and what orders them (n,), descending."""
         self.nearest, self.found = nearest, found
         if self.mode is Mode.HYBRID:
-            ids, orders = reciprocal_ranks([nearest[0], found.ids])
+            ids, orders = reciprocal_ranks([found.ids, nearest[0]])
         else:
             ids, orders = (found.ids, found.scores) if self.mode is Mode.TEXT else nearest
         kept = ~np.isin(ids, self.marked.bad) if self.marked.bad else np.ones(len(ids), np.bool_)
@@ -109,7 +109,7 @@ class Answer:
         """Why each of these is there."""
         lists = [{int(i): n for n, i in enumerate(part, 1)} for part in (self.nearest[0], self.found.ids)]
         parts = self._parts(ids)
-        fused = dict(zip(*(part.tolist() for part in reciprocal_ranks([self.nearest[0], self.found.ids])), strict=True))
+        fused = dict(zip(*(part.tolist() for part in reciprocal_ranks([self.found.ids, self.nearest[0]])), strict=True))
         out = []
         for n, item in enumerate(ids.tolist()):
             near, found = (ranks.get(item) for ranks in lists)

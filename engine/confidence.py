@@ -24,13 +24,15 @@ CERTAIN = 1.0  # the words themselves stand there
 class Calibration:
     """P(there) = 1 / (1 + exp(-(cosine * a + log(words) * b + c))): few words come less near to anything than many.
 
-    queries: how many it was fitted to; auc: how well it told them apart, on such as it was not fitted to.
+    queries: how many it was fitted to; pictures: among how many; auc: how well it told queries apart that it was not
+    fitted to.
     """
 
     cosine: float
     log_words: float
     bias: float
     queries: int
+    pictures: int
     auc: float
 
     def confidences(self, cosines: F32, words: int) -> F32:
@@ -47,8 +49,8 @@ class Calibration:
     def read(cls, facts: Mapping[str, Any] | None) -> Self | None:
         """What `facts` wrote; None for none, or of another release."""
         try:
-            return None if facts is None else cls(**{**facts, "queries": int(facts["queries"])})
-        except (KeyError, TypeError, ValueError):
+            return None if facts is None else cls(**facts)
+        except TypeError:
             return None
 
 

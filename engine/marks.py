@@ -79,6 +79,33 @@ def forget(catalog: Catalog, mark_ids: Sequence[int]) -> int:
         return len(done.all())
 
 
+def listed(
+    catalog: Catalog, words: str | None = None, *, before: int = 2**63 - 1, limit: int, vectors: bool | None = None
+) -> list[Mark]:
+    """Marks on present items, the newest first. words: of this query; vectors: of queries known by theirs, or not."""
+    query = sa.select(Mark).join(Item, Item.id == Mark.item_id).where(Item.removed_at.is_(None), Mark.id < before)
+    if words is not None:
+        query = query.where(Mark.query == " ".join(words.split()), Mark.vector.is_(None))
+    if vectors is not None:
+        query = query.where(Mark.vector.is_not(None) if vectors else Mark.vector.is_(None))
+    with catalog.session() as session:
+        return list(session.scalars(query.order_by(Mark.id.desc()).limit(limit)))
+
+
+def learned(catalog: Catalog) -> int:
+    """How many marks there are that training reads: on words, and on items that are present."""
+    query = sa.select(sa.func.count()).select_from(Mark).join(Item, Item.id == Mark.item_id)
+    with catalog.session() as session:
+        return session.scalar(query.where(Mark.vector.is_(None), Item.removed_at.is_(None))) or 0
+
+
+def stamp(catalog: Catalog) -> str:
+    """What is another whenever a mark came or went."""
+    with catalog.engine.connect() as connection:
+        count, last = connection.execute(sa.select(sa.func.count(), sa.func.max(Mark.id))).one()
+    return f"{count}-{last or 0}"
+
+
 def of_query(catalog: Catalog, asked: Asked) -> Marked:
     """The marks of a query on items that are present."""
     query = sa.select(Mark).join(Item, Item.id == Mark.item_id).where(_of(asked), Item.removed_at.is_(None))

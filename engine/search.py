@@ -86,7 +86,7 @@ class Searcher:
     @property
     def state(self) -> str:
         """A name of what is served now: while it stays the same, so does every ranking. No other searcher shares it."""
-        return f"{self._name}-{self._live.changes}"
+        return f"{self._name}-{self._live.changes}-{marks.stamp(self.catalog)}"
 
     def encode(self, terms: Sequence[Term]) -> F32:
         """The unit vectors (n, d) of terms in the joint space, weights aside: what `Term.vector` takes.
@@ -123,7 +123,7 @@ class Searcher:
         term's missing item, NotReady before anything is indexed.
         """
         _check(query)
-        mode = self._mode(query)
+        mode = self.mode(query)
         if mode is Mode.TEXT:
             return self._search(None, query, mode)
         try:
@@ -133,8 +133,11 @@ class Searcher:
                 raise
             return self._search(self.version, query, mode)
 
-    def _mode(self, query: Query) -> Mode:
-        """What answers a query: vectors alone, when it asks for more than words."""
+    def mode(self, query: Query) -> Mode:
+        """What answers a query: vectors alone, when it asks for more than words.
+
+        Only then does a ranking stay as it is with `state`: captions are read where they are, and may change.
+        """
         if looked_up(query.terms):
             return query.mode or Mode(self.config.search.mode)
         if query.mode is Mode.TEXT:
