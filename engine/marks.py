@@ -5,6 +5,7 @@ A query of words alone is known by its words, any other by its vector. `rebus tr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -108,9 +109,11 @@ def stamp(catalog: Catalog) -> str:
 
 def of_query(catalog: Catalog, asked: Asked) -> Marked:
     """The marks of a query on items that are present."""
-    query = sa.select(Mark).join(Item, Item.id == Mark.item_id).where(_of(asked), Item.removed_at.is_(None))
-    with catalog.session() as session:
-        rows = session.scalars(query.order_by(Mark.id.desc()).limit(_COUNTED * (1 if asked.words else 16))).all()
+    columns = Mark.item_id, Mark.good, Mark.vector
+    query = sa.select(*columns).join(Item, Item.id == Mark.item_id).where(_of(asked), Item.removed_at.is_(None))
+    query = query.order_by(Mark.id.desc()).limit(_COUNTED if asked.words else _COUNTED * 16)
+    with catalog.engine.connect() as connection:  # in every search: half the time of a session
+        rows = connection.execute(query).all()
     last: dict[int, bool] = {}
     for row in rows:
         if len(last) < _COUNTED and _same(row, asked):
@@ -136,7 +139,7 @@ def _of(asked: Asked) -> sa.ColumnElement[bool]:
     return sa.and_(Mark.vector.is_not(None), Mark.space == asked.space)
 
 
-def _same(row: Mark, asked: Asked) -> bool:
+def _same(row: Mark | sa.Row[Any], asked: Asked) -> bool:
     """Whether a row that `_of` chose is of this query."""
     if asked.words or asked.vector is None or row.vector is None:
         return bool(asked.words)
