@@ -60,7 +60,7 @@ class Answer:
         """The two lists as one, less what is left out: ids (n,) and what orders them (n,), descending."""
         self.nearest, self.found = nearest, found
         if self.mode is Mode.HYBRID:
-            ids, orders = reciprocal_ranks([found.ids, nearest[0]])
+            ids, orders = fused(nearest[0], found)
         else:
             ids, orders = (found.ids, found.scores) if self.mode is Mode.TEXT else nearest
         kept = ~np.isin(ids, self.marked.bad) if self.marked.bad else np.ones(len(ids), np.bool_)
@@ -109,7 +109,7 @@ class Answer:
         """Why each of these is there."""
         lists = [{int(i): n for n, i in enumerate(part, 1)} for part in (self.nearest[0], self.found.ids)]
         parts = self._parts(ids)
-        fused = dict(zip(*(part.tolist() for part in reciprocal_ranks([self.found.ids, self.nearest[0]])), strict=True))
+        sums = dict(zip(*(part.tolist() for part in fused(self.nearest[0], self.found)), strict=True))
         out = []
         for n, item in enumerate(ids.tolist()):
             near, found = (ranks.get(item) for ranks in lists)
@@ -120,7 +120,7 @@ class Answer:
                 text_rank=found,
                 text_score=round(float(self.found.scores[found - 1]), 4) if found else None,
                 text_of=self.found.kinds.get(item) if found else None,
-                fused=round(float(fused[item]), 6) if self.mode is Mode.HYBRID and item in fused else None,
+                fused=round(float(sums[item]), 6) if self.mode is Mode.HYBRID and item in sums else None,
             ))  # fmt: skip
         return out
 
@@ -132,6 +132,11 @@ class Answer:
                     share = weight * cosine / self.asked.length
                     parts.append(Part(name, round(weight, 4), round(cosine, 6), round(share, 6)))
         return out
+
+
+def fused(nearest: I64, found: Found) -> Ranked:
+    """The two lists as one, by reciprocal ranks. What holds every word counts twice: else a name drowns in others."""
+    return reciprocal_ranks([found.ids, nearest, found.whole_ids])
 
 
 def looked_up(terms: Sequence[Term]) -> str:

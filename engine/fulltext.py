@@ -40,6 +40,11 @@ class Found:
     whole: frozenset[int] = frozenset()
     kinds: dict[int, str] = field(default_factory=dict)
 
+    @property
+    def whole_ids(self) -> I64:
+        """Those of `ids` of which one document holds every word, best first."""
+        return self.ids[[i in self.whole for i in self.ids.tolist()]]
+
 
 def words_in(text: str) -> list[str]:
     """The words that are looked for, each once: letters and digits alone, in lower case, without accents."""
