@@ -84,6 +84,7 @@ class CodecSettings(_Checked):
 
 @dataclass(frozen=True)
 class SearchSettings(_Checked):
+    mode: Literal["hybrid", "vector", "text"] = "hybrid"
     candidates: Positive = 2000
     recall: Annotated[float, Interval(gt=0, lt=1)] = 0.95
     limit: Annotated[int, Interval(ge=1, le=1000)] = 24

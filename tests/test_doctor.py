@@ -139,6 +139,13 @@ def drop_a_file_alone(config: Config) -> None:
     drop_rows(config, "items WHERE id = 1")
 
 
+def lose_words(config: Config) -> None:
+    with sqlite3.connect(config.home / "catalog.db") as database:
+        database.execute("DROP TRIGGER words_caption_changed")
+        database.execute("UPDATE captions SET text = 'other words' WHERE owner_id = 1")
+    database.close()
+
+
 @pytest.mark.parametrize(
     ("damage", "words", "lost"),
     [
@@ -158,11 +165,12 @@ def drop_a_file_alone(config: Config) -> None:
         (drop_item_alone, "1 rows of embeddings point to rows of items that are not there", 0),
         (drop_the_item_of_a_caption, "1 rows of captions point to rows of items that are not there", 1),
         (drop_a_file_alone, "2 rows of items point to rows of items that are not there", 0),
+        (lose_words, "full-text index holds other words", 0),
     ],
 )
 def test_damage_is_named_and_mended(config: Config, damage: Damage, words: str, lost: int) -> None:
     damage(config)
-    deep = damage in (spoil_vectors, spoil_old_vectors, flip_a_bit)
+    deep = damage in (spoil_vectors, spoil_old_vectors, flip_a_bit, lose_words)
     findings = examine(config, deep)
     assert re.search(words, found(findings, Level.PROBLEM)) and not healthy(findings)
     assert all(finding.repair for finding in findings if finding.level is Level.PROBLEM)
@@ -182,7 +190,7 @@ def assert_serves(config: Config, catalog: Catalog) -> None:
     searcher = Searcher(config, catalog)
     searcher.refresh()
     hits = searcher.search(Query((Term(item=34),), Modality.IMAGE, limit=3)).hits
-    assert hits[0].id == 34 and hits[0].score > 0.999
+    assert hits[0].id == 34 and hits[0].order > 0.999
 
 
 def test_a_file_is_read_again_when_a_frame_of_it_lost_its_embedding(config: Config) -> None:

@@ -14,6 +14,7 @@ from webui.api import api
 from webui.compat import compat
 from webui.files import files
 from webui.library_api import library_api, probes
+from webui.marks_api import marks_api
 from webui.metrics import metrics
 from webui.openapi import documentation
 from webui.pages import pages
@@ -53,7 +54,7 @@ def create_app(config: Config, searcher: Searcher | None = None) -> Flask:
     AccessLog(config.serve, library.measured).install(app)
     Access(config.serve, token_of(config)).install(app)
     app.after_request(_secure)
-    for blueprint in (api, library_api, compat, probes, documentation, files, metrics, pages):
+    for blueprint in (api, library_api, marks_api, compat, probes, documentation, files, metrics, pages):
         app.register_blueprint(blueprint)
     register_errors(app)
     return app

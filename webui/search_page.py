@@ -82,7 +82,7 @@ def from_address(arguments: Mapping[str, str]) -> SearchPage:
             raise InvalidInput("the box and the address both hold a path: keep one of them")
         filters = replace(box.filters, path=box.filters.path or page.path)
         page.filtered = filters != Filters()
-        _fill(page, box.terms, filters)
+        _fill(page, box.terms, filters, box.least)
     except (InvalidInput, NotFound, NotReady) as error:
         _fail(page, error)
     return page
@@ -130,18 +130,18 @@ def _place(view: ItemView) -> tuple[str, str]:
     return view.root, view.item.path
 
 
-def _fill(page: SearchPage, words: tuple[Term, ...], filters: Filters) -> None:
+def _fill(page: SearchPage, words: tuple[Term, ...], filters: Filters, least: float) -> None:
     terms = (*((Term(item=page.like.item.id),) if page.like else ()), *words)
     limit = services().config.search.limit
     if not terms:
         _browse(page, filters.where(), limit)
         return
-    _ask(page, Query(terms, page.modality, filters.where(), limit, page.offset))
+    _ask(page, Query(terms, page.modality, filters.where(), limit, page.offset, least=least))
     if page.like:
         page.hits = [hit for hit in page.hits if hit.id != page.like.item.id]
     if page.answer and page.answer.next is not None:
         page.more = page.address(offset=page.offset + limit)
-        page.wanted = _wanted(terms, page.modality, filters, limit)
+        page.wanted = _wanted(terms, page.modality, filters, limit, least)
 
 
 def _ask(page: SearchPage, query: Query) -> None:
@@ -149,10 +149,10 @@ def _ask(page: SearchPage, query: Query) -> None:
     page.hits = page.answer.hits
 
 
-def _wanted(terms: tuple[Term, ...], modality: Modality, filters: Filters, limit: int) -> str:
+def _wanted(terms: tuple[Term, ...], modality: Modality, filters: Filters, limit: int, least: float) -> str:
     shapes = [TermIn(text=term.text, item=term.item, weight=term.weight) for term in terms]
     request = SearchRequest.model_validate(
-        {"terms": shapes, "modality": modality.value, "limit": limit, **asdict(filters)}
+        {"terms": shapes, "modality": modality.value, "limit": limit, "min": least, **asdict(filters)}
     )
     return request.model_dump_json(exclude_none=True, exclude_defaults=True)
 

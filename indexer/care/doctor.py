@@ -11,7 +11,7 @@ from indexer.care.accelerator import examine_accelerator
 from indexer.care.embeddings import examine_embeddings
 from indexer.care.findings import Finding, Level, problem
 from indexer.care.heads import examine_heads
-from indexer.care.rows import examine_failures, examine_file, examine_jobs, examine_references
+from indexer.care.rows import examine_failures, examine_file, examine_jobs, examine_references, examine_words
 from indexer.care.surroundings import (
     examine_disk,
     examine_encoders,
@@ -43,6 +43,7 @@ def _examine(catalog: Catalog, config: Config, deep: bool, busy: bool) -> Iterat
         yield from examine_machine(config)
         return
     yield from examine_references(catalog)
+    yield from examine_words(catalog, deep)
     yield from examine_embeddings(catalog, deep)
     yield from examine_heads(catalog)
     yield from examine_versions(catalog)
