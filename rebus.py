@@ -338,7 +338,7 @@ def _told(copy: "Copy", oldest: int) -> str:
 @click.pass_context
 def migrate(context: click.Context) -> None:
     """Bring the catalog's schema up to date (SQLite does so by itself)."""
-    from engine.catalog import catalog_url
+    from engine.database import catalog_url
     from engine.database import migrate as run
 
     url = catalog_url(settings(context))

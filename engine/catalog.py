@@ -15,7 +15,7 @@ from filelock import FileLock
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, sessionmaker
 
 from engine.config import Config
-from engine.database import busy_explained, explained, make_home, migrate, shown_url, tune_sqlite
+from engine.database import busy_explained, catalog_url, explained, make_home, migrate, shown_url, tune_sqlite
 from engine.errors import CatalogError, NotFound
 from engine.filters import is_near, latitudes, like_pattern
 from engine.types import Modality, Where
@@ -494,8 +494,3 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Runs of at most `size` items, in order."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def catalog_url(config: Config) -> str:
-    """SQLAlchemy's address of the catalog: the setting, else a SQLite file in the home."""
-    return config.catalog.url or f"sqlite:///{config.home / 'catalog.db'}"

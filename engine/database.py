@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from engine.config import Config
 from engine.errors import CatalogError, DiskFull, LibraryBusy
 
 
@@ -36,6 +37,11 @@ def busy_explained(home: Path) -> Iterator[None]:
                 "end that program, and run the same command again"
             ) from error
         raise
+
+
+def catalog_url(config: Config) -> str:
+    """SQLAlchemy's address of the catalog: the setting, else a SQLite file in the home."""
+    return config.catalog.url or f"sqlite:///{config.home / 'catalog.db'}"
 
 
 def shown_url(url: str) -> str:

@@ -33,11 +33,10 @@ from engine.catalog import (
     Keyword,
     Mark,
     Root,
-    catalog_url,
     chunks,
 )
 from engine.config import Config
-from engine.database import migrate
+from engine.database import catalog_url, migrate
 from engine.errors import CatalogError, NotFound
 from engine.types import Modality, Where
 from tests.conftest import config_at

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import migrations
-from engine.catalog import Caption, Catalog, FactsRow, Item, Keyword, Root, catalog_url
+from engine.catalog import Caption, Catalog, FactsRow, Item, Keyword, Root
 from engine.config import Config
-from engine.database import migrate
+from engine.database import catalog_url, migrate
 from engine.filters import Filters
 from engine.fulltext import KINDS, find, words_in
 from engine.types import Modality, Where

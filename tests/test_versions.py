@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.artifacts import FORMAT, MANIFEST
-from engine.catalog import Catalog, IndexVersion, catalog_url
+from engine.catalog import Catalog, IndexVersion
 from engine.config import Config
+from engine.database import catalog_url
 from engine.errors import ArtifactError, NotFound
 from engine.search import Searcher
 from engine.types import Modality, Query, Term
