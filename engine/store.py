@@ -5,6 +5,7 @@ point to them commit; what lies past the last committed row is a killed run's an
 """
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from engine.artifacts import sync
 from engine.errors import ArtifactError
-from engine.types import F16, F32, I64, Array
+from engine.types import F16, F32, I64, Array, Bool
 
 if TYPE_CHECKING:
     import torch  # only when rows are read: it takes seconds to import
@@ -105,13 +106,9 @@ class EmbeddingStore:
 
     def read(self, shards: I64, rows: I64) -> F32:
         """The embeddings (n, dim) at these places, as float32."""
-        if len(rows) and bool((shards == shards[0]).all()):
-            out = _floats(self._map(int(shards[0]), int(rows.max())).take(rows, axis=0)).numpy()
-        else:
-            out = np.empty((len(rows), self.dim), np.float32)
-            for shard in np.unique(shards):
-                places = rows[shards == shard]
-                out[shards == shard] = _floats(self._map(int(shard), int(places.max())).take(places, axis=0))
+        out = np.empty((len(rows), self.dim), np.float32)
+        for shard, some in _by_shard(shards):
+            out[some] = _floats(self._map(shard, int(rows[some].max())).take(rows[some], axis=0))
         if self.raw:
             out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return out
@@ -120,13 +117,9 @@ class EmbeddingStore:
         """Inner products (n,) of the embeddings at these places with a query (dim,)."""
         if self.raw:
             return np.asarray(self.read(shards, rows) @ query)
-        if len(rows) and bool((shards == shards[0]).all()):
-            return half_scores(self._map(int(shards[0]), int(rows.max())), rows, query)
         out = np.empty(len(rows), np.float32)
-        for shard in np.unique(shards):
-            chosen = shards == shard
-            places = rows[chosen]
-            out[chosen] = half_scores(self._map(int(shard), int(places.max())), places, query)
+        for shard, some in _by_shard(shards):
+            out[some] = half_scores(self._map(shard, int(rows[some].max())), rows[some], query)
         return out
 
     def _map(self, shard: int, row: int) -> F16:
@@ -216,6 +209,16 @@ class HeldRows:
     def extended(self, other: Self) -> "HeldRows":
         """These rows followed by those of `other`."""
         return HeldRows(np.concatenate([self.vectors, other.vectors]))
+
+
+def _by_shard(shards: I64) -> Iterator[tuple[int, slice | Bool]]:
+    """Each shard with the rows asked of it: a slice where they are in order, else a mask (n,)."""
+    steps = np.diff(shards)
+    if (steps < 0).any():
+        yield from ((int(shard), shards == shard) for shard in np.unique(shards))
+    elif len(shards):
+        bounds = [0, *(np.flatnonzero(steps) + 1).tolist(), len(shards)]
+        yield from ((int(shards[start]), slice(start, stop)) for start, stop in zip(bounds, bounds[1:], strict=False))
 
 
 def half_scores(rows: F16, places: I64, query: F32) -> F32:

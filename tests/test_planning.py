@@ -86,7 +86,9 @@ def test_what_cannot_be_is_refused_with_what_can(shelf: Shelf, command: Any) -> 
     assert len(shelf.catalog.versions()) == kept
     found = re.search(r"with --memory (\d+)MB", errors)
     assert found is not None
-    code, out, _ = command(shelf.config.home, "build", "--memory", f"{found[1]}MB", "--recall", "0.9", "--plan-only", "--json")
+    code, out, _ = command(
+        shelf.config.home, "build", "--memory", f"{found[1]}MB", "--recall", "0.9", "--plan-only", "--json"
+    )
     facts = json.loads(out)
     assert code == 0 and facts["chosen"]["bytes"] <= facts["memory"] and facts["index_version"] is None
 
