@@ -5,7 +5,7 @@ point to them commit; what lies past the last committed row is a killed run's an
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -117,9 +117,12 @@ class EmbeddingStore:
         """Inner products (n,) of the embeddings at these places with a query (dim,)."""
         if self.raw:
             return np.asarray(self.read(shards, rows) @ query)
-        out = np.empty(len(rows), np.float32)
-        for shard, some in _by_shard(shards):
-            out[some] = half_scores(self._map(shard, int(rows[some].max())), rows[some], query)
+        parts = list(_by_shard(shards))
+        found = half_scores([(self._map(shard, int(rows[some].max())), rows[some]) for shard, some in parts], query)
+        if all(isinstance(some, slice) for _, some in parts):
+            return found
+        out = np.empty_like(found)
+        out[np.argsort(shards, kind="stable")] = found
         return out
 
     def _map(self, shard: int, row: int) -> F16:
@@ -200,7 +203,7 @@ class HeldRows:
 
     def scores(self, positions: I64, query: F32) -> F32:
         """Inner products (n,) of some of these rows with a query (dim,)."""
-        return half_scores(self.vectors, positions, query)
+        return half_scores([(self.vectors, positions)], query)
 
     def take(self, positions: I64) -> "HeldRows":
         """Some of these rows."""
@@ -221,21 +224,27 @@ def _by_shard(shards: I64) -> Iterator[tuple[int, slice | Bool]]:
         yield from ((int(shards[start]), slice(start, stop)) for start, stop in zip(bounds, bounds[1:], strict=False))
 
 
-def half_scores(rows: F16, places: I64, query: F32) -> F32:
-    """Inner products (n,) of some float16 rows (of (N, d)) with a float32 query (d,), summed in float32.
+def half_scores(parts: Sequence[tuple[F16, I64]], query: F32) -> F32:
+    """Inner products of float16 rows with a float32 query (d,), summed in float32: of each part (rows, places) in turn.
 
     Rows are copied, block by block, to where the thread's last ones were: memory that is new each time costs a page
     fault for every few rows, which takes longer than all the rest.
     """
     import torch
 
-    halves, floats = _DESK.of(rows.shape[1])
-    asked, out = torch.from_numpy(query), torch.empty(len(places))
-    for start in range(0, len(places), _DESK.rows):
-        some = places[start : start + _DESK.rows]
-        np.take(rows, some, axis=0, out=halves[: len(some)], mode="clip")  # the mode that needs no other buffer
-        floats[: len(some)].copy_(torch.from_numpy(halves[: len(some)]))
-        torch.mv(floats[: len(some)], asked, out=out[start : start + len(some)])
+    halves, floats = _DESK.of(len(query))
+    asked, out = torch.from_numpy(query), torch.empty(sum(len(places) for _, places in parts))
+    filled = done = 0
+    for rows, places in parts:
+        start = 0
+        while start < len(places):
+            some = places[start : start + _DESK.rows - filled]
+            np.take(rows, some, axis=0, out=halves[filled : filled + len(some)], mode="clip")  # without another buffer
+            start, filled = start + len(some), filled + len(some)
+            if filled == _DESK.rows or done + filled == len(out):
+                floats[:filled].copy_(torch.from_numpy(halves[:filled]))
+                torch.mv(floats[:filled], asked, out=out[done : done + filled])
+                filled, done = 0, done + filled
     scores: F32 = out.numpy()
     return scores
 

@@ -199,6 +199,19 @@ def test_depths_are_the_quickest_that_recall_as_much_as_is_wanted() -> None:
     assert np.mean(shared) == pytest.approx(depths.recall, abs=1e-4)
 
 
+def test_what_was_removed_between_the_stages_is_not_refined() -> None:
+    backend = backend_of(ROWS, np.arange(COUNT))
+    found, _ = backend.recall(QUERIES[:1], 50)
+    again = found.copy()  # looked up by id, as from another thread
+    for candidates in (found, again):
+        best, _ = backend.rescore(QUERIES[:1], candidates, 10)
+        backend.delete(best[0, :1])
+        for other in (found, again):
+            kept, scores = backend.rescore(QUERIES[:1], other, 9)
+            np.testing.assert_array_equal(kept[0], best[0, 1:])
+            np.testing.assert_allclose(scores[0], (QUERIES[:1] @ ROWS[kept[0]].T)[0], atol=1e-3)
+
+
 def test_deeper_requests_look_into_more_lists() -> None:
     backend = backend_of(ROWS, np.arange(COUNT), 1, 10)
     near, _ = backend.recall(QUERIES[:8], 10)

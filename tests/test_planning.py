@@ -31,7 +31,7 @@ PICTURES = 2400
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
     """Pictures, half of them with a caption near each; few sizes of codes, since each is trained."""
     few = pytest.MonkeyPatch()
-    few.setattr("indexer.planning.BITS", {"hashing": (64, 128, 256, 512), "pq": (64, 128)})
+    few.setattr("indexer.planning.BITS", {"hashing": (64, 128, 512), "pq": (64,)})
     shelf = Shelf(config_at(tmp_path_factory.mktemp("planned")), DIM)
     vectors = points(PICTURES, 1)
     shelf.add(*(Item(path=f"{i}.jpg") for i in range(PICTURES)), vectors=vectors.tolist())
@@ -95,7 +95,8 @@ def test_what_cannot_be_is_refused_with_what_can(shelf: Shelf, command: Any) -> 
 
 def test_without_a_budget_the_settings_say_what_is_built(shelf: Shelf, command: Any, tmp_path: Path) -> None:
     svg = tmp_path / "plan.svg"
-    code, out, _ = command(shelf.config.home, "build", "--memory", "40kB", "--plan-only", "--svg", str(svg))
+    few = ("build", "--memory", "90kB", "--recall", "0.8", "--plan-only", "--svg", str(svg))
+    code, out, _ = command(shelf.config.home, *few)
     assert code == 0 and "recall@10" in out and "served now" not in out and svg.read_bytes().startswith(b"<?xml")
     code, out, _ = command(shelf.config.home, "build")
     assert code == 0 and "is served now" in out
