@@ -88,8 +88,9 @@ class ListBackend(PlacedRows):
         plain.ntotal = len(codes)
         if quantizer.nbits != FAST_SCAN_BITS:
             return plain
-        fast = faiss.IndexIVFPQFastScan(plain)
+        fast: Any = faiss.IndexIVFPQFastScan(plain)
         fast.by_residual = plain.by_residual
+        fast.referenced_objects = [self._coarse]  # not `plain`, whose copy of the codes would stay in memory
         return fast
 
     def recall(self, q: F32, m: int, where: Filter | None = None) -> tuple[I64, F32]:

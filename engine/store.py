@@ -176,8 +176,10 @@ class StoredRows:
         """Some of these rows, still not read."""
         return StoredRows(self.store, self.shards[positions], self.rows[positions])
 
-    def extended(self, other: Self) -> "StoredRows":
+    def extended(self, other: "StoredRows") -> "StoredRows":
         """These rows followed by those of `other`, of the same store."""
+        if not len(self):
+            return other  # places that are memory-mapped stay so
         return StoredRows(
             self.store, np.concatenate([self.shards, other.shards]), np.concatenate([self.rows, other.rows])
         )

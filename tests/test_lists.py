@@ -1,6 +1,7 @@
 """Inverted lists against brute force, and every codec's contract."""
 
 import tempfile
+from mmap import mmap
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from indexer.codecs.depths import choose_depths
 from indexer.codecs.pairs import Asked
 from indexer.codecs.product import train_product
 from indexer.codecs.rotations import itq
+from indexer.evaluation.memory import resident_bytes
 
 DIM, COUNT = 16, 900
 
@@ -180,6 +182,8 @@ def test_what_was_written_is_searched_from_the_disk_as_it_was_from_memory() -> N
         write_rows(Path(name), "image", ids, LISTED.quantize(ROWS), rows)
         loaded = ListBackend.load(Path(name), "image", LISTED, store, Depths(4, 50, 0.0))
         held = backend_of(ROWS, ids, 4, 50)
+        assert isinstance(loaded.vectors, StoredRows) and isinstance(loaded.vectors.rows.base, np.memmap | mmap)
+        assert resident_bytes(loaded) < COUNT * (LISTED.code_size + 8 + 2 + 1) + 20_000  # position, list, whether alive
         for m in (50, 200):
             a, b = loaded.recall(QUERIES, m), held.recall(QUERIES, m)
             np.testing.assert_array_equal(a[0], b[0])

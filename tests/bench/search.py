@@ -199,7 +199,7 @@ def headline(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     if best["faiss"] and best["rebus"]:
         said["qps_ratio_recall95_64B"] = round(best["rebus"] / best["faiss"], 3)
     ours = next((r for r in rows if r["items"] == items and "lists" in r["kind"] and r["owner"] == "rebus"), None)
-    if ours:
+    if ours and "train_s" in ours:
         said |= {f"{part}_seconds_{items}": ours[f"{part}_s"] for part in ("train", "build")}
     return said
 
