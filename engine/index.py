@@ -4,7 +4,7 @@ Ids are catalog ids. Scores are cosines, higher is nearer; a Hamming distance h 
 Absent results are id -1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -193,10 +193,13 @@ class PlacedRows:
 
     def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
         """The k best of each query's candidates (nq, m) by exact inner product: ids and scores (nq, k), descending."""
+        return self._refined(q, (self._positions(np.sort(wanted)) for wanted in candidates), k)
+
+    def _refined(self, q: F32, found: Iterable[I64], k: int) -> tuple[I64, F32]:
+        """The k best of the rows at each query's positions; -1 is none, and ascending ones are read soonest."""
         ids = np.full((len(q), k), -1, np.int64)
         scores = np.full((len(q), k), -np.inf, np.float32)
-        for row, (query, wanted) in enumerate(zip(q, candidates, strict=True)):
-            positions = self._positions(np.sort(wanted))  # in order, ids and rows are found nearer to each other
+        for row, (query, positions) in enumerate(zip(q, found, strict=True)):
             positions = positions[positions >= 0]
             _fill_best(ids[row], scores[row], self._ids[positions], self._vectors.scores(positions, query))
         return ids, scores

@@ -8,6 +8,7 @@ holds without one, all of them if need be. The same holds for what was removed.
 """
 
 import math
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ class ListBackend(PlacedRows):
         self._coarse.add(np.ascontiguousarray(self._centroids))
         self._list_of = np.empty(0, np.uint16)
         self._index: Any = self._packed(np.empty(0, np.int64), np.empty((0, codec.quantizer.code_size), np.uint8), 0)
+        self._last = threading.local()
         self._spread: tuple[Selected, I64] = self._living, np.zeros(self.lists, np.int64)
 
     @property
@@ -86,8 +88,9 @@ class ListBackend(PlacedRows):
         plain.ntotal = len(codes)
         if quantizer.nbits != FAST_SCAN_BITS:
             return plain
-        fast = faiss.IndexIVFPQFastScan(plain)
+        fast: Any = faiss.IndexIVFPQFastScan(plain)
         fast.by_residual = plain.by_residual
+        fast.referenced_objects = [self._coarse]  # not `plain`, whose copy of the codes would stay in memory
         return fast
 
     def recall(self, q: F32, m: int, where: Filter | None = None) -> tuple[I64, F32]:
@@ -108,7 +111,16 @@ class ListBackend(PlacedRows):
         there = positions >= 0
         ids[:, :count] = np.where(there, self._ids[np.maximum(positions, 0)], -1)
         scores[:, :count] = np.where(there, found + (q @ self.codec.mean)[:, None], -np.inf)
+        self._last.found = ids, positions
         return ids, scores
+
+    def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
+        """As PlacedRows has it; what this thread's last `recall` gave is not looked up again."""
+        ids, found = getattr(self._last, "found", (None, None))
+        if candidates is not ids or found is None:
+            return super().rescore(q, candidates, k)
+        alive = self.alive
+        return self._refined(q, (np.sort(row[(row >= 0) & alive[row]]) for row in found), k)
 
     def probes(self, m: int) -> int:
         """Lists that a search for m candidates looks into, when every row may be found."""

@@ -6,6 +6,7 @@ shard lie the checksums of its rows, 8 bytes each, 0 for one that has none: earl
 """
 
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -14,7 +15,7 @@ import xxhash
 
 from engine.artifacts import sync
 from engine.errors import ArtifactError
-from engine.types import F16, F32, I64, Array
+from engine.types import F16, F32, I64, Array, Bool
 
 if TYPE_CHECKING:
     import torch  # only when rows are read: it takes seconds to import
@@ -152,13 +153,9 @@ class EmbeddingStore:
 
     def read(self, shards: I64, rows: I64) -> F32:
         """The embeddings (n, dim) at these places, as float32."""
-        if len(rows) and bool((shards == shards[0]).all()):
-            out = _floats(self._map(int(shards[0]), int(rows.max())).take(rows, axis=0)).numpy()
-        else:
-            out = np.empty((len(rows), self.dim), np.float32)
-            for shard in np.unique(shards):
-                places = rows[shards == shard]
-                out[shards == shard] = _floats(self._map(int(shard), int(places.max())).take(places, axis=0))
+        out = np.empty((len(rows), self.dim), np.float32)
+        for shard, some in _by_shard(shards):
+            out[some] = _floats(self._map(shard, int(rows[some].max())).take(rows[some], axis=0))
         if self.raw:
             out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return out
@@ -167,13 +164,12 @@ class EmbeddingStore:
         """Inner products (n,) of the embeddings at these places with a query (dim,)."""
         if self.raw:
             return np.asarray(self.read(shards, rows) @ query)
-        if len(rows) and bool((shards == shards[0]).all()):
-            return half_scores(self._map(int(shards[0]), int(rows.max())), rows, query)
-        out = np.empty(len(rows), np.float32)
-        for shard in np.unique(shards):
-            chosen = shards == shard
-            places = rows[chosen]
-            out[chosen] = half_scores(self._map(int(shard), int(places.max())), places, query)
+        parts = list(_by_shard(shards))
+        found = half_scores([(self._map(shard, int(rows[some].max())), rows[some]) for shard, some in parts], query)
+        if all(isinstance(some, slice) for _, some in parts):
+            return found
+        out = np.empty_like(found)
+        out[np.argsort(shards, kind="stable")] = found
         return out
 
     def _map(self, shard: int, row: int) -> F16:
@@ -242,8 +238,10 @@ class StoredRows:
         """Some of these rows, still not read."""
         return StoredRows(self.store, self.shards[positions], self.rows[positions])
 
-    def extended(self, other: Self) -> "StoredRows":
+    def extended(self, other: "StoredRows") -> "StoredRows":
         """These rows followed by those of `other`, of the same store."""
+        if not len(self):
+            return other  # places that are memory-mapped stay so
         return StoredRows(
             self.store, np.concatenate([self.shards, other.shards]), np.concatenate([self.rows, other.rows])
         )
@@ -269,7 +267,7 @@ class HeldRows:
 
     def scores(self, positions: I64, query: F32) -> F32:
         """Inner products (n,) of some of these rows with a query (dim,)."""
-        return half_scores(self.vectors, positions, query)
+        return half_scores([(self.vectors, positions)], query)
 
     def take(self, positions: I64) -> "HeldRows":
         """Some of these rows."""
@@ -280,21 +278,37 @@ class HeldRows:
         return HeldRows(np.concatenate([self.vectors, other.vectors]))
 
 
-def half_scores(rows: F16, places: I64, query: F32) -> F32:
-    """Inner products (n,) of some float16 rows (of (N, d)) with a float32 query (d,), summed in float32.
+def _by_shard(shards: I64) -> Iterator[tuple[int, slice | Bool]]:
+    """Each shard with the rows asked of it: a slice where they are in order, else a mask (n,)."""
+    steps = np.diff(shards)
+    if (steps < 0).any():
+        yield from ((int(shard), shards == shard) for shard in np.unique(shards))
+    elif len(shards):
+        bounds = [0, *(np.flatnonzero(steps) + 1).tolist(), len(shards)]
+        yield from ((int(shards[start]), slice(start, stop)) for start, stop in zip(bounds, bounds[1:], strict=False))
+
+
+def half_scores(parts: Sequence[tuple[F16, I64]], query: F32) -> F32:
+    """Inner products of float16 rows with a float32 query (d,), summed in float32: of each part (rows, places) in turn.
 
     Rows are copied, block by block, to where the thread's last ones were: memory that is new each time costs a page
     fault for every few rows, which takes longer than all the rest.
     """
     import torch
 
-    halves, floats = _DESK.of(rows.shape[1])
-    asked, out = torch.from_numpy(query), torch.empty(len(places))
-    for start in range(0, len(places), _DESK.rows):
-        some = places[start : start + _DESK.rows]
-        np.take(rows, some, axis=0, out=halves[: len(some)], mode="clip")  # the mode that needs no other buffer
-        floats[: len(some)].copy_(torch.from_numpy(halves[: len(some)]))
-        torch.mv(floats[: len(some)], asked, out=out[start : start + len(some)])
+    halves, floats = _DESK.of(len(query))
+    asked, out = torch.from_numpy(query), torch.empty(sum(len(places) for _, places in parts))
+    filled = done = 0
+    for rows, places in parts:
+        start = 0
+        while start < len(places):
+            some = places[start : start + _DESK.rows - filled]
+            np.take(rows, some, axis=0, out=halves[filled : filled + len(some)], mode="clip")  # without another buffer
+            start, filled = start + len(some), filled + len(some)
+            if filled == _DESK.rows or done + filled == len(out):
+                floats[:filled].copy_(torch.from_numpy(halves[:filled]))
+                torch.mv(floats[:filled], asked, out=out[done : done + filled])
+                filled, done = 0, done + filled
     scores: F32 = out.numpy()
     return scores
 

@@ -1,6 +1,7 @@
 """Inverted lists against brute force, and every codec's contract."""
 
 import tempfile
+from mmap import mmap
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from indexer.codecs.depths import choose_depths
 from indexer.codecs.pairs import Asked
 from indexer.codecs.product import train_product
 from indexer.codecs.rotations import itq
+from indexer.evaluation.memory import resident_bytes
 
 DIM, COUNT = 16, 900
 
@@ -180,6 +182,8 @@ def test_what_was_written_is_searched_from_the_disk_as_it_was_from_memory() -> N
         write_rows(Path(name), "image", ids, LISTED.quantize(ROWS), rows)
         loaded = ListBackend.load(Path(name), "image", LISTED, store, Depths(4, 50, 0.0))
         held = backend_of(ROWS, ids, 4, 50)
+        assert isinstance(loaded.vectors, StoredRows) and isinstance(loaded.vectors.rows.base, np.memmap | mmap)
+        assert resident_bytes(loaded) < COUNT * (LISTED.code_size + 8 + 2 + 1) + 20_000  # position, list, whether alive
         for m in (50, 200):
             a, b = loaded.recall(QUERIES, m), held.recall(QUERIES, m)
             np.testing.assert_array_equal(a[0], b[0])
@@ -197,6 +201,19 @@ def test_depths_are_the_quickest_that_recall_as_much_as_is_wanted() -> None:
     again, _ = backend.rescore(QUERIES[60:], backend.recall(QUERIES[60:], depths.candidates)[0], 10)
     shared = [np.isin(a, b).mean() for a, b in zip(found, again, strict=True)]
     assert np.mean(shared) == pytest.approx(depths.recall, abs=1e-4)
+
+
+def test_what_was_removed_between_the_stages_is_not_refined() -> None:
+    backend = backend_of(ROWS, np.arange(COUNT))
+    found, _ = backend.recall(QUERIES[:1], 50)
+    again = found.copy()  # looked up by id, as from another thread
+    for candidates in (found, again):
+        best, _ = backend.rescore(QUERIES[:1], candidates, 10)
+        backend.delete(best[0, :1])
+        for other in (found, again):
+            kept, scores = backend.rescore(QUERIES[:1], other, 9)
+            np.testing.assert_array_equal(kept[0], best[0, 1:])
+            np.testing.assert_allclose(scores[0], (QUERIES[:1] @ ROWS[kept[0]].T)[0], atol=1e-3)
 
 
 def test_deeper_requests_look_into_more_lists() -> None:

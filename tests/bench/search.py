@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from engine.store import half_scores
 from engine.types import F32, I64
 from tests.bench.report import RESULTS, write
 from tests.bench.search_kinds import KINDS, Ask, Setting
@@ -130,6 +131,7 @@ def measure(data: AnnSet, kinds: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of one size. OpenMP has one thread in this process: threads are our own."""
     asks: dict[str, Ask] = {}
     held: dict[str, float] = {}
+    half_scores([(data.base, np.arange(10))], data.asked[0])  # imports torch, which is no index's memory
     for kind in kinds:
         before = anonymous()
         asks[kind] = KINDS[kind].load(data, folder_of(kind, data))
@@ -197,7 +199,7 @@ def headline(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     if best["faiss"] and best["rebus"]:
         said["qps_ratio_recall95_64B"] = round(best["rebus"] / best["faiss"], 3)
     ours = next((r for r in rows if r["items"] == items and "lists" in r["kind"] and r["owner"] == "rebus"), None)
-    if ours:
+    if ours and "train_s" in ours:
         said |= {f"{part}_seconds_{items}": ours[f"{part}_s"] for part in ("train", "build")}
     return said
 
