@@ -1,0 +1,45 @@
+"""The picture of an indexed item, or a part of it, for an encoder: from the original where that is quick to decode."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from engine.errors import MediaError, NotFound
+from engine.media import kind_of
+from engine.media.files import file_inside, read_file
+from engine.media.pictures import decode_picture
+from engine.thumbnails import ensure_thumbnail
+
+if TYPE_CHECKING:
+    from engine.catalog import ItemView
+    from engine.config import Config
+
+Region = tuple[float, float, float, float]
+
+
+def region_of(view: "ItemView", region: Region, config: "Config", at_least: int) -> Image.Image:
+    """A part of an item's picture. region: left, top, width and height as shares of it.
+
+    at_least: pixels of the part's shorter side that are wanted; there are fewer where only a thumbnail is at hand, as of
+    a film or a page. Raises NotFound when the item has no picture, MediaError when it cannot be decoded.
+    """
+    x, y, w, h = region
+    image = _picture(view, config, round(at_least / max(min(w, h), 0.01)))
+    left, top = min(int(x * image.width), image.width - 1), min(int(y * image.height), image.height - 1)
+    right, bottom = round((x + w) * image.width), round((y + h) * image.height)
+    return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+
+
+def _picture(view: "ItemView", config: "Config", at_least: int) -> Image.Image:
+    """RGB pixels, upright."""
+    kind = kind_of(view.file.name)
+    if kind is not None and kind[1] == "pictures" and not view.item.position:
+        try:
+            data = read_file(file_inside(Path(view.root), view.file), config.media.max_bytes)
+            return decode_picture(data, config.media.max_pixels, at_least).image
+        except (MediaError, NotFound, OSError):  # it went, or grew beyond the limits: its thumbnail may still be there
+            pass
+    with Image.open(ensure_thumbnail(view, config), formats=("JPEG",)) as image:
+        return image.convert("RGB")
+
