@@ -1,4 +1,4 @@
-"""An item as a part of a query, as people write it: `12`, `2:12` (weighted), `12@10,20,50,40` (a part of its picture)."""
+"""An item as a part of a query, as people write it: `12`, `2:12` (weighted), `12@10,20,50,40` (a part of it)."""
 
 import re
 from dataclasses import dataclass

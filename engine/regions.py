@@ -21,8 +21,8 @@ Region = tuple[float, float, float, float]
 def region_of(view: "ItemView", region: Region, config: "Config", at_least: int) -> Image.Image:
     """A part of an item's picture. region: left, top, width and height as shares of it.
 
-    at_least: pixels of the part's shorter side that are wanted; there are fewer where only a thumbnail is at hand, as of
-    a film or a page. Raises NotFound when the item has no picture, MediaError when it cannot be decoded.
+    at_least: pixels of the part's shorter side that are wanted; there are fewer where only a thumbnail is at hand,
+    as of a film or a page. Raises NotFound when the item has no picture, MediaError when it cannot be decoded.
     """
     x, y, w, h = region
     image = _picture(view, config, round(at_least / max(min(w, h), 0.01)))
@@ -42,4 +42,3 @@ def _picture(view: "ItemView", config: "Config", at_least: int) -> Image.Image:
             pass
     with Image.open(ensure_thumbnail(view, config), formats=("JPEG",)) as image:
         return image.convert("RGB")
-

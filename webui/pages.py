@@ -2,18 +2,24 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, redirect, render_template, request
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response
 
 from engine.errors import InvalidInput
 from engine.status import job_state
 from engine.words import duration, readable_bytes
+from webui.chips import WEIGHTS, likes_in, weight_name
+from webui.facets_page import facet_lists, facet_titles
 from webui.item_page import item_page
 from webui.library import public_failures, public_status, working
 from webui.operations import reading
 from webui.query_box import filter_for, quoted
 from webui.schemas import LARGEST_ID
-from webui.search_page import SearchPage, from_address, from_upload
+from webui.search_page import SearchPage, asked_for, page_of
+from webui.sharing import as_command, as_curl
 
 pages = Blueprint("pages", __name__)
 pages.add_app_template_filter(readable_bytes, "bytes")
@@ -27,15 +33,34 @@ _KINDS = {"image": "pictures", "text": "captions", "video": "moments of film", "
 @pages.get("/")
 def search() -> tuple[str, int]:
     """The search page: its address is the search."""
-    return _render(from_address(request.args))
+    return _render(page_of(request.args))
 
 
 @pages.post("/")
 @reading
 def search_by_picture() -> tuple[str, int]:
-    """A picture uploaded without JavaScript."""
-    upload = request.files.get("picture")
-    return _render(from_upload(upload.read() if upload else b""))
+    """A search with pictures of the person's own, which no address can hold."""
+    if not request.files.getlist("picture"):
+        raise InvalidInput("no picture arrived: choose one first")
+    return _render(page_of(request.form, [upload.read() for upload in request.files.getlist("picture")]))
+
+
+@pages.get("/facets")
+def facets() -> str:
+    """The filters of a search to choose from, with counts."""
+    page = asked_for(request.args)
+    return render_template("pages/facets.html", page=page, facets=facet_lists(page))
+
+
+@pages.get("/picked")
+def picked() -> Response:
+    """From selected results to a search by them: alone, or (`add`) beside what was searched for (`was`)."""
+    was = MultiDict(parse_qsl(request.args.get("was", "")))
+    page = asked_for(was)
+    likes = likes_in(request.args.getlist("like"), [])
+    kept = [chip.likeness for chip in page.likes] if "add" in request.args else []
+    page = page if "add" in request.args else SearchPage(modality=page.modality)
+    return redirect(page.address(likes=list({one.item: one for one in (*kept, *likes)}.values())))
 
 
 @pages.get(f"/items/<int(max={LARGEST_ID}):item_id>")
@@ -58,7 +83,11 @@ def status() -> str:
 
 @pages.app_context_processor
 def _in_every_template() -> dict[str, Any]:
-    return {"quoted": quoted, "filter_for": filter_for, "working": working, "job_state": job_state, "kinds": _KINDS}
+    return {
+        "quoted": quoted, "filter_for": filter_for, "working": working, "job_state": job_state, "kinds": _KINDS,
+        "weights": WEIGHTS, "weight_name": weight_name, "facet_titles": facet_titles, "as_curl": as_curl,
+        "as_command": as_command,
+    }  # fmt: skip
 
 
 @pages.app_template_filter("moment")
