@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
-from indexer.heads.curves import as_svg
+from engine.curves import as_svg
 
 # Colours that occur nowhere else, each with what the page's style has in its place.
 _INK, _FIRST, _SECOND = "#010203", "#010204", "#010205"

@@ -16,7 +16,7 @@ from engine.heads import CURVE, HOME_FOLDER, Head
 from engine.types import F32, Modality
 from engine.versions import load_head
 from indexer.build import build
-from indexer.heads.curves import draw_curves
+from engine.curves import draw_curves
 from indexer.heads.fitting import Fitted, Hear, fit_head, spoil, text_of
 from indexer.heads.judging import Ranked, Verdict, judge, lost_elsewhere, rank
 from indexer.heads.methods import METHODS, Method

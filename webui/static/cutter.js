@@ -3,7 +3,7 @@ import { announce } from "./results.js";
 
 const STEP = 5, LEAST = 5; // per cent
 
-/** Lay a box over `image` in `host`; `use` gets left, top, width and height in per cent, and the image. */
+/** Lay a box over `image` in `host`; `use` gets "left,top,width,height" in per cent, and the image. */
 export function cut(host, image, use, leave = () => {}) {
   if (host.querySelector(".cutter")) return;
   let box = [25, 25, 50, 50];

@@ -60,6 +60,6 @@ async function part({ like, own, part: item }, button) {
   cutInDialog(ownPicture(Number(own)), (region, picture) => {
     const whole = Object.assign(document.createElement("canvas"), { width: picture.naturalWidth, height: picture.naturalHeight });
     whole.getContext("2d").drawImage(picture, 0, 0);
-    replacePicture(Number(own), cropped(whole, region));
+    replacePicture(Number(own), cropped(whole, region.split(",").map(Number)));
   });
 }

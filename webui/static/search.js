@@ -80,7 +80,7 @@ function fail(message) {
 /** The address of what the search form asks for. */
 function asked(form) {
   const fields = [...new FormData(form)].filter(([name, value]) => typeof value === "string" && value.trim() && !(name === "for" && value === "image"));
-  return `/?${new URLSearchParams(fields)}`;
+  return `/?${plain(new URLSearchParams(fields))}`;
 }
 
 /** Follow the history, and every way to another search on the page, so that own pictures stay. */
@@ -150,7 +150,13 @@ function changed(address, to) {
   const likes = to(url.searchParams.getAll("like"));
   for (const name of ["like", "cursor", "offset"]) url.searchParams.delete(name);
   for (const value of likes) url.searchParams.append("like", value);
+  url.search = plain(url.searchParams);
   return url.href;
+}
+
+/** Parameters with the marks of an item's weight and part left readable. */
+function plain(parameters) {
+  return String(parameters).replace(/%3A|%40|%2C|%2F/g, decodeURIComponent);
 }
 
 function keep(name, value) {
