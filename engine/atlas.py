@@ -9,7 +9,7 @@ from engine.catalog import Catalog, Embedding, chunks
 from engine.types import F32, I64, Modality
 from engine.versions import Version
 
-MOST = 2000  # pictures on a map
+MOST = 1500  # pictures on a map
 _LEAST, _PERPLEXITY, _CHUNK = 8, 30, 500
 
 
@@ -58,7 +58,7 @@ def _spread(rows: F32) -> F32:
     from sklearn.manifold import TSNE  # a second to import, and of use here alone while serving
 
     perplexity = min(_PERPLEXITY, (len(rows) - 1) / 3)
-    flat = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(rows)
+    flat = TSNE(perplexity=perplexity, init="pca", random_state=0, max_iter=500, n_jobs=1).fit_transform(rows)
     low, high = flat.min(0), flat.max(0)
     out: F32 = ((flat - low) / np.maximum(high - low, 1e-6)).astype(np.float32)
     return out

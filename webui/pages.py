@@ -1,4 +1,4 @@
-"""The pages, rendered here and complete without JavaScript: search, an item, the library's state."""
+"""The pages, rendered here and complete without JavaScript: search, its filters, an item."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from engine.words import duration, readable_bytes
 from webui.chips import WEIGHTS, likes_in, weight_name
 from webui.facets_page import facet_lists, facet_titles
 from webui.item_page import item_page
-from webui.library import public_failures, public_status, working
+from webui.library import working
 from webui.operations import reading
 from webui.query_box import filter_for, quoted
 from webui.schemas import LARGEST_ID
@@ -25,7 +25,6 @@ pages = Blueprint("pages", __name__)
 pages.add_app_template_filter(readable_bytes, "bytes")
 pages.add_app_template_filter(duration)
 
-FAILURES_A_PAGE = 50
 _SHAPES = (56, 67, 75, 87, 100, 117, 133, 150, 178, 200, 240)  # width per height in hundredths, as rebus.css has them
 _KINDS = {"image": "pictures", "text": "captions", "video": "moments of film", "audio": "sounds"}
 
@@ -67,18 +66,6 @@ def picked() -> Response:
 def item(item_id: int) -> str:
     """One item with its captions, its words and what is like it. A caption's address shows what it describes."""
     return render_template("pages/item.html", page=SearchPage(), shown=item_page(item_id), wanted=item_id)
-
-
-@pages.get("/status")
-def status() -> str:
-    """Counts, version, failures and jobs of the library, without paths of this machine."""
-    offset = request.args.get("offset", 0, type=int)
-    if not 0 <= offset <= 10**9:
-        raise InvalidInput("offset must be between 0 and 1,000,000,000")
-    return render_template(
-        "pages/status.html", page=SearchPage(), facts=public_status(), offset=offset, step=FAILURES_A_PAGE,
-        failures=public_failures(FAILURES_A_PAGE, offset),
-    )  # fmt: skip
 
 
 @pages.app_context_processor

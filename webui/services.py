@@ -18,6 +18,7 @@ from engine.search import Searcher
 from engine.status import LiveStatus, Remembered
 from engine.types import Query, Results, Term, Where
 from webui.fetching import Fetcher
+from webui.maps import Maps
 from webui.measured import Measured
 from webui.schemas import FactsOut
 
@@ -63,6 +64,7 @@ class Services:
     freshness: Freshness = field(init=False)
     status: LiveStatus = field(init=False)
     known_facets: Remembered[frozenset[str]] = field(init=False)
+    maps: Maps = field(init=False)
     measured: Measured = field(default_factory=Measured)
     warming: bool = False
     shows_places: bool = True
@@ -70,6 +72,7 @@ class Services:
     def __post_init__(self) -> None:
         self.freshness = Freshness(self.searcher)
         self.status = LiveStatus(self.catalog)
+        self.maps = Maps(self.searcher)
         self.known_facets = Remembered(lambda: known_facets(self.catalog), _FACETS_S)
 
     @property

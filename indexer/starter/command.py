@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from engine.encoders import MERGES_FILE
 from engine.curves import draw_curves
+from engine.encoders import MERGES_FILE
 from indexer.pixel_towers import save_towers
 from indexer.progress import Progress
 from indexer.starter.recipe import load_recipe
