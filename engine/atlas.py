@@ -54,11 +54,12 @@ def _embeddings(catalog: Catalog, version: Version, ids: I64) -> tuple[I64, F32]
 
 
 def _spread(rows: F32) -> F32:
-    """Places (n, 2) of unit rows (n, dim), filling a unit square."""
+    """Places (n, 2) of unit rows (n, dim) in a unit square: half by rank, since clusters would leave it empty."""
     from sklearn.manifold import TSNE  # a second to import, and of use here alone while serving
 
     perplexity = min(_PERPLEXITY, (len(rows) - 1) / 3)
     flat = TSNE(perplexity=perplexity, init="pca", random_state=0, max_iter=500, n_jobs=1).fit_transform(rows)
     low, high = flat.min(0), flat.max(0)
-    out: F32 = ((flat - low) / np.maximum(high - low, 1e-6)).astype(np.float32)
+    ranks = flat.argsort(0).argsort(0) / (len(flat) - 1)
+    out: F32 = (((flat - low) / np.maximum(high - low, 1e-6) + ranks) / 2).astype(np.float32)
     return out
