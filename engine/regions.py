@@ -1,4 +1,4 @@
-"""The picture of an indexed item, or a part of it, for an encoder: from the original where that is quick to decode."""
+"""The picture of an indexed item, or a part of it: from the original where that is quick to decode."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from engine.errors import MediaError, NotFound
-from engine.media import kind_of
+from engine.media import kind_of, read_media
 from engine.media.files import file_inside, read_file
 from engine.media.pictures import decode_picture
 from engine.thumbnails import ensure_thumbnail
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from engine.catalog import ItemView
     from engine.config import Config
 
+_QUICK = ("pictures", "raw", "drawings")  # readers
 Region = tuple[float, float, float, float]
 
 
@@ -25,20 +26,34 @@ def region_of(view: "ItemView", region: Region, config: "Config", at_least: int)
     as of a film or a page. Raises NotFound when the item has no picture, MediaError when it cannot be decoded.
     """
     x, y, w, h = region
-    image = _picture(view, config, round(at_least / max(min(w, h), 0.01)))
+    image = picture_of(view, config, round(at_least / max(min(w, h), 0.01)))
     left, top = min(int(x * image.width), image.width - 1), min(int(y * image.height), image.height - 1)
     right, bottom = round((x + w) * image.width), round((y + h) * image.height)
     return image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
-def _picture(view: "ItemView", config: "Config", at_least: int) -> Image.Image:
-    """RGB pixels, upright."""
-    kind = kind_of(view.file.name)
-    if kind is not None and kind[1] == "pictures" and not view.item.position:
+def picture_of(view: "ItemView", config: "Config", at_least: int) -> Image.Image:
+    """An item's picture as RGB pixels, upright: its shorter side has `at_least` pixels, or all that there are.
+
+    Further pages and frames, films and documents are shown by their thumbnails. Raises as `region_of`.
+    """
+    if has_large(view.file.name) and not view.item.position:
         try:
-            data = read_file(file_inside(Path(view.root), view.file), config.media.max_bytes)
-            return decode_picture(data, config.media.max_pixels, at_least).image
+            return _original(file_inside(Path(view.root), view.file), config, at_least)
         except (MediaError, NotFound, OSError):  # it went, or grew beyond the limits: its thumbnail may still be there
             pass
     with Image.open(ensure_thumbnail(view, config), formats=("JPEG",)) as image:
         return image.convert("RGB")
+
+
+def has_large(name: str) -> bool:
+    """Whether files of this name are decoded in a moment."""
+    kind = kind_of(name)
+    return kind is not None and kind[1] in _QUICK
+
+
+def _original(path: Path, config: "Config", at_least: int) -> Image.Image:
+    kind = kind_of(path.name)
+    if kind is not None and kind[1] == "pictures":  # its first frame alone
+        return decode_picture(read_file(path, config.media.max_bytes), config.media.max_pixels, at_least).image
+    return read_media(path, config.media, at_least).frames[0].image

@@ -160,6 +160,24 @@ def test_thumbnails(client: FlaskClient, catalog: Catalog, boat: int) -> None:
     assert client.get(f"/thumbs/{caption.id}").data == response.data
 
 
+def test_what_browsers_cannot_draw_is_drawn_large(changed: Config) -> None:
+    catalog = Catalog(changed)
+    item = catalog.ids_matching(Where(), Modality.IMAGE)[0]
+    file = catalog.item(item).file
+    Image.effect_noise((2400, 1500), 20).convert("RGB").save(file.with_suffix(".tif"))
+    with catalog.session() as session:
+        session.connection().exec_driver_sql("UPDATE items SET path = replace(path, '.jpg', '.tif')")
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    address = re.findall(rf'src="(/large/{item}\?v=[^"]+)"', client.get(f"/items/{item}").text)[0]
+    answer = client.get(address)
+    image = Image.open(io.BytesIO(answer.data))
+    assert image.format == "JPEG" and image.size == (1800, 1125) and "immutable" in answer.headers["Cache-Control"]
+    assert client.get(address, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    file.with_suffix(".tif").unlink()
+    assert Image.open(io.BytesIO(client.get(address).data)).size[0] <= 384
+    catalog.engine.dispose()
+
+
 def test_every_picture_on_the_pages_may_be_kept(client: FlaskClient, boat: int) -> None:
     for address in ("/", "/?q=a+red+boat", "/?q=tree&for=text", f"/items/{boat}", f"/?like={boat}"):
         pictures = re.findall(r'src="(/thumbs/[^"]+)"', client.get(address).text)
