@@ -108,7 +108,7 @@ def test_a_chosen_file(page: Page, boat: tuple[int, str]) -> None:
     page.locator("#picture").set_input_files(file)
     expect(page.get_by_role("heading", name="Its words")).to_be_visible()
     page.go_back()
-    expect(page.get_by_role("heading", name="Work")).to_be_visible()
+    expect(page.get_by_role("heading", name="Work", exact=True)).to_be_visible()
 
 
 def test_a_file_that_is_no_picture_is_explained(browser: Browser, site: str) -> None:

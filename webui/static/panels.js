@@ -53,9 +53,11 @@ async function copy(text) {
 
 /** Choose a part: of the picture in the viewer, of an item of the search, or of an own picture. */
 async function part({ like, own, part: item }, button) {
+  const chip = button.closest(".chip");
+  closePanels(null);
   const { cut, cutInDialog } = await import("./cutter.js");
   if (item) return cut(document.querySelector(".viewer figure"), document.querySelector(".viewer figure img"), (region) => { location.href = `/?like=${item}@${region}`; });
-  if (like) return cutInDialog(button.closest(".chip").querySelector("img").src, (region) => replaceLike(like, `${like.replace(/@.*/, "")}@${region}`));
+  if (like) return cutInDialog(chip.querySelector("img").src, (region) => replaceLike(like, `${like.replace(/@.*/, "")}@${region}`));
   const { cropped } = await import("./picture.js");
   cutInDialog(ownPicture(Number(own)), (region, picture) => {
     const whole = Object.assign(document.createElement("canvas"), { width: picture.naturalWidth, height: picture.naturalHeight });
