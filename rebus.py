@@ -19,13 +19,14 @@ from indexer.evaluation.bench_command import bench
 from indexer.evaluation.command import eval_
 from indexer.heads.commands import COMMANDS as HEADS
 from indexer.imports.command import import_
+from indexer.marking import mark, marks
+from indexer.results import result_facts, result_lines
 from indexer.telling import index_facts, print_index
 
 if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.catalog import Catalog
     from engine.config import Config
     from engine.duplicates import Copy
-    from engine.types import Results
 
 encoder_option = click.option(
     "--encoder", "model", metavar="SPEC", help="starter (comes with Rebus), open_clip:NAME/WEIGHTS, or a folder."
@@ -186,6 +187,12 @@ def train(
 @click.option("--place", metavar="NAME", help="Only from a place whose name holds this.")
 @click.option("--near", metavar="LAT,LON,KM", help="Only from within this distance.")
 @click.option("--source", metavar="GLOB", help="Only words read from this, or what has some: exif, ocr, '*.txt'.")
+@click.option("--mode", type=click.Choice(["hybrid", "vector", "text"]), help="Compare words with these (search.mode).")
+@click.option(
+    "--min", "least", type=click.FloatRange(0, 1), default=0.0, help="Leave out what is less sure, from 0 to 1."
+)
+@click.option("--no-marks", is_flag=True, help="Do as if nothing had been marked for this query.")
+@click.option("--explain", is_flag=True, help="Say of each hit why it is there, and what each stage took.")
 @click.option("--exact", is_flag=True, help="Compare with every vector, not only with what hash recall finds.")
 @click.option("--all-copies", is_flag=True, help="Show near-duplicates too, not one of each group.")
 @click.option("-f", "--filepath-only", is_flag=True, help="Print paths alone, one a line.")
@@ -197,6 +204,10 @@ def search(
     terms: tuple[str, ...],
     wanted: str,
     top: int,
+    mode: str | None,
+    least: float,
+    no_marks: bool,
+    explain: bool,
     exact: bool,
     all_copies: bool,
     filepath_only: bool,
@@ -211,11 +222,12 @@ def search(
         from engine.catalog import Catalog
         from engine.filters import Filters
         from engine.search import Searcher
-        from engine.types import Modality, Query
-        from engine.words import place_in, plain
+        from engine.types import Modality, Mode, Query
 
-        where = Filters(**filters).where()
-        query = Query(parse_terms(terms, config), Modality(wanted), where, top, exact=exact, fold=not all_copies)
+        query = Query(
+            parse_terms(terms, config), Modality(wanted), Filters(**filters).where(), top, exact=exact,
+            fold=not all_copies, mode=Mode(mode) if mode else None, marks=not no_marks, least=least, explain=explain,
+        )  # fmt: skip
         results = Searcher(config, Catalog(config)).search(query)
     if json_:
         print_json(result_facts(results))
@@ -224,12 +236,8 @@ def search(
         for file in dict.fromkeys(str(Path(hit.root) / hit.path) for hit in results.hits):
             click.echo(file)
         return
-    for hit in results.hits:
-        place = place_in(hit.path, hit.position, hit.modality) or ""
-        place = f" @ {place}" if place[:1].isdigit() else f" {place}".rstrip()
-        words = f"  {hit.caption}" if hit.caption else ""
-        words += f"  (+{hit.alike:,} alike)" if hit.alike else ""
-        click.echo(f"{hit.score:6.3f}  {plain(Path(hit.root) / hit.path)}{place}{plain(words)}")
+    for line in result_lines(results):
+        click.echo(line)
 
 
 @cli.command()
@@ -339,7 +347,7 @@ def demo(context: click.Context, media: Path | None, no_serve: bool, port: int |
         run_server(config)
 
 
-for _command in (import_, eval_, bench, versions, *CARE, *HEADS):
+for _command in (import_, eval_, bench, versions, mark, marks, *CARE, *HEADS):
     cli.add_command(_command)
 
 
@@ -392,23 +400,6 @@ def _weighted(word: str) -> tuple[float, str]:
         return (float(number), value) if colon and value else (1.0, word)
     except ValueError:
         return 1.0, word
-
-
-def result_facts(results: "Results") -> dict[str, Any]:
-    """Search results as JSON values. path is absolute: the reader is on this machine."""
-    hits = [
-        {
-            "id": hit.id,
-            "score": hit.score,
-            "modality": hit.modality,
-            "path": str(Path(hit.root) / hit.path),
-            "caption": hit.caption,
-            "position": hit.position,
-            "alike": hit.alike,
-        }
-        for hit in results.hits
-    ]
-    return {"hits": hits, "took_ms": results.took_ms, "index_version": results.index_version}
 
 
 def _watch(catalog: "Catalog") -> None:

@@ -21,7 +21,7 @@ from engine.filters import is_near, latitudes, like_pattern
 from engine.types import Modality, Where
 
 T = TypeVar("T")
-HEAD = "0004"  # the newest migration; a test holds it to migrations/versions
+HEAD = "0005"  # the newest migration; a test holds it to migrations/versions
 IMPORT = "import"  # the kind of a root that an import made
 NEXT_TURN = sa.text("(SELECT coalesce(max(turn), 0) + 1 FROM versions)")
 _VISIBLE = (Modality.IMAGE, Modality.VIDEO)
@@ -235,7 +235,8 @@ class IndexVersion(_Numbered, Base):
     """A published index. watermark: the last embedding id it holds. counts: items by modality.
 
     generation: the shard folder of its encoder that its places point into. head_id: what projects; None: nothing does.
-    turn: grows with every version published or chosen; the one with the greatest is served.
+    turn: grows with every version published or chosen; the one with the greatest is served. calibration: what makes
+    confidences of its scores (see engine.confidence), None where there was too little to tell by.
     """
 
     __tablename__ = "versions"
@@ -247,14 +248,21 @@ class IndexVersion(_Numbered, Base):
     counts: Mapped[dict[str, Any]]
     published_at: Mapped[float] = mapped_column(default=time.time)
     turn: Mapped[int] = mapped_column(default=NEXT_TURN, server_default="0")
+    calibration: Mapped[dict[str, Any] | None]
 
 
 class Mark(_Numbered, Base):
-    """A person's word that an item is a good or a bad answer to a query."""
+    """A person's word that an item is a good or a bad answer to a query.
+
+    query: its words; "" for a query that is more than words, which is known again by its vector: (dim,) little-endian
+    float16 of unit length, in the joint space that `space` names.
+    """
 
     __tablename__ = "marks"
     item_id: Mapped[int] = mapped_column(sa.ForeignKey("items.id"), index=True)
     query: Mapped[str]
+    vector: Mapped[bytes | None]
+    space: Mapped[str | None] = mapped_column(sa.String(40))
     good: Mapped[bool]
     marked_at: Mapped[float] = mapped_column(default=time.time)
 

@@ -81,6 +81,7 @@ class CodecSettings(_Checked):
 
 @dataclass(frozen=True)
 class SearchSettings(_Checked):
+    mode: Literal["hybrid", "vector", "text"] = "hybrid"
     candidates: Positive = 2000
     limit: Annotated[int, Interval(ge=1, le=1000)] = 24
     threads: Positive = 1

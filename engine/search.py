@@ -8,11 +8,16 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
+from engine import fulltext, marks
+from engine.answers import Answer, Asked, Ranked, looked_up, named
 from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, ItemView
+from engine.confidence import Calibrations
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder
 from engine.encoders.queries import QueryEncoder
@@ -25,11 +30,16 @@ from engine.index import bound_threads
 from engine.live import Live
 from engine.regions import Region, region_of
 from engine.store import EmbeddingStore, store_folder
-from engine.types import F32, I64, Hit, Modality, Query, Results, Term, Where
+from engine.types import F32, Hit, Modality, Mode, Query, Results, Term, Where
 from engine.versions import Version
 
 _FOLDED = (Modality.IMAGE, Modality.VIDEO)
 _DEEPEST = 1 << 20  # hits that folding looks through, at most
+_NOTHING: Ranked = (np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+class UnknownWords(InvalidInput):
+    """Words that a head which reads words itself has never seen."""
 
 
 class Searcher:
@@ -42,7 +52,7 @@ class Searcher:
         self.config, self.catalog = config, catalog
         self._encoder = QueryEncoder(encoder) if encoder else None
         self._encoder_lock, self._live = threading.Lock(), Live(catalog, config.search.device)
-        self._name = uuid.uuid4().hex[:8]
+        self._name, self._calibrations = uuid.uuid4().hex[:8], Calibrations(catalog)
         bound_threads(config.search.threads)
 
     @property
@@ -77,7 +87,7 @@ class Searcher:
     @property
     def state(self) -> str:
         """A name of what is served now: while it stays the same, so does every ranking. No other searcher shares it."""
-        return f"{self._name}-{self._live.changes}"
+        return f"{self._name}-{self._live.changes}-{marks.stamp(self.catalog)}"
 
     def encode(self, terms: Sequence[Term]) -> F32:
         """The unit vectors (n, d) of terms in the joint space, weights aside: what `Term.vector` takes.
@@ -92,86 +102,195 @@ class Searcher:
         ]
         return np.stack(rows)
 
-    def search(self, query: Query) -> Results:
-        """The best hits of `query.modality`, with milliseconds by stage (encode, recall, refine, catalog, total).
+    @property
+    def space(self) -> str:
+        """What vectors of the served version are compared in: those of another space mean nothing beside them."""
+        return _space(self.version)
 
-        Raises InvalidInput for a query that cannot be asked, NotFound for a term's missing item, NotReady
-        before anything is indexed.
+    def known_as(self, terms: Sequence[Term]) -> marks.Asked:
+        """How marks know a query again. Raises what `search` raises for terms that cannot be asked."""
+        query = Query(tuple(terms), modality=Modality.IMAGE)
+        _check(query)
+        words = marks.words_asked(terms)
+        if words is not None:
+            return marks.Asked(words)
+        version = self.version
+        return marks.Asked(vector=self._vector(version, query).vector[0], space=_space(version))
+
+    def search(self, query: Query) -> Results:
+        """The best hits of `query.modality`, with milliseconds by stage (encode, recall, refine, text, catalog, total).
+
+        Text mode needs no encoder and no index. Raises InvalidInput for a query that cannot be asked, NotFound for a
+        term's missing item, NotReady before anything is indexed.
         """
         _check(query)
+        mode = self.mode(query)
+        if mode is Mode.TEXT:
+            return self._search(None, query, mode)
         try:
-            return self._search(self.version, query)
+            return self._search(self.version, query, mode)
         except ArtifactError:  # compaction took the old shards away since the last look: its version is published
             if not self.refresh():
                 raise
-            return self._search(self.version, query)
+            return self._search(self.version, query, mode)
 
-    def _search(self, version: Version, query: Query) -> Results:
-        took = dict[str, float]()
-        started = time.perf_counter()
-        with _timed(took, "encode"):
-            vector = self._vector(version, query)
-        ranked = self._ranked(version, vector, query, took)
+    def mode(self, query: Query) -> Mode:
+        """What answers a query: vectors alone, when it asks for more than words.
+
+        Only then does a ranking stay as it is with `state`: captions are read where they are, and may change.
+        """
+        if looked_up(query.terms):
+            return query.mode or Mode(self.config.search.mode)
+        if query.mode is Mode.TEXT:
+            raise InvalidInput("mode text looks words up: give words, or leave the mode out for pictures and items")
+        return Mode.VECTOR
+
+    def _search(self, version: Version | None, query: Query, mode: Mode) -> Results:
+        trace, started = _Trace(), time.perf_counter()
+        with trace.timed("encode"):
+            answer = self._answer(version, query, mode)
+        ranked = self._ranked(version, answer, query, trace)
         page = slice(query.offset, query.offset + query.limit)
-        with _timed(took, "catalog"):
+        with trace.timed("catalog"):
             views = {view.item.id: view for view in self.catalog.items(ranked.ids[page])}
             alike = ranked.alike(ranked.ids[page])
-        took["total"] = (time.perf_counter() - started) * 1000
-        hits = tuple(
-            _hit(views[i], score, alike.get(i, 0))
-            for i, score in zip(ranked.ids[page], ranked.scores[page], strict=True)
-            if i in views and views[i].item.removed_at is None
-        )
+            hits = tuple(
+                _hit(views[i], order, alike.get(i, 0))
+                for i, order in zip(ranked.ids[page], ranked.scores[page], strict=True)
+                if i in views and views[i].item.removed_at is None
+            )
+            hits = _told(hits, answer, query.explain)
+        trace.took["total"] = (time.perf_counter() - started) * 1000
         more = len(ranked.ids) > query.offset + query.limit
-        return Results(hits, version.id, more, {stage: round(ms, 3) for stage, ms in took.items()})
+        took = {stage: round(ms, 3) for stage, ms in trace.took.items()}
+        return Results(
+            hits, version.id if version else self._served(), more, took,
+            confidence=answer.confidence, mode=mode, marks=len(answer.marked),
+        )  # fmt: skip
 
-    def _ranked(self, version: Version, vector: F32, query: Query, took: dict[str, float]) -> Fold:
+    def _served(self) -> int:
+        """The number of the version that is served; 0 while there is none."""
+        try:
+            return self.version.id
+        except (NotReady, ArtifactError):
+            return 0
+
+    def _answer(self, version: Version | None, query: Query, mode: Mode) -> Answer:
+        """A query as it is asked: its vector, drawn to its good marks, and how sure its hits can be."""
+        asked = None
+        if version is not None:
+            try:
+                asked = self._vector(version, query)
+            except UnknownWords:
+                if mode is not Mode.HYBRID or not self._text(query, mode, 1)[0].ids.size:
+                    raise
+        marked = self._marked(version, query, asked)
+        calibration = None
+        if asked is not None and asked.words is not None and version is not None and query.modality in _FOLDED:
+            calibration = self._calibrations.of(version.id, version.published_at)
+        if query.least > 0 and mode is not Mode.TEXT and calibration is None:
+            raise InvalidInput(
+                "min cuts by confidence, and there is none for this query: it takes words alone, looking for pictures, "
+                "in a library that `rebus index` could calibrate, by captions of held-out pictures"
+            )
+        if version is not None and asked is not None and marked.good:
+            asked = self._drawn(version, asked, marked.good)
+        index = version.indexes.get(query.modality) if version else None
+        return Answer(mode, looked_up(query.terms), asked, index, marked, calibration, query.least)
+
+    def _marked(self, version: Version | None, query: Query, asked: Asked | None) -> marks.Marked:
+        words = marks.words_asked(query.terms)
+        if not query.marks or (words is None and (asked is None or version is None)):
+            return marks.Marked()
+        if words is not None:
+            return marks.of_query(self.catalog, marks.Asked(words))
+        assert asked is not None and version is not None
+        return marks.of_query(self.catalog, marks.Asked(vector=asked.vector[0], space=_space(version)))
+
+    def _drawn(self, version: Version, asked: Asked, good: Sequence[int]) -> Asked:
+        """A query drawn to its good answers, as far as they have vectors here."""
+        rows = []
+        for item in good:
+            try:
+                rows.append(_projected(version.head, *self._stored(version, item)))
+            except NotFound:  # not embedded by this encoder, or a caption that a head reads itself
+                continue
+        if not rows:
+            return asked
+        vector, weight = marks.moved(asked.vector, np.stack(rows))
+        mean = np.stack(rows).mean(axis=0)
+        size = float(np.linalg.norm(mean))
+        scale = asked.length * float(np.linalg.norm(asked.vector[0] + weight * mean))
+        parts = (*asked.parts, ("good marks", asked.length * weight * size, (mean / size).astype(np.float32)))
+        return replace(asked, vector=vector, parts=parts, length=scale)
+
+    def _ranked(self, version: Version | None, answer: Answer, query: Query, trace: "_Trace") -> Fold:
         """What is shown from the best on, to the end of the page and one more, when there is one.
 
         Folding asks deeper until that is full. The depths are the same for every page of a query, and what a lesser
         depth has ranked stays before what a greater one adds: pages follow on each other.
         """
         wanted, fold = query.offset + query.limit + 1, query.fold and query.modality in _FOLDED
-        depth = max(self.config.search.candidates, query.limit + 1) if fold else wanted
+        depth = max(self.config.search.candidates, query.limit + 1) if fold or answer.deep else wanted
         if query.exact:
             depth = max(depth, wanted)  # the order is the same at any depth
         items = [term.item for term in query.terms if term.item is not None and term.weight > 0]
         open_groups = groups_of(self.catalog, items).values() if fold and items else ()
         ranked = Fold(self.catalog, fold=fold, open_groups=open_groups)
         while True:
-            ids, scores = self._find(version, vector, query, depth, took)
-            with _timed(took, "catalog"):
-                ranked.take(ids.tolist(), scores.tolist(), wanted)
-            if len(ranked.ids) >= wanted or len(ids) < depth or depth >= _DEEPEST:
+            nearest, found, all_found = _NOTHING, fulltext.Found(), True
+            if version is not None and answer.asked is not None:
+                nearest, answer.stages = self._find(version, answer.asked.vector, query, depth, trace)
+            if answer.mode is not Mode.VECTOR:
+                with trace.timed("text"):
+                    found, all_found = self._text(query, answer.mode, depth)
+            ids, orders = answer.ranked(nearest, found)
+            with trace.timed("catalog"):
+                ranked.take(ids.tolist(), orders.tolist(), wanted)
+            if len(ranked.ids) >= wanted or (len(nearest[0]) < depth and all_found) or depth >= _DEEPEST:
                 return ranked
             depth *= 2
 
-    def _find(self, version: Version, vector: F32, query: Query, k: int, took: dict[str, float]) -> tuple[I64, F32]:
+    def _text(self, query: Query, mode: Mode, k: int) -> tuple[fulltext.Found, bool]:
+        """What holds the words of a query, and whether that is all. In text mode words with a minus leave items out."""
+        found = fulltext.find(self.catalog, looked_up(query.terms), query.modality, query.where, k)
+        without = [term.text for term in query.terms if term.weight < 0 and term.text]
+        if mode is Mode.TEXT and without:
+            gone = [fulltext.find(self.catalog, text, query.modality, query.where, _DEEPEST).ids for text in without]
+            kept = ~np.isin(found.ids, np.concatenate(gone))
+            return replace(found, ids=found.ids[kept], scores=found.scores[kept]), len(found.ids) < k
+        return found, len(found.ids) < k
+
+    def _find(
+        self, version: Version, vector: F32, query: Query, k: int, trace: "_Trace"
+    ) -> tuple[Ranked, tuple[str, ...]]:
         """The cascade: hash recall, then exact refine; or the exact scan alone, which few ids of a filter need.
 
-        Ids and scores, best first.
+        Ids and scores, best first, and the stages that they went through.
         """
         index = version.indexes.get(query.modality)
         if index is None:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
+            return _NOTHING, ()
         where, candidates = self._filter(query), max(self.config.search.candidates, k)
         if query.exact or scan_pays(where, len(index), candidates):
-            with _timed(took, "exact"):
+            stages: tuple[str, ...] = ("exact",)
+            with trace.timed("exact"):
                 ids, scores = index.exact(vector, k, where)
         else:
-            with _timed(took, "recall"):
+            stages = ("recall", "refine")
+            with trace.timed("recall"):
                 found, _ = index.recall(vector, candidates, where)
-            with _timed(took, "refine"):
+            with trace.timed("refine"):
                 ids, scores = index.refine(vector, found, k)
         there = ids[0] >= 0
-        return ids[0][there], scores[0][there]
+        return (ids[0][there], scores[0][there]), stages
 
     def _filter(self, query: Query) -> Filter | None:
         if query.where == Where():
             return None
         return Filter(np.array(self.catalog.ids_matching(query.where, query.modality), np.int64))
 
-    def _vector(self, version: Version, query: Query) -> F32:
+    def _vector(self, version: Version, query: Query) -> Asked:
         """The query (1, d), of unit length: the weighted sum of its terms' unit vectors in the joint space.
 
         Terms of equal weight are read together by a head that can.
@@ -188,17 +307,22 @@ class Searcher:
             raise _wordless()
         alone = len(given) == len(query.terms) > 1
         if version.head.fuses and alone and {term.weight for term in query.terms} == {1.0}:
-            return _fused(version.head, inputs)
+            vector = _fused(version.head, inputs)
+            return Asked(vector, ((" + ".join(map(named, given)), 1.0, vector[0]),), 1.0)
+        read = iter(inputs)
+        rows = [
+            _projected(version.head, *next(read)) if term.vector is None else _unit(term.vector, version)
+            for term in query.terms
+        ]
         total = np.zeros(version.head.aligner.dim, np.float32)
-        for term in query.terms:
-            if term.vector is not None:
-                total += term.weight * _unit(term.vector, version)
-        for term, (modality, read) in zip(given, inputs, strict=True):
-            total += term.weight * _projected(version.head, modality, read)
+        for term, row in zip(query.terms, rows, strict=True):
+            total += term.weight * row
         length = float(np.linalg.norm(total))
         if length < 1e-6:
             raise InvalidInput("the terms cancel each other out: change a weight or leave one out")
-        return (total / length)[None]
+        parts = tuple((named(term), term.weight, row) for term, row in zip(query.terms, rows, strict=True))
+        alone = marks.words_asked(query.terms) is not None
+        return Asked((total / length)[None], parts, length, rows[0] if alone else None)
 
     def _term_input(self, version: Version, term: Term) -> tuple[Modality, F32 | str]:
         """A term's modality, and what the head reads of it: its embedding (1, d_in), or words as they are."""
@@ -207,7 +331,7 @@ class Searcher:
         words = term.text if term.item is None else self._words(version, term.item)
         if words is not None and version.head.texts is not None:
             if not version.head.knows(words):
-                raise InvalidInput(f"no word of {words!r} occurs in this library's captions: use other words")
+                raise UnknownWords(f"no word of {words!r} occurs in this library's captions: use other words")
             return Modality.TEXT, words
         if term.item is not None:
             modality, embedding = self._stored(version, term.item)
@@ -300,6 +424,8 @@ def _check(query: Query) -> None:
     where = query.where
     said = (where.path, where.camera, where.place, where.source, *where.keywords, *(term.text for term in query.terms))
     check_text(words for words in said if words is not None)
+    if not 0 <= query.least <= 1:
+        raise InvalidInput(f"min {query.least} is no confidence: it is a number between 0 and 1")
     if query.limit < 1 or query.offset < 0 or query.offset + query.limit > 10_000:
         raise InvalidInput("limit must be at least 1, offset at least 0, and both together at most 10,000")
 
@@ -310,16 +436,41 @@ def _inside(term: Term) -> bool:
     return term.item is not None and 0 <= x < x + w <= 1.0001 and 0 <= y < y + h <= 1.0001
 
 
-def _hit(view: ItemView, score: float, alike: int) -> Hit:
+def _space(version: Version) -> str:
+    return f"{version.fingerprint[:16]}-{version.head_id or 0}"
+
+
+def _hit(view: ItemView, order: float, alike: int) -> Hit:
     item = view.item
     return Hit(
-        item.id, round(score, 6), Modality(item.modality), view.root, item.path, view.caption, view.picture_id,
-        item.width, item.height, item.position, alike, view.thumb,
+        item.id, None, Modality(item.modality), view.root, item.path, view.caption, view.picture_id,
+        item.width, item.height, item.position, alike, view.thumb, round(order, 6),
     )  # fmt: skip
 
 
-@contextmanager
-def _timed(took: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    took[stage] = took.get(stage, 0.0) + (time.perf_counter() - start) * 1000
+def _told(hits: Sequence[Hit], answer: Answer, explain: bool) -> tuple[Hit, ...]:
+    """Hits with their cosines, how sure they are, and, where asked for, why they are there."""
+    ids = np.array([hit.id for hit in hits], np.int64)
+    reasons: Sequence[Any] = answer.explanations(ids) if explain else [None] * len(ids)
+    numbers = zip(answer.cosines(ids).tolist(), answer.confidences(ids).tolist(), reasons, strict=True)
+    return tuple(
+        replace(hit, score=_number(cosine, 6), confidence=_number(sure, 4), explanation=reason)
+        for hit, (cosine, sure, reason) in zip(hits, numbers, strict=True)
+    )
+
+
+def _number(value: float, digits: int) -> float | None:
+    return None if np.isnan(value) else round(value, digits)
+
+
+class _Trace:
+    """What a search did. took: milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.took: dict[str, float] = {}
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.took[stage] = self.took.get(stage, 0.0) + (time.perf_counter() - start) * 1000

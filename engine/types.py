@@ -42,6 +42,14 @@ class Modality(StrEnum):
     VIDEO = "video"
 
 
+class Mode(StrEnum):
+    """What a query's words are compared with: vectors, words as they are written, or both, fused."""
+
+    HYBRID = "hybrid"
+    VECTOR = "vector"
+    TEXT = "text"
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
     """One part of a query: exactly one of words, a picture, an indexed item or a vector of the joint space.
@@ -85,6 +93,8 @@ class Query:
     modality: what the hits are. where: which of them are looked at. limit, offset: the page of hits wanted.
     exact: scan every vector instead of the cascade.
     fold: show one picture of each group of near-duplicates; groups of the items among the terms are shown whole.
+    mode: None leaves it to `search.mode`. marks: let what was marked good or bad for this query count. least: leave out
+    hits of a lower confidence. explain: say of each hit what let it in.
     """
 
     terms: tuple[Term, ...]
@@ -94,11 +104,48 @@ class Query:
     offset: int = 0
     exact: bool = False
     fold: bool = True
+    mode: Mode | None = None
+    marks: bool = True
+    least: float = 0.0
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one term gave to a hit. share: its part of the score, to which the shares of all add up.
+
+    cosine: of the term and the hit. term: words, `item 12`, `a picture`, `a vector`, or `good marks`.
+    """
+
+    term: str
+    weight: float
+    cosine: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a hit is there. stages: what let it in: codes or exact, and then refine; text.
+
+    vector_rank, text_rank: from 1 on, in the two lists; None in a list that does not hold it. text_score: BM25.
+    text_of: what holds the words: caption, path or keywords. fused: the sum of reciprocal ranks.
+    """
+
+    stages: tuple[str, ...]
+    parts: tuple[Part, ...] = ()
+    vector_rank: int | None = None
+    text_rank: int | None = None
+    text_score: float | None = None
+    text_of: str | None = None
+    fused: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One result. score: cosine in the joint space, in −1..1, higher is better.
+    """One result. score: cosine in the joint space, in −1..1, higher is better; None for what has no vector.
+
+    order: what hits are ordered by, higher first: the score, or the sum of reciprocal ranks of vectors and text, or
+    BM25 of text alone. confidence: see engine.confidence; None where nothing is calibrated.
 
     path: relative to `root`, its media folder; for a text hit, the path of the picture it describes.
     item: the item to show, which is `id` itself unless the hit is a caption; None for words that stand alone.
@@ -108,7 +155,7 @@ class Hit:
     """
 
     id: int
-    score: float
+    score: float | None
     modality: Modality
     root: str
     path: str
@@ -119,13 +166,23 @@ class Hit:
     position: int | None = None
     alike: int = 0
     thumb: str | None = None
+    order: float = 0.0
+    confidence: float | None = None
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Hits, best first; milliseconds by stage; the index version that answered; whether more follow."""
+    """Hits, best first; milliseconds by stage; the index version that answered (0: none); whether more follow.
+
+    confidence: the probability that what was asked for is there at all; None where nothing is calibrated. mode: what
+    answered: a query of more than words is asked by vectors alone. marks: how many of the query counted.
+    """
 
     hits: tuple[Hit, ...]
     index_version: int
     more: bool = False
     took_ms: dict[str, float] = field(default_factory=dict)
+    confidence: float | None = None
+    mode: Mode = Mode.VECTOR
+    marks: int = 0

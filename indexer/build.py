@@ -54,6 +54,8 @@ def build(
     if head_id is ...:
         head_id = served.head_id if served and served.encoder_id == encoder.id else None
     row = write_version(catalog, config, encoder, encoder.generation, found, tell, head_id)
+    if served and (served.encoder_id, served.head_id) == (encoder.id, head_id):
+        row.calibration = served.calibration
     with catalog.session() as session:
         session.add(row)
     prune(catalog, config.index.keep_versions)

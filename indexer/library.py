@@ -173,7 +173,8 @@ class _Run:
             self._catch_up([])
         row = self.embedder.row if self.embedder else self._known
         assert row is not None
-        return _publish(self.catalog, self.config, row, self.job)
+        encoder = self.embedder.writer.encoder if self.embedder else None
+        return _publish(self.catalog, self.config, row, self.job, encoder)
 
     @cached_property
     def _waits(self) -> bool:
@@ -268,15 +269,21 @@ def train_and_publish(
             for _ in embedder.embed(waiting):
                 job("embedding", embedder.embedded, len(waiting))
             report.embedded = embedder.embedded
-        report.version = _publish(catalog, config, row, job)
+        report.version = _publish(catalog, config, row, job, encoder)
         return training, report
 
 
-def _publish(catalog: Catalog, config: Config, row: EncoderRow, job: JobReport) -> IndexVersion | None:
+def _publish(
+    catalog: Catalog, config: Config, row: EncoderRow, job: JobReport, encoder: Encoder | None
+) -> IndexVersion | None:
     from indexer.build import build, is_current
+    from indexer.calibration import calibrate
     from indexer.duplicates import group_duplicates
 
     group_duplicates(catalog, config, row, job)
     if is_current(catalog, row):
         return catalog.current_version()
-    return build(catalog, config, row, job)
+    version = build(catalog, config, row, job)
+    if version is not None:
+        calibrate(catalog, config, version, job, encoder)
+    return version

@@ -96,8 +96,12 @@ def index_unpublished(config: Config, encoder: Encoder, folder: Path) -> None:
 
 
 def config_at(home: Path, **sections: dict[str, Any]) -> Config:
-    """Default settings of a library at `home`, but for one decoder process and no encoder until a test chooses one."""
-    config = load_config(home, overrides={"media.workers": 1, "encoder.model": ""}, environ={})
+    """Default settings of a library at `home`, but for one decoder process, and no encoder until a test chooses one.
+
+    And words are searched by their vectors alone: what most tests compare with.
+    """
+    overrides = {"media.workers": 1, "encoder.model": "", "search.mode": "vector"}
+    config = load_config(home, overrides=overrides, environ={})
     changes = {name: dataclasses.replace(getattr(config, name), **values) for name, values in sections.items()}
     return dataclasses.replace(config, **changes)
 

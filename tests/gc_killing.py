@@ -71,7 +71,7 @@ def _wrong(config: Config) -> list[str]:
         wrong.append("what is served is not what is present")
     for item, modality in present:
         hits = searcher.search(Query((Term(item=item),), Modality(modality), limit=1)).hits
-        if [hit.id for hit in hits] != [item] or hits[0].score < 0.999:
+        if [hit.id for hit in hits] != [item] or hits[0].order < 0.999:
             wrong.append(f"item {item} finds {hits}")
     return wrong
 

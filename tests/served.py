@@ -125,6 +125,6 @@ class Served:
             query = Query((Term(item=asked),), limit=10_000, exact=exact, fold=False)
             hits = searcher.search(query).hits
             assert sorted(hit.id for hit in hits) == sorted(truth)
-            found = [hit.score for hit in hits]
+            found = [hit.order for hit in hits]
             np.testing.assert_allclose(found, [truth[hit.id] for hit in hits], atol=2e-3)
             assert found == sorted(found, reverse=True)

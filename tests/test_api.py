@@ -24,8 +24,10 @@ from webui import create_app
 SEARCH = "/api/v1/search"
 HIT_KEYS = {
     "id", "score", "modality", "path", "caption", "url", "thumbnail", "item", "width", "height", "position",
-    "place", "alike",
+    "place", "alike", "confidence", "explanation",
 }  # fmt: skip
+
+ANSWER_KEYS = {"hits", "next", "took_ms", "index_version", "confidence", "band", "mode", "marks"}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def _upload(client: FlaskClient, data: bytes, **fields: str) -> TestResponse:
 
 def test_words_find_pictures(client: FlaskClient) -> None:
     answer = _ask(client, text="a red boat", limit=5)
-    assert set(answer) == {"hits", "next", "took_ms", "index_version"}
+    assert set(answer) == ANSWER_KEYS
     assert len(answer["hits"]) == 5 and isinstance(answer["next"], str)
     assert {"encode", "recall", "refine", "catalog", "total"} <= set(answer["took_ms"])
     for hit in answer["hits"]:

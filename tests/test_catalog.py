@@ -145,9 +145,15 @@ def test_the_newest_migration_is_the_one_the_code_expects(tmp_path: Path) -> Non
     assert ScriptDirectory.from_config(alembic(config_at(tmp_path))).get_current_head() == HEAD
 
 
+def is_modelled(name: str | None, *_: object) -> bool:
+    """All but the full-text index, of which SQLAlchemy knows nothing."""
+    return not (name or "").startswith("words_fts") and not (name or "").endswith("_words")
+
+
 def test_models_equal_the_migrated_schema(catalog: Catalog) -> None:
     with catalog.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        opts = {"compare_type": True, "compare_server_default": True, "include_name": is_modelled}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, Base.metadata) == []
 
 

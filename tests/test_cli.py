@@ -18,11 +18,14 @@ def run(library: Config, command: Any) -> Any:
     return lambda *arguments, home=library.home: command(home, *arguments)
 
 
+FACTS = ("hits", "took_ms", "index_version", "confidence", "band", "mode", "marks")
+
+
 def test_search_prints_the_documented_json(run: Any) -> None:
-    code, out, _ = run("search", "a red boat", "--top", "5", "--json")
+    code, out, _ = run("search", "a red boat", "--top", "5", "--mode", "vector", "--json")
     facts = json.loads(out)
-    assert code == 0 and set(facts) == {"hits", "took_ms", "index_version"} and len(facts["hits"]) == 5
-    keys = {"id", "score", "modality", "path", "caption", "position", "alike"}
+    assert code == 0 and set(facts) == {*FACTS} and len(facts["hits"]) == 5
+    keys = {"id", "score", "modality", "path", "caption", "position", "alike", "confidence"}
     assert all(set(hit) == keys for hit in facts["hits"])
     scores = [hit["score"] for hit in facts["hits"]]
     assert scores == sorted(scores, reverse=True) and Path(facts["hits"][0]["path"]).is_file()

@@ -149,7 +149,7 @@ def assert_serves(config: Config, catalog: Catalog) -> None:
     searcher = Searcher(config, catalog)
     searcher.refresh()
     hits = searcher.search(Query((Term(item=34),), Modality.IMAGE, limit=3)).hits
-    assert hits[0].id == 34 and hits[0].score > 0.999
+    assert hits[0].id == 34 and hits[0].order > 0.999
 
 
 def test_a_file_is_read_again_when_a_frame_of_it_lost_its_embedding(config: Config) -> None:

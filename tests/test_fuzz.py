@@ -6,6 +6,7 @@
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from engine.catalog import Catalog
 from engine.config import Config
 from engine.search import Searcher
+from tests.web_library import copy_library
 from webui import create_app
 
 CASES = int(os.environ.get("FUZZ_CASES", "8"))  # of each operation and mode
@@ -37,11 +39,14 @@ CHECKS = [
 
 
 @pytest.fixture(scope="module")
-def operations(library: Config, catalog: Catalog) -> dict[str, Any]:
-    """The operations of the document that the application serves, by their names."""
-    schema = schemathesis.openapi.from_wsgi("/openapi.json", create_app(library, Searcher(library, catalog)))
+def operations(library: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The operations of the document that the application serves, by their names; some of them change the library."""
+    config = copy_library(library, tmp_path_factory.mktemp("fuzzed"))
+    catalog = Catalog(config)
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", create_app(config, Searcher(config, catalog)))
     found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
-    return {operation.label: operation for operation in found}
+    yield {operation.label: operation for operation in found}
+    catalog.engine.dispose()
 
 
 def _takes_something(operation: Any) -> bool:

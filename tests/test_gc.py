@@ -252,7 +252,7 @@ def test_a_searcher_that_serves_meanwhile_goes_on(config: Config, catalog: Catal
         before = nearest(searcher, 16)
     gc(config)
     after = nearest(searcher, 16)
-    assert after.hits[0].id == 16 and after.hits[0].score > 0.999
+    assert after.hits[0].id == 16 and after.hits[0].order > 0.999
     if mapped:
         assert [(hit.id, hit.score) for hit in after.hits] == [(hit.id, hit.score) for hit in before.hits]
     searcher.refresh()

@@ -72,10 +72,10 @@ def test_terms_of_equal_weight_are_read_together_by_a_head_that_fuses(made: Made
     searcher = Searcher(made.config, catalog)
     head, picture = searcher.version.head, min(made.said)
     words = Term(text=made.said[picture])
-    both = searcher._vector(searcher.version, Query((words, Term(item=picture)), Modality.IMAGE))
+    both = searcher._vector(searcher.version, Query((words, Term(item=picture)), Modality.IMAGE)).vector
     added = searcher._vector(
         searcher.version, Query((words, dataclasses.replace(Term(item=picture), weight=0.999)), Modality.IMAGE)
-    )
+    ).vector
     stored = searcher._stored(searcher.version, picture)[1]
     np.testing.assert_allclose(both, head.fuse({Modality.IMAGE: stored}, [made.said[picture]]), atol=1e-5)
     assert head.fuses and float(np.linalg.norm(both)) == pytest.approx(1, abs=1e-4)

@@ -16,6 +16,7 @@ from webui.compression import compress_static
 from webui.files import files
 from webui.library_api import library_api, probes
 from webui.library_pages import library_pages
+from webui.marks_api import marks_api
 from webui.metrics import metrics
 from webui.openapi import documentation
 from webui.pages import pages
@@ -56,7 +57,7 @@ def create_app(config: Config, searcher: Searcher | None = None) -> Flask:
     Access(config.serve, token_of(config)).install(app)
     compress_static(app)
     app.after_request(_secure)
-    for blueprint in (api, library_api, compat, probes, documentation, files, metrics, pages, library_pages):
+    for blueprint in (api, library_api, marks_api, compat, probes, documentation, files, metrics, pages, library_pages):
         app.register_blueprint(blueprint)
     register_errors(app)
     return app

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from engine.errors import InvalidInput
-from engine.types import Modality, Query, Term
+from engine.types import Modality, Mode, Query, Term
 from webui.operations import Operation, operation
 from webui.schemas import MAX_LIMIT, MAX_WIDTH, HitOut, ItemId, Words, from_base64
 from webui.services import services
@@ -87,7 +87,10 @@ class MetadataOut(RootModel[list[dict[str, Any]]]):
 def knn(asked: KnnRequest) -> KnnOut:
     """Search as clip-retrieval's client does."""
     _check_index(asked.indice_name)
-    query = Query((asked.term(),), Modality(asked.modality), limit=asked.num_images, fold=asked.deduplicate)
+    query = Query(
+        (asked.term(),), Modality(asked.modality), limit=asked.num_images, fold=asked.deduplicate, mode=Mode.VECTOR,
+        marks=False,
+    )  # fmt: skip
     return KnnOut([
         KnnHit(id=hit.id, similarity=hit.score or 0.0, caption=hit.caption, path=hit.path, url=_absolute(hit.url),
                thumbnail=hit.thumbnail and _absolute(hit.thumbnail))

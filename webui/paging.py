@@ -9,7 +9,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import InvalidInput
-from engine.types import Hit, Query, Results, Term
+from engine.types import Hit, Mode, Query, Results, Term
 from webui.services import Services
 
 DEEPEST = 10_000  # the engine's bound of offset + limit
@@ -24,7 +24,7 @@ class Expired(InvalidInput):
 
 
 class Cursor(BaseModel):
-    """Where a page ended: behind the hit `last`, of this score, which was at rank `offset` - 1.
+    """Where a page ended: behind the hit `last`, which this score put at rank `offset` - 1.
 
     space: what vectors are compared in, search: what was asked. state: of the searcher; while it stays the same, ranks
     do too. Only what a client was told stands in it, and all of it is checked: there is nothing to sign.
@@ -34,7 +34,7 @@ class Cursor(BaseModel):
 
     space: Annotated[str, Field(max_length=40)]
     search: Annotated[str, Field(max_length=16)]
-    state: Annotated[str, Field(max_length=40)]
+    state: Annotated[str, Field(max_length=80)]
     offset: int = Field(ge=0, le=DEEPEST)
     last: int
     score: float
@@ -56,15 +56,16 @@ def search_page(library: Services, query: Query, cursor: str | None) -> tuple[Re
     """A page of hits, and the cursor of the next one. Raises InvalidInput, Expired, and what a search raises."""
     at = None if cursor is None else Cursor.unpacked(cursor)
     library.freshness.ensure()
-    state, space = library.searcher.state, library.space()  # before the search: a later change is looked for next time
-    asked = _digest(query)
+    mode = library.searcher.mode(query)
+    space = library.space() if mode is not Mode.TEXT else "text"
+    state, asked = library.searcher.state, _digest(query)  # before the search: a later change is looked for next time
     if at is None:
         results, end = library.search(query), query.offset + query.limit
     elif at.search != asked:
         raise InvalidInput(_FOREIGN)
     elif at.space != space:
         raise Expired("the library is served with another encoder or head since then: search again from the start")
-    elif at.state == state:
+    elif at.state == state and mode is Mode.VECTOR:
         query = replace(query, offset=at.offset)
         results, end = library.search(query), at.offset + query.limit
     else:
@@ -72,7 +73,7 @@ def search_page(library: Services, query: Query, cursor: str | None) -> tuple[Re
     if not results.more or not results.hits or end + query.limit > DEEPEST:
         return results, None
     last = results.hits[-1]
-    following = Cursor(space=space, search=asked, state=state, offset=end, last=last.id, score=last.score)
+    following = Cursor(space=space, search=asked, state=state, offset=end, last=last.id, score=last.order)
     return results, following.packed()
 
 
@@ -95,14 +96,15 @@ def _behind(hits: tuple[Hit, ...], at: Cursor) -> int:
     for place, hit in enumerate(hits):
         if hit.id == at.last:
             return place + 1
-    after = (place for place, hit in enumerate(hits) if (-hit.score, hit.id) > (-at.score, at.last))
+    after = (place for place, hit in enumerate(hits) if (-hit.order, hit.id) > (-at.score, at.last))
     return next(after, len(hits))
 
 
 def _digest(query: Query) -> str:
     """What is asked, whatever page of it."""
     terms = [_facts(term) for term in query.terms]
-    return xxhash.xxh3_64_hexdigest(repr((terms, query.modality, query.where, query.exact, query.fold)))
+    rest = query.modality, query.where, query.exact, query.fold, query.mode, query.marks, query.least
+    return xxhash.xxh3_64_hexdigest(repr((terms, *rest)))
 
 
 def _facts(term: Term) -> tuple[object, ...]:

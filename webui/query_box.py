@@ -2,8 +2,8 @@
 
 Plain words are one text term. `-word` pushes away from a word, `like:123` adds an item, `type:video` looks for films.
 `path:holiday/**`, `taken:2023-06..2023-08`, `camera:leica`, `keyword:harbour`, `place:lisbon`, `near:38.72,-9.14,5`
-and `source:ocr` filter. Double quotes hold a phrase together and make its words literal: `-"red car"`, `"-5 degrees"`,
-`camera:"Leica M6"`.
+and `source:ocr` filter; `min:0.3` leaves out what is less sure. Double quotes hold a phrase together and make its
+words literal: `-"red car"`, `"-5 degrees"`, `camera:"Leica M6"`.
 """
 
 import re
@@ -26,7 +26,7 @@ _FILTERS = {
     "near": "38.72,-9.14,5",
     "source": "ocr",
 }
-_EXAMPLES = {**_FILTERS, "type": "text"}
+_EXAMPLES = {**_FILTERS, "type": "text", "min": "0.3"}
 _TOKEN = re.compile(
     r"\s*(?P<minus>-(?=[^\s-]))?(?:(?P<key>like|" + "|".join(_EXAMPLES) + r"):)?"
     r'(?:"(?P<quoted>[^"]*)(?:"|$)|(?P<plain>\S*))',
@@ -37,11 +37,15 @@ _KINDS = {
     "video": Modality.VIDEO, "film": Modality.VIDEO, "audio": Modality.AUDIO, "sound": Modality.AUDIO,
 }  # fmt: skip
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
+_SHARE = re.compile(r"0?[.,][0-9]{1,6}|[01](?:[.,]0{1,6})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class BoxQuery:
-    """The parsed box. like, unlike: item ids. filters: as they were written. modality: what `type:` asks for."""
+    """The parsed box.
+
+    like, unlike: item ids. filters: as they were written. modality: what `type:` asks for. least: confidence.
+    """
 
     words: str = ""
     without: tuple[str, ...] = ()
@@ -49,6 +53,7 @@ class BoxQuery:
     unlike: tuple[int, ...] = ()
     filters: Filters = Filters()
     modality: Modality | None = None
+    least: float = 0.0
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -78,8 +83,9 @@ def parse(text: str) -> BoxQuery:
         elif value:
             (without if match["minus"] else words).append(value)
     modality = _modality(filters.pop("type")[0]) if "type" in filters else None
+    least = _least(filters.pop("min")[0]) if "min" in filters else 0.0
     asked = _filters(filters)
-    return BoxQuery(" ".join(words), tuple(without), tuple(items[True]), tuple(items[False]), asked, modality)
+    return BoxQuery(" ".join(words), tuple(without), tuple(items[True]), tuple(items[False]), asked, modality, least)
 
 
 def quoted(text: str) -> str:
@@ -130,6 +136,12 @@ def _modality(value: str) -> Modality:
         return _KINDS[value.lower()]
     except KeyError:
         raise InvalidInput(f"type:{value} is unknown: use type:image, type:text, type:video or type:audio") from None
+
+
+def _least(value: str) -> float:
+    if not _SHARE.fullmatch(value):
+        raise InvalidInput(f"min:{value} is no confidence: use a number from 0 to 1, such as min:0.3")
+    return float(value.replace(",", "."))
 
 
 def _item_id(value: str) -> int:

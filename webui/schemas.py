@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -11,9 +11,10 @@ from PIL.Image import Image
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from engine.catalog import Caption, FactsRow, ItemView
+from engine.confidence import band
 from engine.errors import InvalidInput
 from engine.filters import Filters
-from engine.types import Hit, Modality, Query, Results, Term, Where
+from engine.types import Explanation, Hit, Modality, Mode, Query, Results, Term, Where
 from engine.words import place_in
 
 MAX_LIMIT = 1000
@@ -105,7 +106,9 @@ class Page(Narrowed):
     """What every search may say about its hits.
 
     cursor: the `next` of the page before, of the same search; offset: hits to skip, without one. fold: show one picture
-    of each group of near-duplicates. exact: compare with every vector.
+    of each group of near-duplicates. exact: compare with every vector. mode: what words are compared with, vectors,
+    text as it is written, or both; left out, as search.mode says. marks: let what was marked for the same query count.
+    min: leave out hits of a lower confidence. explain: say of each hit why it is there.
     """
 
     limit: int | None = Field(default=None, ge=1, le=MAX_LIMIT)
@@ -113,6 +116,10 @@ class Page(Narrowed):
     cursor: Words | None = None
     exact: bool = False
     fold: bool = True
+    mode: Literal["hybrid", "vector", "text"] | None = None
+    marks: bool = True
+    min: float = Field(default=0.0, ge=0, le=1)
+    explain: bool = False
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -123,7 +130,10 @@ class Page(Narrowed):
     def query(self, terms: tuple[Term, ...], default_limit: int) -> Query:
         """The engine's query for these terms. Raises InvalidInput for filters that cannot be read."""
         limit = self.limit or default_limit
-        return Query(terms, Modality(self.modality), self.where(), limit, self.offset, self.exact, self.fold)
+        return Query(
+            terms, Modality(self.modality), self.where(), limit, self.offset, self.exact, self.fold,
+            None if self.mode is None else Mode(self.mode), self.marks, self.min, self.explain,
+        )  # fmt: skip
 
 
 class SearchRequest(Page):
@@ -168,8 +178,41 @@ class SearchUpload(SearchForm):
         return replace(rest, terms=(Term(image=decode(self.image)), *rest.terms))
 
 
+class PartOut(Shape):
+    """What one term gave to a hit. share: its part of the score; the shares of all terms add up to that."""
+
+    term: str
+    weight: float
+    cosine: float
+    share: float
+
+
+class ExplanationOut(Shape):
+    """Why a hit is there. stages: what let it in (recall, refine, exact, text). parts: what each term gave.
+
+    vector_rank, text_rank: its places in the two lists, from 1 on. text_score: BM25. text_of: what holds the words,
+    caption, path or keywords. fused: the sum of reciprocal ranks, by which hybrid hits are ordered.
+    """
+
+    stages: list[str]
+    parts: list[PartOut]
+    vector_rank: int | None
+    text_rank: int | None
+    text_score: float | None
+    text_of: str | None
+    fused: float | None
+
+    @classmethod
+    def of(cls, found: Explanation) -> Self:
+        """From the engine's."""
+        return cls.model_validate(asdict(found))
+
+
 class HitOut(Shape):
-    """One result. url and thumbnail show `item`: the picture itself, or what a caption describes.
+    """One result. score: cosine, higher is better; null without a vector, as in mode text. confidence: 0 to 1, that
+    it is what the words ask for; null where nothing is calibrated. explanation: where it was asked for.
+
+    url and thumbnail show `item`: the picture itself, or what a caption describes.
 
     item: null for sounds and words that stand alone. thumbnail: null without a picture; its address changes with the
     picture. position: page or frame number from 0, or milliseconds; place: the same in words, such as `1:23`.
@@ -189,6 +232,8 @@ class HitOut(Shape):
     position: int | None
     place: str | None
     alike: int
+    confidence: float | None = None
+    explanation: ExplanationOut | None = None
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
@@ -197,7 +242,8 @@ class HitOut(Shape):
         return cls(
             id=hit.id, score=hit.score, modality=hit.modality, path=hit.path, caption=hit.caption, url=url,
             thumbnail=thumbnail, item=hit.item, width=hit.width, height=hit.height, position=hit.position,
-            place=place_in(hit.path, hit.position, hit.modality), alike=hit.alike,
+            place=place_in(hit.path, hit.position, hit.modality), alike=hit.alike, confidence=hit.confidence,
+            explanation=hit.explanation and ExplanationOut.of(hit.explanation),
         )  # fmt: skip
 
     @classmethod
@@ -213,18 +259,29 @@ class HitOut(Shape):
 
 
 class SearchResponse(Shape):
-    """A page of hits, best first. next: the cursor of the following page, or null at the end. took_ms: by stage."""
+    """A page of hits, best first. next: the cursor of the following page, or null at the end. took_ms: by stage.
+
+    confidence: from 0 to 1, that what the words ask for is there at all, and in a word; null where nothing is
+    calibrated. mode: what answered. marks: how many of this query counted. index_version: 0 before there is one.
+    """
 
     hits: list[HitOut]
     next: str | None
     took_ms: dict[str, float]
     index_version: int
+    confidence: float | None
+    band: Literal["likely", "unsure", "unlikely"] | None
+    mode: Mode
+    marks: int
 
     @classmethod
     def of(cls, results: Results, following: str | None) -> Self:
         """From the engine's results, and the cursor of what follows them."""
         hits = [HitOut.of(hit) for hit in results.hits]
-        return cls(hits=hits, next=following, took_ms=results.took_ms, index_version=results.index_version)
+        return cls(
+            hits=hits, next=following, took_ms=results.took_ms, index_version=results.index_version,
+            confidence=results.confidence, band=band(results.confidence), mode=results.mode, marks=results.marks,
+        )  # fmt: skip
 
 
 class CaptionOut(Shape):

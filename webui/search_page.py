@@ -48,6 +48,7 @@ class SearchPage:
     likes: list[ItemChip] = field(default_factory=list)
     own: list[OwnChip] = field(default_factory=list)
     terms: tuple[Term, ...] = ()
+    least: float = 0.0
     words: list[HitOut] = field(default_factory=list)
     hits: list[HitOut] = field(default_factory=list)
     answer: SearchResponse | None = None
@@ -148,6 +149,7 @@ def _read(page: SearchPage, fields: Fields) -> None:
     if box.filters.path and page.path:
         raise InvalidInput("the box and the address both hold a path: keep one of them")
     page.filters = replace(box.filters, path=box.filters.path or page.path)
+    page.least = box.least
     page.terms = (*(chip.likeness.term for chip in page.likes), *box.terms)
 
 
@@ -193,7 +195,7 @@ def _fill(page: SearchPage, where: Where) -> None:
     if not page.terms:
         _browse(page, where, limit)
         return
-    query = Query(page.terms, page.modality, where, limit, 0 if page.cursor else page.offset)
+    query = Query(page.terms, page.modality, where, limit, 0 if page.cursor else page.offset, least=page.least)
     page.answer = SearchResponse.of(*search_page(services(), query, page.cursor))
     liked = {chip.likeness.item for chip in page.likes if chip.weight > 0}
     page.hits = [hit for hit in page.answer.hits if hit.id not in liked]

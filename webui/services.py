@@ -107,8 +107,7 @@ class Services:
 
     def space(self) -> str:
         """What vectors of the served version are compared in: those of another space mean nothing beside them."""
-        version = self.searcher.version
-        return f"{version.fingerprint[:16]}-{version.head_id or 0}"
+        return self.searcher.space
 
     def encode_ahead(self, texts: Sequence[str]) -> None:
         """Encode words together, that will be asked for one by one. What cannot be is told when it is asked for."""

@@ -17,6 +17,7 @@ from engine.heads import CURVE, HOME_FOLDER, Head
 from engine.types import F32, Modality
 from engine.versions import load_head
 from indexer.build import build
+from indexer.calibration import calibrate
 from indexer.heads.fitting import Fitted, Hear, fit_head, spoil, text_of
 from indexer.heads.judging import Ranked, Verdict, judge, lost_elsewhere, rank
 from indexer.heads.methods import METHODS, Method
@@ -124,6 +125,8 @@ def train_heads(
         out.best = max(out.heads, key=lambda row: float(row.report["held_out"]["r10"]))
         if verdicts[out.best.id].better:
             out.version = build(catalog, config, shop.encoder, job, out.best.id)
+            if out.version is not None:
+                calibrate(catalog, config, out.version, job)
             out.best.promoted = True
             _update(catalog, out.best, promoted=True)
     catalog.engine.dispose()
@@ -188,6 +191,8 @@ def use_head(config: Config, head_id: int | None, tell: Tell) -> IndexVersion:
                 f"head {head_id} was trained on embeddings of another encoder than the one that is served"
             )
         version = build(catalog, config, encoder, job, head_id)
+        if version is not None:
+            calibrate(catalog, config, version, job)
     catalog.engine.dispose()
     assert version is not None  # the encoder has embedded something
     return version

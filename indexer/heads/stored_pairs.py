@@ -167,8 +167,8 @@ def _said(known: Sequence[Captioned], ids: Set[int]) -> Iterator[_Said]:
 
 
 def _marks(catalog: Catalog) -> list[Mark]:
-    """The last word that was said on each query and picture."""
-    query = sa.select(Mark).join(Item, Item.id == Mark.item_id).order_by(Mark.id)
+    """The last word that was said on each picture and each query of words alone."""
+    query = sa.select(Mark).join(Item, Item.id == Mark.item_id).where(Mark.vector.is_(None)).order_by(Mark.id)
     with catalog.session() as session:
         rows = session.scalars(query.where(Item.removed_at.is_(None), Item.modality.in_(_SEEN)))
         return list({(mark.query, mark.item_id): mark for mark in rows}.values())

@@ -1,0 +1,82 @@
+"""How sure a search may be: the probability that what some words ask for is in the library at all.
+
+A version is calibrated when it is published (indexer/calibration.py): by how near the library's own words come to the
+nearest picture, and how near they come when everything like their own picture is taken away. A version that is not
+calibrated has no confidence.
+"""
+
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from engine.catalog import Catalog, IndexVersion
+from engine.types import F32
+
+LIKELY, UNLIKELY = 0.6, 0.3
+CERTAIN = 1.0  # the words themselves stand there
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """P(there) = 1 / (1 + exp(-(cosine * a + log(words) * b + c))): few words come less near to anything than many.
+
+    queries: how many it was fitted to; pictures: among how many; auc: how well it told queries apart that it was not
+    fitted to.
+    """
+
+    cosine: float
+    log_words: float
+    bias: float
+    queries: int
+    pictures: int
+    auc: float
+
+    def confidences(self, cosines: F32, words: int) -> F32:
+        """The probability for each cosine (n,) of a query of so many words; NaN for NaN."""
+        z = self.cosine * cosines + self.log_words * math.log(max(1, words)) + self.bias
+        out: F32 = (1 / (1 + np.exp(-np.clip(z, -60, 60)))).astype(np.float32)
+        return out
+
+    def facts(self) -> dict[str, float]:
+        """As JSON values; `read` takes them again."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, facts: Mapping[str, Any] | None) -> Self | None:
+        """What `facts` wrote; None for none, or of another release."""
+        try:
+            return None if facts is None else cls(**facts)
+        except TypeError:
+            return None
+
+
+class Calibrations:
+    """The calibration of each version, read once it is there. Safe to share between threads."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog, self._lock = catalog, threading.Lock()
+        self._known: dict[tuple[int, float], Calibration] = {}
+
+    def of(self, version: int, published_at: float) -> Calibration | None:
+        """The calibration of a version; None while it has none."""
+        with self._lock:
+            known = self._known.get((version, published_at))
+        if known is None:
+            with self._catalog.session() as session:
+                row = session.get(IndexVersion, version)
+            known = Calibration.read(row.calibration) if row and row.published_at == published_at else None
+            if known is not None:
+                with self._lock:
+                    self._known = {(version, published_at): known}
+        return known
+
+
+def band(confidence: float | None) -> str | None:
+    """A confidence in a word: likely, unsure or unlikely."""
+    if confidence is None:
+        return None
+    return "likely" if confidence >= LIKELY else "unlikely" if confidence < UNLIKELY else "unsure"

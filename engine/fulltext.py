@@ -1,0 +1,190 @@
+"""Words looked up as they are written: in captions, words read inside files, paths and keywords.
+
+SQLite's FTS5 and PostgreSQL's GIN indexes, made and kept right by the catalog's own schema (migration 0005). A document
+is one caption, one path, or the keywords of one file; English endings and accents make no difference. What a person
+types never reaches either engine's query language: only letters and digits do.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, aliased
+
+from engine.catalog import Caption, Catalog, Item, Keyword, matches
+from engine.types import F32, I64, Modality, Where
+
+KINDS = ("caption", "path", "keywords")  # what a document is, as its place modulo four says
+_MOST_WORDS = 32
+_ENOUGH = 3000  # documents that hold a word one must hold at least one of: the rarest words, as far as this goes
+_MOST = 5000  # documents compared; of one word that more hold, these are not the best, and all alike hold it
+_K1, _B = 1.2, 0.75  # BM25 (Robertson et al. 1994), as FTS5 has it
+_WORD = re.compile(r"[^\W_]+")
+_said, _words = aliased(Caption), aliased(Item)  # made once: that takes as long as a short search
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Items by the best of their documents. ids: (n,), best first; scores: (n,) BM25, higher is better.
+
+    whole: items of which one document holds every word. kinds: what the best document of each is, as KINDS calls it.
+    """
+
+    ids: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    scores: F32 = field(default_factory=lambda: np.empty(0, np.float32))
+    whole: frozenset[int] = frozenset()
+    kinds: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def whole_ids(self) -> I64:
+        """Those of `ids` of which one document holds every word, best first."""
+        return self.ids[[i in self.whole for i in self.ids.tolist()]]
+
+
+def words_in(text: str) -> list[str]:
+    """The words that are looked for, each once: letters and digits alone, in lower case, without accents."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return list(dict.fromkeys(_WORD.findall(plain.lower())))[:_MOST_WORDS]
+
+
+def find(catalog: Catalog, text: str, modality: Modality, where: Where, k: int) -> Found:
+    """The k best present items of a modality that the filter keeps, for words of which any may be missing.
+
+    Looking for images finds those that a caption describes; looking for text finds the captions themselves.
+    """
+    words = words_in(text)
+    engine = _Postgres if catalog.engine.dialect.name == "postgresql" else _Sqlite
+    with catalog.session() as session:
+        counts = {word: engine.count(session, word) for word in words}
+        there = sorted((word for word in words if counts[word]), key=lambda word: counts[word])
+        if not there:
+            return Found()
+        places = engine.places(there, _required(there, counts), [counts[word] for word in there])
+        rows = session.execute(_items(places, modality, where)).all()
+        whole = engine.whole(session, words) if len(there) == len(words) else set()
+    near = None if where.near is None else set(catalog.ids_matching(where, modality))
+    return _best([row for row in rows if near is None or row.item in near], whole, k)
+
+
+def _required(words: Sequence[str], counts: dict[str, int]) -> list[str]:
+    """The rarest words, of which a document must hold one: as many as few enough documents hold."""
+    required, total = [words[0]], counts[words[0]]
+    for word in words[1:]:
+        total += counts[word]
+        if total > _ENOUGH:
+            break
+        required.append(word)
+    return required
+
+
+def _items(places: sa.Select[Any], modality: Modality, where: Where) -> sa.Select[Any]:
+    """(item, place, score) of the documents whose item is present, of the modality, and kept by the filter."""
+    found = places.subquery("found")
+    own = found.c.place // 4
+    item = own if modality is Modality.TEXT else sa.func.coalesce(_said.owner_id, own)
+    query = sa.select(item.label("item"), found.c.place, found.c.score).select_from(found)
+    query = query.outerjoin(_said, sa.and_(found.c.place % 4 == 0, _said.id == own))
+    query = query.outerjoin(_words, _words.id == _said.id).join(Item, Item.id == item)
+    here = sa.and_(_words.removed_at.is_(None), Item.removed_at.is_(None), Item.modality == modality)
+    return query.where(here, *matches(where, modality)).limit(_MOST)
+
+
+def _best(rows: Sequence[Any], whole: set[int], k: int) -> Found:
+    scores, kinds, complete = dict[int, float](), dict[int, str](), set[int]()
+    for item, place, score in sorted(rows, key=lambda row: (-row.score, row.item)):
+        if item not in scores:
+            scores[item], kinds[item] = float(score), KINDS[place % 4]
+        if place in whole:
+            complete.add(item)
+    ids = list(scores)[:k]
+    values = np.array([scores[i] for i in ids], np.float32)
+    return Found(np.array(ids, np.int64), values, frozenset(complete), kinds)
+
+
+class _Sqlite:
+    """FTS5. Every word is quoted, which makes operators of its language plain words."""
+
+    @staticmethod
+    def _any(words: Sequence[str]) -> str:
+        return " OR ".join(f'"{word}"' for word in words)
+
+    @staticmethod
+    def count(session: Session, word: str) -> int:
+        """Documents that hold a word, up to one more than are enough."""
+        query = sa.text("SELECT count(*) FROM (SELECT 1 FROM words_fts WHERE words_fts MATCH :asked LIMIT :most)")
+        return session.scalar(query, {"asked": f'"{word}"', "most": _ENOUGH + 1}) or 0
+
+    @classmethod
+    def places(cls, words: Sequence[str], required: Sequence[str], counts: Sequence[int]) -> sa.Select[Any]:
+        """(place, score) of documents that hold a required word, scored by all."""
+        asked = cls._any(words) if len(words) == len(required) else f"({cls._any(required)}) AND ({cls._any(words)})"
+        fts = sa.table("words_fts", sa.column("rowid", sa.Integer))
+        score = -sa.literal_column("bm25(words_fts)", sa.Float)
+        match = sa.text("words_fts MATCH :asked").bindparams(asked=asked)
+        return sa.select(fts.c.rowid.label("place"), score.label("score")).where(match)
+
+    @staticmethod
+    def whole(session: Session, words: Sequence[str]) -> set[int]:
+        """Places of documents that hold every word."""
+        query = sa.text("SELECT rowid FROM words_fts WHERE words_fts MATCH :asked LIMIT :most")
+        asked = " AND ".join(f'"{word}"' for word in words)
+        return set(session.scalars(query, {"asked": asked, "most": _MOST}))
+
+
+class _Postgres:
+    """GIN indexes over tsvectors. BM25 is reckoned here, with one occurrence of each word: ts_rank knows no rarity."""
+
+    @staticmethod
+    def _asks(word: str) -> sa.ColumnElement[Any]:
+        return sa.func.plainto_tsquery(sa.text("'words_plain'"), word)
+
+    @classmethod
+    def _documents(cls, asked: sa.ColumnElement[Any], *columns: Any) -> sa.CompoundSelect[Any]:
+        """Place, words, and more columns of them, of documents that a query matches."""
+        parts = []
+        for kind, (place, words, more) in enumerate(
+            ((Caption.id, Caption.text, ()), (Item.id, Item.path, (Item.parent_id.is_(None),)),
+             (Keyword.item_id, Keyword.word, ()))
+        ):  # fmt: skip
+            vector = sa.func.words_of(words)
+            query = sa.select((place * 4 + kind).label("place"), vector.label("words"))
+            parts.append(query.where(vector.bool_op("@@")(asked), *more))
+        return sa.union_all(*parts)
+
+    @classmethod
+    def _any(cls, words: Sequence[str]) -> sa.ColumnElement[Any]:
+        asked = cls._asks(words[0])
+        for word in words[1:]:
+            asked = asked.op("||")(cls._asks(word))
+        return asked
+
+    @classmethod
+    def count(cls, session: Session, word: str) -> int:
+        """Documents that hold a word, up to one more than are enough."""
+        some = cls._documents(cls._asks(word)).limit(_ENOUGH + 1).subquery()
+        return session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
+
+    @classmethod
+    def places(cls, words: Sequence[str], required: Sequence[str], counts: Sequence[int]) -> sa.Select[Any]:
+        """(place, score) of documents that hold a required word, scored by all."""
+        found = cls._documents(cls._any(required)).cte("documents")
+        length = sa.func.length(found.c.words)
+        held = [
+            sa.cast(found.c.words.bool_op("@@")(cls._asks(word)), sa.Integer) * math.log(1 + 1e6 / (count + 0.5))
+            for word, count in zip(words, counts, strict=True)
+        ]
+        usual = sa.func.greatest(sa.func.avg(length).over(), 1)
+        score = sum(held[1:], held[0]) * (_K1 + 1) / (1 + _K1 * (1 - _B + _B * length / usual))
+        return sa.select(found.c.place, sa.cast(score, sa.Float).label("score"))
+
+    @classmethod
+    def whole(cls, session: Session, words: Sequence[str]) -> set[int]:
+        """Places of documents that hold every word."""
+        asked = cls._asks(" ".join(words))
+        some = cls._documents(asked).limit(_MOST).subquery()
+        return set(session.scalars(sa.select(some.c.place)))

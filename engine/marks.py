@@ -1,0 +1,147 @@
+"""What people said of results: good or bad answers to a query. Kept in the catalog, used at once, and learned from.
+
+A query of words alone is known by its words, any other by its vector. `rebus train` learns from marks on words.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from engine.catalog import Catalog, Item, Mark
+from engine.errors import InvalidInput, NotFound
+from engine.types import F32, Term
+
+_SAME = 0.9995  # cosine from which on two vectors are of one query: float16 takes less than that away
+_COUNTED = 64  # marks of a query that count: the last ones
+_HALF = 3.0  # good marks from which on they weigh half as much as they can
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query, as marks know it again: by words, or else by a unit vector (d,) of a joint space."""
+
+    words: str = ""
+    vector: F32 | None = None
+    space: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Items that a query's marks call good and bad, the last word on each."""
+
+    good: tuple[int, ...] = ()
+    bad: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.good) + len(self.bad)
+
+
+def words_asked(terms: Sequence[Term]) -> str | None:
+    """The words of a query of words alone; None for any other."""
+    if len(terms) == 1 and terms[0].text is not None and terms[0].weight > 0:
+        return " ".join(terms[0].text.split())
+    return None
+
+
+def put(catalog: Catalog, asked: Asked, item_ids: Sequence[int], good: bool | None) -> int:
+    """Say that items are good or bad answers; None takes back what was said. How many marks there were or are.
+
+    Raises NotFound for an item that is not there.
+    """
+    vector = None if asked.vector is None else asked.vector.astype("<f2").tobytes()
+    ids = list(dict.fromkeys(item_ids))
+    if not asked.words and vector is None:
+        raise InvalidInput("a mark belongs to a query: give its words or its terms")
+    with catalog.session() as session:
+        if good is not None:
+            there = set(session.scalars(sa.select(Item.id).where(Item.id.in_(ids), Item.removed_at.is_(None))))
+            for item in ids:
+                if item not in there:
+                    raise NotFound(f"no item {item} in this library")
+        rows = session.scalars(sa.select(Mark).where(_of(asked), Mark.item_id.in_(ids))).all()
+        before = [row for row in rows if _same(row, asked)]
+        for row in before:
+            session.delete(row)
+        if good is None:
+            return len({row.item_id for row in before})
+        session.add_all(
+            Mark(item_id=item, query=asked.words, vector=vector, space=asked.space, good=good) for item in ids
+        )
+        return len(ids)
+
+
+def forget(catalog: Catalog, mark_ids: Sequence[int]) -> int:
+    """Take marks back by their numbers; how many there were."""
+    with catalog.session() as session:
+        done = session.execute(sa.delete(Mark).where(Mark.id.in_(mark_ids)).returning(Mark.id))
+        return len(done.all())
+
+
+def listed(
+    catalog: Catalog, words: str | None = None, *, before: int = 2**63 - 1, limit: int, vectors: bool | None = None
+) -> list[Mark]:
+    """Marks on present items, the newest first. words: of this query; vectors: of queries known by theirs, or not."""
+    query = sa.select(Mark).join(Item, Item.id == Mark.item_id).where(Item.removed_at.is_(None), Mark.id < before)
+    if words is not None:
+        query = query.where(Mark.query == " ".join(words.split()), Mark.vector.is_(None))
+    if vectors is not None:
+        query = query.where(Mark.vector.is_not(None) if vectors else Mark.vector.is_(None))
+    with catalog.session() as session:
+        return list(session.scalars(query.order_by(Mark.id.desc()).limit(limit)))
+
+
+def learned(catalog: Catalog) -> int:
+    """How many marks there are that training reads: on words, and on items that are present."""
+    query = sa.select(sa.func.count()).select_from(Mark).join(Item, Item.id == Mark.item_id)
+    with catalog.session() as session:
+        return session.scalar(query.where(Mark.vector.is_(None), Item.removed_at.is_(None))) or 0
+
+
+def stamp(catalog: Catalog) -> str:
+    """What is another whenever a mark came or went."""
+    with catalog.engine.connect() as connection:
+        count, last = connection.execute(sa.select(sa.func.count(), sa.func.max(Mark.id))).one()
+    return f"{count}-{last or 0}"
+
+
+def of_query(catalog: Catalog, asked: Asked) -> Marked:
+    """The marks of a query on items that are present."""
+    columns = Mark.item_id, Mark.good, Mark.vector
+    query = sa.select(*columns).join(Item, Item.id == Mark.item_id).where(_of(asked), Item.removed_at.is_(None))
+    query = query.order_by(Mark.id.desc()).limit(_COUNTED if asked.words else _COUNTED * 16)
+    with catalog.engine.connect() as connection:  # in every search: half the time of a session
+        rows = connection.execute(query).all()
+    last: dict[int, bool] = {}
+    for row in rows:
+        if len(last) < _COUNTED and _same(row, asked):
+            last.setdefault(row.item_id, row.good)
+    return Marked(tuple(i for i, good in last.items() if good), tuple(i for i, good in last.items() if not good))
+
+
+def moved(vector: F32, good: F32) -> tuple[F32, float]:
+    """A query (1, d) drawn to its good answers (m, d), all of unit length, and the weight of their mean.
+
+    Rocchio 1971, with m / (m + 3) of their mean. Bad answers do not move it: away from what is near a query lies much
+    that it wants, and every weight that was tried found less.
+    """
+    weight = len(good) / (len(good) + _HALF)
+    total = vector + weight * good.mean(axis=0)
+    out: F32 = (total / np.linalg.norm(total)).astype(np.float32)
+    return out, weight
+
+
+def _of(asked: Asked) -> sa.ColumnElement[bool]:
+    if asked.words:
+        return sa.and_(Mark.query == asked.words, Mark.vector.is_(None))
+    return sa.and_(Mark.vector.is_not(None), Mark.space == asked.space)
+
+
+def _same(row: Mark | sa.Row[Any], asked: Asked) -> bool:
+    """Whether a row that `_of` chose is of this query."""
+    if asked.words or asked.vector is None or row.vector is None:
+        return bool(asked.words)
+    known = np.frombuffer(row.vector, "<f2").astype(np.float32)
+    return len(known) == len(asked.vector) and float(known @ asked.vector) > _SAME * float(np.linalg.norm(known))
