@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, request, send_file, session, url_for
 from werkzeug.wrappers import Response as Answer
 
+from engine import marks
 from engine.catalog import HeadRow
 from engine.errors import InvalidInput, NotFound
 from engine.facets import sizes
@@ -47,7 +48,7 @@ def status() -> str:
     failures = public_failures(FAILURES_A_PAGE, offset)
     return _page(
         "status", facts=public_status(), versions=public_versions(), offset=offset, step=FAILURES_A_PAGE,
-        failures=failures, may_change=not services().config.serve.read_only,
+        failures=failures,
     )  # fmt: skip
 
 
@@ -66,7 +67,8 @@ def use_version() -> Answer:
 def training() -> str:
     """The trained heads beside each other, and their curves."""
     heads = head_facts(services().catalog)
-    return _page("training", heads=heads, drawn=any(head.get("curve") for head in heads))
+    learned = marks.learned(services().catalog)
+    return _page("training", heads=heads, learned=learned, drawn=any(head.get("curve") for head in heads))
 
 
 @library_pages.get("/training/curves.svg")

@@ -8,6 +8,7 @@ from flask import Blueprint, redirect, render_template, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
+from engine import marks
 from engine.errors import InvalidInput
 from engine.status import job_state
 from engine.words import duration, readable_bytes
@@ -19,6 +20,7 @@ from webui.operations import reading
 from webui.query_box import filter_for, quoted
 from webui.schemas import LARGEST_ID
 from webui.search_page import SearchPage, asked_for, page_of
+from webui.services import services
 from webui.sharing import as_command, as_curl
 
 pages = Blueprint("pages", __name__)
@@ -26,6 +28,7 @@ pages.add_app_template_filter(readable_bytes, "bytes")
 pages.add_app_template_filter(duration)
 
 _SHAPES = (56, 67, 75, 87, 100, 117, 133, 150, 178, 200, 240)  # width per height in hundredths, as rebus.css has them
+_SAID = {"good": True, "bad": False, "forget": None}
 _KINDS = {"image": "pictures", "text": "captions", "video": "moments of film", "audio": "sounds"}
 
 
@@ -62,6 +65,26 @@ def picked() -> Response:
     return redirect(page.address(likes=list({one.item: one for one in (*kept, *likes)}.values())))
 
 
+@pages.post("/marks")
+def mark() -> Response:
+    """Say that selected results are good or bad answers to what was searched for, or forget what was said of all."""
+    page = asked_for(MultiDict(parse_qsl(request.form.get("was", ""))))
+    if not page.terms:
+        raise InvalidInput("a mark belongs to a search: search for something first")
+    services().freshness.ensure()
+    known = services().searcher.known_as(page.terms)
+    said = request.form.get("say", "")
+    if said not in _SAID:
+        raise InvalidInput(f"say: one of {', '.join(_SAID)}")
+    ids = [one.item for one in likes_in(request.form.getlist("like"), [])]
+    if said == "forget":
+        before = marks.of_query(services().catalog, known)
+        ids = [*before.good, *before.bad]
+    if ids:
+        marks.put(services().catalog, known, ids, _SAID[said])
+    return redirect(page.address(), 303)
+
+
 @pages.get(f"/items/<int(max={LARGEST_ID}):item_id>")
 def item(item_id: int) -> str:
     """One item with its captions, its words and what is like it. A caption's address shows what it describes."""
@@ -73,7 +96,7 @@ def _in_every_template() -> dict[str, Any]:
     return {
         "quoted": quoted, "filter_for": filter_for, "working": working, "job_state": job_state, "kinds": _KINDS,
         "weights": WEIGHTS, "weight_name": weight_name, "facet_titles": facet_titles, "as_curl": as_curl,
-        "as_command": as_command,
+        "as_command": as_command, "may_change": not services().config.serve.read_only,
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from PIL.Image import Image
 from werkzeug.datastructures import MultiDict
 
 from engine.catalog import ItemView
+from engine.confidence import UNLIKELY
 from engine.errors import InvalidInput, NotFound, NotReady
 from engine.filters import Filters
 from engine.likeness import Likeness
@@ -21,7 +22,7 @@ from webui.chips import ItemChip, OwnChip, item_chips, likes_in, likes_out, own_
 from webui.films import Film, films
 from webui.paging import Cursor, search_page
 from webui.problems import explain_error
-from webui.query_box import parse
+from webui.query_box import narrowed, parse
 from webui.schemas import HitOut, SearchResponse
 from webui.services import services
 
@@ -37,7 +38,8 @@ Fields = MultiDict[str, str]
 class SearchPage:
     """One state of the page. more: the address of what follows; following: its cursor.
 
-    browsed: what is listed when nothing was asked for. terms, filters: what was asked. likes, own: the chips.
+    browsed: what is listed when nothing was asked for. terms, filters: what was asked, least: how sure
+    hits must be. likes, own: the chips. explain: say of each hit why it is there.
     """
 
     box: str = ""
@@ -49,6 +51,7 @@ class SearchPage:
     own: list[OwnChip] = field(default_factory=list)
     terms: tuple[Term, ...] = ()
     least: float = 0.0
+    explain: bool = False
     words: list[HitOut] = field(default_factory=list)
     hits: list[HitOut] = field(default_factory=list)
     answer: SearchResponse | None = None
@@ -83,12 +86,18 @@ class SearchPage:
         """The hits by film, where moments were searched for."""
         return films(services().catalog, self.hits)
 
+    @property
+    def surer(self) -> str:
+        """The address of this search without what is unlikely."""
+        return self.address(q=narrowed(self.box, "min", f"{UNLIKELY:g}"))
+
     def parts(self, likes: Sequence[Likeness] | None = None, **changes: Any) -> dict[str, Any]:
         """What the address of this search consists of, with some of it changed. Own pictures stand in no address."""
         own = {
             "q": self.box or None,
             "for": None if self.modality is Modality.IMAGE else str(self.modality),
             "path": self.path,
+            "explain": "1" if self.explain else None,
             **likes_out([chip.likeness for chip in self.likes] if likes is None else likes),
         }
         return {key: value for key, value in {**own, **changes}.items() if value}
@@ -149,7 +158,7 @@ def _read(page: SearchPage, fields: Fields) -> None:
     if box.filters.path and page.path:
         raise InvalidInput("the box and the address both hold a path: keep one of them")
     page.filters = replace(box.filters, path=box.filters.path or page.path)
-    page.least = box.least
+    page.least, page.explain = box.least, bool(fields.get("explain"))
     page.terms = (*(chip.likeness.term for chip in page.likes), *box.terms)
 
 
@@ -195,7 +204,8 @@ def _fill(page: SearchPage, where: Where) -> None:
     if not page.terms:
         _browse(page, where, limit)
         return
-    query = Query(page.terms, page.modality, where, limit, 0 if page.cursor else page.offset, least=page.least)
+    query = Query(page.terms, page.modality, where, limit, 0 if page.cursor else page.offset)
+    query = replace(query, least=page.least, explain=page.explain)
     page.answer = SearchResponse.of(*search_page(services(), query, page.cursor))
     liked = {chip.likeness.item for chip in page.likes if chip.weight > 0}
     page.hits = [hit for hit in page.answer.hits if hit.id not in liked]

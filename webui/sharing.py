@@ -40,6 +40,10 @@ def as_command(page: SearchPage) -> str:
         given = getattr(page.filters, name)
         for value in given if isinstance(given, tuple) else [given] if given else []:
             parts += [f"--{name}", value]
+    if page.least:
+        parts += ["--min", f"{page.least:g}"]
+    if page.explain:
+        parts.append("--explain")
     if page.modality is not Modality.IMAGE:
         parts += ["--for", str(page.modality)]
     top = services().config.search.limit
@@ -67,4 +71,5 @@ def _body(page: SearchPage) -> dict[str, Any]:
     given = {name: getattr(page.filters, name) for name in _FIELDS}
     filters = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
     kind = {} if page.modality is Modality.IMAGE else {"modality": str(page.modality)}
-    return {"terms": terms, **kind, **filters, "limit": services().config.search.limit}
+    more = {key: value for key, value in (("min", page.least), ("explain", page.explain)) if value}
+    return {"terms": terms, **kind, **filters, **more, "limit": services().config.search.limit}

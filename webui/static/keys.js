@@ -18,10 +18,17 @@ export function listenToKeys() {
     if (event.key === "/") return focusBox(event, box);
     if (event.key === "?") return keys.showModal();
     if (event.key === "x") return togglePick(event.target);
+    if (event.key === "g" || event.key === "b") return say(event.key === "g" ? "good" : "bad");
     if (event.key === "r") return document.querySelector(".viewer [data-part]")?.click();
     if (event.key === "a") return document.querySelector(".viewer [data-add]:not([hidden])")?.click();
     if (event.key.startsWith("Arrow") && !event.target.closest?.("[type=radio], video, audio, pre")) move(event);
   });
+}
+
+/** Mark what is selected, or what the viewer shows. */
+function say(word) {
+  const form = document.querySelector(".pick:checked") ? "#picked" : ".marking:not([hidden])";
+  document.querySelector(`${form} [value=${word}]`)?.click();
 }
 
 function focusBox(event, box) {

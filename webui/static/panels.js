@@ -1,6 +1,6 @@
 // Panels that open: facets, whose values are fetched when somebody looks, weights of chips, what can be copied.
 import { announce, fetchPage } from "./results.js";
-import { addLikes, ownPicture, remembersSearch, replaceLike, replacePicture } from "./search.js";
+import { addLikes, ownPicture, rememberedSearch, replaceLike, replacePicture } from "./search.js";
 
 const PANELS = "details.facet[open], details.weight[open]";
 
@@ -16,7 +16,13 @@ export function watchPanels() {
     else if (dataset) await part(dataset, event.target);
   });
   const add = document.querySelector("[data-add]");
-  if (add) add.hidden = !remembersSearch();
+  const left = rememberedSearch();
+  if (add) add.hidden = !left;
+  const marking = document.querySelector(".marking");
+  const asked = left && new URL(left.address).search.slice(1);
+  if (!marking || !asked || left.pictures.length) return;
+  marking.elements.was.value = asked; // a mark belongs to what was searched for
+  marking.hidden = false;
 }
 
 /** Close what is open, but for what holds `inside`. Whether anything was. */

@@ -61,6 +61,7 @@ function form(address, pictures, cursor) {
 function show(page, address, pictures, scroll) {
   const typing = document.activeElement === document.querySelector("#q");
   for (const part of ["search", "main"]) document.querySelector(part).replaceWith(page.querySelector(part));
+  for (const button of document.querySelectorAll("#picked [name=say]")) button.hidden = true; // no mark holds a picture
   document.querySelector("#picked [name=was]").value = new URL(address, location).searchParams;
   document.title = page.title;
   if (typing) document.querySelector("#q").focus();
@@ -131,11 +132,12 @@ export function rememberSearch() {
   if (location.pathname === "/") keep(SEARCH, { address: location.href, pictures: own() });
 }
 
-export const remembersSearch = () => sessionStorage.getItem(SEARCH) !== null;
+/** The search that was left for the viewer: {address, pictures}; null without one. */
+export const rememberedSearch = () => JSON.parse(sessionStorage.getItem(SEARCH) ?? "null");
 
 /** Add items, as the address has them, to this search, or to the one that was left for the viewer. */
 export function addLikes(values) {
-  const left = location.pathname === "/" ? null : JSON.parse(sessionStorage.getItem(SEARCH) ?? "null");
+  const left = location.pathname === "/" ? null : rememberedSearch();
   const { address, pictures } = left ?? { address: here(), pictures: own() };
   go(changed(address, (likes) => [...new Set([...likes, ...values])]), pictures);
 }
