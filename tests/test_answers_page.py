@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from html import unescape
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
 from engine import marks
-from engine.catalog import Catalog
+from engine.catalog import Catalog, IndexVersion
+from engine.confidence import Calibration
 from engine.config import Config
 from engine.search import Searcher
 from engine.types import Modality, Where
@@ -72,13 +74,21 @@ def test_why_results_are_there(app: Flask) -> None:
     assert "--explain" in html and '"explain": true' in html
 
 
-def test_how_sure_an_answer_is(app: Flask) -> None:
-    client = app.test_client()
-    for words in ("a red boat", "zebras in a desert"):
-        answer = client.post("/api/v1/search", json={"text": words}).get_json()
-        html = client.get("/", query_string={"q": words}).text
-        said = {"likely": "likely here", "unsure": "unsure", "unlikely": "probably not here", None: "ms</p>"}
-        assert said[answer["band"]] in html
-        assert ("Probably nothing here" in html) is (answer["band"] == "unlikely")
-    html = client.get("/?q=a+boat+min:1").text
-    assert "--min 1" in html or "as sure as 1.0" in html
+@pytest.mark.parametrize(
+    ("bias", "word"), [(4.0, "likely here"), (0.0, "unsure"), (-4.0, "probably not here"), (None, "ms</p>")]
+)
+def test_how_sure_an_answer_is(changed: Config, bias: float | None, word: str) -> None:
+    catalog = Catalog(changed)
+    facts = None if bias is None else Calibration(0.0, 0.0, bias, 100, 40, 0.9).facts()
+    with catalog.session() as session:
+        session.execute(sa.update(IndexVersion).values(calibration=facts))
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    html = unescape(client.get("/?q=a+red+boat").text)
+    assert word in html and ("Probably nothing here" in html) is (bias == -4.0)
+    if bias == -4.0:
+        surer = re.findall(r'href="([^"]+)">Leave out what is unlikely', html)
+        assert surer == ["/?q=a+red+boat+min:0.3"]
+        assert "Nothing here is as sure as 0.3" in client.get(surer[0]).text
+    if bias == 4.0:
+        assert "--min 0.5" in client.get("/?q=a+red+boat+min:0.5").text
+    catalog.engine.dispose()
