@@ -9,7 +9,7 @@ from engine.errors import MediaError, NotFound
 from engine.media import kind_of, read_media
 from engine.media.files import file_inside, read_file
 from engine.media.pictures import decode_picture
-from engine.thumbnails import ensure_thumbnail
+from engine.thumbnails import ensure_thumbnail, unchanged
 
 if TYPE_CHECKING:
     from engine.catalog import ItemView
@@ -39,8 +39,10 @@ def picture_of(view: "ItemView", config: "Config", at_least: int) -> Image.Image
     """
     if has_large(view.file.name) and not view.item.position:
         try:
-            return _original(file_inside(Path(view.root), view.file), config, at_least)
-        except (MediaError, NotFound, OSError):  # it went, or grew beyond the limits: its thumbnail may still be there
+            path = file_inside(Path(view.root), view.file)
+            if unchanged(path, view.item, config.media.max_bytes):  # no other was ever decoded within limits
+                return _original(path, config, at_least)
+        except (MediaError, NotFound, OSError):  # it went, or is beyond the limits: its thumbnail may still be there
             pass
     with Image.open(ensure_thumbnail(view, config), formats=("JPEG",)) as image:
         return image.convert("RGB")

@@ -64,6 +64,16 @@ def test_without_the_original_the_thumbnail_serves(changed: Config) -> None:
     catalog.engine.dispose()
 
 
+def test_a_file_in_the_place_of_an_indexed_one_is_not_decoded(changed: Config) -> None:
+    catalog = Catalog(changed)
+    view = catalog.item(catalog.ids_matching(Where(), Modality.IMAGE)[0])
+    before = np.asarray(region_of(view, (0, 0, 1, 1), changed, 96), np.int16)
+    Image.new("RGB", (96, 72), "red").save(view.file)
+    after = np.asarray(region_of(view, (0, 0, 1, 1), changed, 96), np.int16)
+    assert after.shape == before.shape and np.abs(after - before).mean() < 5, "the thumbnail of what was indexed"
+    catalog.engine.dispose()
+
+
 def test_a_part_finds_what_a_picture_of_it_finds(library: Config, catalog: Catalog, boat: int) -> None:
     searcher = Searcher(library, catalog)
     part = region_of(catalog.item(boat), (0, 0, 0.5, 1), library, 32)

@@ -165,8 +165,10 @@ def test_what_browsers_cannot_draw_is_drawn_large(changed: Config) -> None:
     item = catalog.ids_matching(Where(), Modality.IMAGE)[0]
     file = catalog.item(item).file
     Image.effect_noise((2400, 1500), 20).convert("RGB").save(file.with_suffix(".tif"))
+    facts = file.with_suffix(".tif").stat()
     with catalog.session() as session:
-        session.connection().exec_driver_sql("UPDATE items SET path = replace(path, '.jpg', '.tif')")
+        change = "UPDATE items SET path = replace(path, '.jpg', '.tif'), mtime_ns = ?, size = ? WHERE id = ?"
+        session.connection().exec_driver_sql(change, (facts.st_mtime_ns, facts.st_size, item))
     client = create_app(changed, Searcher(changed, catalog)).test_client()
     address = re.findall(rf'src="(/large/{item}\?v=[^"]+)"', client.get(f"/items/{item}").text)[0]
     answer = client.get(address)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from engine.facets import Facets, facets
+from engine.filters import Filters
 from webui.query_box import narrowed
 from webui.search_page import SearchPage
 from webui.services import services
@@ -47,7 +49,21 @@ def facet_titles(page: SearchPage) -> list[Facet]:
 
 def facet_lists(page: SearchPage) -> list[Facet]:
     """The facets with their values. Counts follow the filters, but each facet's own: it offers what else there is."""
-    return [replace(facet, choices=_CHOICES[facet.key](page)) for facet in facet_titles(page)]
+
+    @cache  # without filters of their own, all facets are counted at once
+    def counted(filters: Filters) -> Facets:
+        where = filters.where()
+        services().check(where)
+        return facets(services().catalog, where, page.modality)
+
+    def others(key: str) -> Filters:
+        """All filters but one."""
+        changes: dict[str, Any] = {key: None} if key != "type" else {}
+        return replace(page.filters, **changes)
+
+    return [
+        replace(facet, choices=_CHOICES[facet.key](page, counted(others(facet.key)))) for facet in facet_titles(page)
+    ]
 
 
 def _chosen(page: SearchPage, key: str) -> str | None:
@@ -58,20 +74,11 @@ def _reset(key: str) -> dict[str, None]:
     return {"path": None} if key == "path" else {"for": None} if key == "type" else {}
 
 
-def _counts(page: SearchPage, key: str) -> Facets:
-    """Of what the other filters keep."""
-    others: dict[str, Any] = {key: None} if key != "type" else {}
-    where = replace(page.filters, **others).where()
-    services().check(where)
-    return facets(services().catalog, where, page.modality)
-
-
-def _kinds(page: SearchPage) -> tuple[Choice, ...]:
-    counts = _counts(page, "type").modalities
+def _kinds(page: SearchPage, counts: Facets) -> tuple[Choice, ...]:
     box = narrowed(page.box, "type", None) or None
     return tuple(
         Choice(_KINDS[kind], count, page.address(q=box, **{"for": None if kind == "image" else kind}), here)
-        for kind, count in counts.items()
+        for kind, count in counts.modalities.items()
         for here in [kind == page.modality]
     )
 
@@ -86,19 +93,19 @@ def _values(page: SearchPage, key: str, counts: Mapping[str, int], written: Call
     return tuple(made)
 
 
-def _folders(page: SearchPage) -> tuple[Choice, ...]:
-    named = {folder: count for folder, count in _counts(page, "path").folders.items() if folder}
+def _folders(page: SearchPage, counts: Facets) -> tuple[Choice, ...]:
+    named = {folder: count for folder, count in counts.folders.items() if folder}
     return _values(page, "path", named, lambda folder: f"{folder.replace(chr(34), '?')}/**")
 
 
-def _years(page: SearchPage) -> tuple[Choice, ...]:
-    return _values(page, "taken", dict(sorted(_counts(page, "taken").years.items(), reverse=True)), str)
+def _years(page: SearchPage, counts: Facets) -> tuple[Choice, ...]:
+    return _values(page, "taken", dict(sorted(counts.years.items(), reverse=True)), str)
 
 
-def _cameras(page: SearchPage) -> tuple[Choice, ...]:
-    return _values(page, "camera", _counts(page, "camera").cameras, str)
+def _cameras(page: SearchPage, counts: Facets) -> tuple[Choice, ...]:
+    return _values(page, "camera", counts.cameras, str)
 
 
-_CHOICES: Mapping[str, Callable[[SearchPage], tuple[Choice, ...]]] = {
+_CHOICES: Mapping[str, Callable[[SearchPage, Facets], tuple[Choice, ...]]] = {
     "type": _kinds, "path": _folders, "taken": _years, "camera": _cameras,
 }  # fmt: skip
