@@ -14,7 +14,7 @@ SHOTS = Path(__file__).parents[2] / "test-output"
 PLACES = {
     "start": "/", "results": "/?q=a+red+boat", "words": "/?q=tree&for=text", "chips": "/?q=boat&like=2:7&unlike=9",
     "facets": "/facets?q=boat", "library": "/library", "work": "/status", "training": "/training",
-    "evaluation": "/evaluation", "nothing": "/nothing-here",
+    "evaluation": "/evaluation", "why": "/?q=a+red+boat&explain=1", "nothing": "/nothing-here",
 }  # fmt: skip
 RULES = {
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
