@@ -1,7 +1,9 @@
 """The database under a catalog: its connections, its address as it may be shown, and its refusals in words."""
 
+import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,21 @@ def tune_sqlite(connection: Any, _: Any) -> None:
     cursor.close()
     # SQLite's own knows no letters beyond ASCII
     connection.create_function("lower", 1, lambda text: text and str(text).lower(), deterministic=True)
+
+
+def programs(database: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """What a SQLite database does by itself: its triggers, views and virtual tables, as they were made."""
+    query = "SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view') OR sql LIKE 'CREATE VIRTUAL%'"
+    return set(database.execute(query).fetchall())
+
+
+def programs_of_a_library() -> set[tuple[str, ...]]:
+    """Those of a catalog of this release: the full-text index, and what keeps it right."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "catalog.db"
+        migrate(f"sqlite:///{file}")
+        with closing(sqlite3.connect(file)) as database:
+            return programs(database)
 
 
 def migrate(url: str) -> None:

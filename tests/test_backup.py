@@ -290,6 +290,7 @@ def in_catalog(statement: str) -> Callable[[Files], None]:
     ("change", "words"),
     [
         (in_catalog("CREATE TRIGGER t AFTER INSERT ON jobs BEGIN DELETE FROM items; END"), "triggers or views"),
+        (in_catalog("DROP TRIGGER words_path_put"), "triggers or views"),
         (in_catalog("UPDATE versions SET folder = '../outside'"), "no folder of versions"),
         (in_catalog("UPDATE encoders SET rows = 99"), "hold 36 of 99 rows"),
         (in_catalog("UPDATE alembic_version SET version_num = '9999'"), "newer than this release"),

@@ -111,6 +111,13 @@ def drop_item_alone(config: Config) -> None:
     database.close()
 
 
+def lose_words(config: Config) -> None:
+    with sqlite3.connect(config.home / "catalog.db") as database:
+        database.execute("DROP TRIGGER words_caption_changed")
+        database.execute("UPDATE captions SET text = 'other words' WHERE owner_id = 1")
+    database.close()
+
+
 @pytest.mark.parametrize(
     ("damage", "words", "lost"),
     [
@@ -125,15 +132,17 @@ def drop_item_alone(config: Config) -> None:
         (lose_version, "version 1 is damaged", 0),
         (mix_encoders, "belongs to another encoder", 0),
         (name_a_folder_outside, "is no folder of versions", 0),
+        (lose_words, "full-text index holds other words", 0),
         (drop_item_alone, "rows of embeddings point to rows that are not there", 0),
     ],
 )
 def test_damage_is_named_and_mended(config: Config, damage: Damage, words: str, lost: int) -> None:
     damage(config)
-    findings = examine(config, deep=damage is spoil_vectors)
+    deep = damage in (spoil_vectors, lose_words)
+    findings = examine(config, deep=deep)
     assert words in found(findings, Level.PROBLEM) and not healthy(findings)
     assert all(finding.repair for finding in findings if finding.level is Level.PROBLEM)
-    repair(config, damage is spoil_vectors, silent)
+    repair(config, deep, silent)
     mended = examine(config)  # not deep: the made encoder's weights are none that could be loaded
     assert healthy(mended), found(mended, Level.PROBLEM)
     catalog = Catalog(config)

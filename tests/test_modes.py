@@ -117,7 +117,7 @@ def test_text_needs_no_encoder_and_no_version(tmp_path: Path) -> None:
 def test_what_has_no_vector_is_found_by_its_words(changed: Config) -> None:
     catalog = Catalog(changed)
     with catalog.session() as session:
-        item = session.scalars(sa.select(Caption.owner_id).where(Caption.text.contains("number 3"))).first()
+        item = session.scalars(sa.select(Caption.owner_id).where(Caption.text.endswith(", number 3"))).first()
         assert item is not None
         session.execute(sa.delete(Embedding).where(Embedding.item_id == item))
     searcher = Searcher(changed, catalog, load_encoder(changed.encoder.model, "cpu"))

@@ -84,7 +84,7 @@ class Narrowed(Shape):
     camera, place: a part of the name. keyword: one, or several that all hold. near: latitude,longitude,km. source: what
     words were read from, such as exif, ocr or *.jsonl.
 
-    No encoder takes sounds yet: a search for audio finds nothing.
+    No encoder takes sounds yet: audio is found by its words alone.
     """
 
     modality: Literal["image", "text", "video", "audio"] = "image"

@@ -11,7 +11,7 @@ from indexer.care.accelerator import examine_accelerator
 from indexer.care.embeddings import examine_embeddings
 from indexer.care.findings import Finding, Level, problem
 from indexer.care.heads import examine_heads
-from indexer.care.rows import examine_catalog, examine_failures, examine_jobs
+from indexer.care.rows import examine_catalog, examine_failures, examine_jobs, examine_words
 from indexer.care.surroundings import (
     examine_disk,
     examine_encoders,
@@ -42,6 +42,7 @@ def _examine(catalog: Catalog, config: Config, deep: bool, busy: bool) -> Iterat
         if _hopeless(finding):
             yield from examine_machine(config)
             return
+    yield from examine_words(catalog, deep)
     yield from examine_embeddings(catalog, deep)
     yield from examine_heads(catalog)
     yield from examine_versions(catalog)

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from engine.artifacts import sync
 from engine.catalog import Catalog, Job, Root
 from engine.config import load_config
+from engine.database import programs, programs_of_a_library
 from engine.errors import DiskFull, RebusError
 from indexer.care.archive import CATALOG, FORMAT, MANIFEST, BackupError, Hashed, belongs
 from indexer.care.embeddings import examine_embeddings
@@ -195,8 +196,8 @@ def _check_library(home: Path) -> list[str]:
     """Raise BackupError unless what was extracted is a library; return its media folders."""
     with closing(sqlite3.connect(f"{(home / CATALOG).as_uri()}?mode=ro", uri=True)) as database:
         try:
-            if database.execute("SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchall():
-                raise BackupError("its catalog holds triggers or views, which no library has: it was altered")
+            if programs(database) not in (set(), programs_of_a_library()):
+                raise BackupError("its catalog holds triggers or views that no library has: it was altered")
         except sqlite3.DatabaseError as error:
             raise BackupError(f"its catalog cannot be read: {error}") from None
     try:

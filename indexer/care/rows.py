@@ -49,6 +49,27 @@ def _drop(catalog: Catalog, table: str, rows: list[int]) -> None:
             session.execute(sa.text(f"DELETE FROM {table} WHERE rowid = :row"), {"row": row})
 
 
+def examine_words(catalog: Catalog, deep: bool) -> Iterator[Finding]:
+    """Whether the full-text index holds the words that the catalog does; all of them are read for it."""
+    if not deep or catalog.engine.dialect.name != "sqlite":
+        return
+    with catalog.engine.connect() as connection:
+        try:
+            connection.execute(sa.text("INSERT INTO words_fts (words_fts, rank) VALUES ('integrity-check', 1)"))
+        except sa.exc.DatabaseError:
+            what = "the full-text index holds other words than the catalog"
+            yield problem(what, "make it anew (--repair)", partial(_index_words, catalog))
+            return
+        finally:
+            connection.rollback()
+    yield ok("the full-text index holds the words of the catalog")
+
+
+def _index_words(catalog: Catalog) -> None:
+    with catalog.engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO words_fts (words_fts) VALUES ('rebuild')"))
+
+
 def examine_failures(catalog: Catalog) -> Iterator[Finding]:
     """Files that could not be used, by their reasons."""
     query = sa.select(Failure.stage, Failure.reason, sa.func.count().label("files"))
