@@ -12,7 +12,7 @@ DEMO_HOME ?= .demo
 SLOW := rebus, engine.encoders.open_clip, engine.decoding.decoder, engine.media.pictures, indexer.library, indexer.build, \
 	indexer.encoder_training, indexer.heads.run, webui, alembic.command
 
-.PHONY: install demo test fuzz soak bench-encoder bench-index bench-learning bench-search bench-serve lint lock wheel clean
+.PHONY: install demo test fuzz soak bench-encoder bench-index bench-learning bench-search bench-serve pictures lint lock wheel clean
 
 install: $(VENV)/installed
 
@@ -41,6 +41,10 @@ fuzz: install
 # Twenty minutes; SOAK="--minutes 5" for less.
 soak: install
 	$(BIN)/python -m tests.bench.soak $(SOAK)
+
+# The two pictures of the README, from the sample library.
+pictures: install
+	$(BIN)/python -m tests.browser.pictures
 
 bench-serve: install
 	$(BIN)/python -m tests.bench.serve $(BENCH)

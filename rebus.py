@@ -383,8 +383,9 @@ def run_server(config: "Config") -> None:
 
 
 def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:
-    """Terms of a command line: `WORDS`, `picture.jpg`, `2:WORDS`, joined by `+` and `-`."""
+    """Terms of a command line: `WORDS`, `picture.jpg`, `like:12`, `2:WORDS`, joined by `+` and `-`."""
     from engine.errors import InvalidInput
+    from engine.likeness import Likeness
     from engine.media import modality_of, read_media
     from engine.types import Modality, Term
 
@@ -394,6 +395,11 @@ def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:
             sign = 1.0 if word == "+" else -1.0
             continue
         weight, value = _weighted(word)
+        if value.startswith("like:"):
+            like = Likeness.read(value.removeprefix("like:")).term
+            terms.append(dataclasses.replace(like, weight=sign * weight * like.weight))
+            sign = 1.0
+            continue
         picture = modality_of(value) is Modality.IMAGE
         if picture and "/" in value and not Path(value).exists():
             raise InvalidInput(f"no picture at {value}")

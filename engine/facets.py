@@ -46,6 +46,17 @@ def facets(catalog: Catalog, where: Where, modality: Modality) -> Facets:
     )
 
 
+def known_facets(catalog: Catalog) -> frozenset[str]:
+    """Which filters mean anything in this library, of path, taken and camera: those that any item has a value for."""
+    having: dict[str, Any] = {
+        "path": sa.select(Item.id).where(Item.folder != "", Item.removed_at.is_(None)),
+        "taken": sa.select(FactsRow.item_id).where(FactsRow.taken_at.is_not(None)),
+        "camera": sa.select(FactsRow.item_id).where(FactsRow.camera.is_not(None)),
+    }
+    with catalog.session() as session:
+        return frozenset(key for key, query in having.items() if session.scalar(query.limit(1)) is not None)
+
+
 def sizes(catalog: Catalog) -> tuple[dict[str, int], dict[str, int]]:
     """Bytes of the present files by modality, and captions by language."""
     files = sa.select(Item.modality, sa.func.sum(Item.size)).where(Item.parent_id.is_(None), Item.removed_at.is_(None))

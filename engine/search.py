@@ -28,6 +28,7 @@ from engine.folding import Fold, groups_of
 from engine.heads import Head
 from engine.index import bound_threads
 from engine.live import Live
+from engine.regions import Region, region_of
 from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, Hit, Modality, Mode, Query, Results, Term, Where
 from engine.versions import LiveIndex, Version
@@ -332,6 +333,8 @@ class Searcher:
 
     def _term_input(self, version: Version, term: Term) -> tuple[Modality, F32 | str]:
         """A term's modality, and what the head reads of it: its embedding (1, d_in), or words as they are."""
+        if term.item is not None and term.region is not None:
+            term = self._part(version, term.item, term.region)
         words = term.text if term.item is None else self._words(version, term.item)
         if words is not None and version.head.texts is not None:
             if not version.head.knows(words):
@@ -346,6 +349,11 @@ class Searcher:
         else:
             modality, embedding = Modality.TEXT, self.encoder(version).encode_text([term.text or ""])
         return modality, embedding
+
+    def _part(self, version: Version, item_id: int, region: Region) -> Term:
+        """A part of an item's picture as a picture. Raises what `region_of` raises."""
+        pixels = self.encoder(version).image_input.shorter_side
+        return Term(image=region_of(self.catalog.item(item_id), region, self.config, pixels))
 
     def _words(self, version: Version, item_id: int) -> str | None:
         """The words of a present text item, for a head that reads words itself; None for other items and heads."""
@@ -416,6 +424,8 @@ def _check(query: Query) -> None:
             raise InvalidInput("a text term is empty: give words")
         if term.item is not None and not 0 < term.item < 2**63:  # a larger one is no integer of a database
             raise NotFound(f"no item {term.item} in this library")
+        if term.region is not None and not _inside(term):
+            raise InvalidInput("a region is a part of an item's picture: left, top, width and height as shares of it")
         if not np.isfinite(term.weight) or abs(term.weight) > 1000:
             raise InvalidInput(f"weight {term.weight} is not possible: use a number between -1000 and 1000")
     where = query.where
@@ -425,6 +435,12 @@ def _check(query: Query) -> None:
         raise InvalidInput(f"min {query.least} is no confidence: it is a number between 0 and 1")
     if query.limit < 1 or query.offset < 0 or query.offset + query.limit > 10_000:
         raise InvalidInput("limit must be at least 1, offset at least 0, and both together at most 10,000")
+
+
+def _inside(term: Term) -> bool:
+    """Whether a term's region lies in the picture of an item, and is not empty."""
+    x, y, w, h = term.region or (0, 0, 1, 1)
+    return term.item is not None and 0 <= x < x + w <= 1.0001 and 0 <= y < y + h <= 1.0001
 
 
 def _space(version: Version) -> str:

@@ -35,6 +35,7 @@ from engine.types import Modality
 from engine.words import duration, readable_bytes
 
 T = TypeVar("T")
+REPORT = "evaluation.html"  # in the home: the last report of `rebus eval`
 SILENT_S = 30.0  # a running job writes about once a second
 _ENCODABLE = (Modality.IMAGE, Modality.TEXT, Modality.VIDEO)
 _ORDER = (*_ENCODABLE, Modality.AUDIO)

@@ -41,7 +41,7 @@ def ensure_thumbnail(view: "ItemView", config: "Config") -> Path:
     path = thumbnail_file(config.home, content_hash, view.item.position)
     if not path.exists():
         original = file_inside(Path(view.root), view.file)
-        if not _unchanged(original, view.item, config.media.max_film_bytes):
+        if not unchanged(original, view.item, config.media.max_film_bytes):
             raise NotFound("the file changed since it was indexed: run `rebus index` again")
         pixels = config.media.thumbnail_pixels
         for frame in read_media(original, config.media, pixels).frames:
@@ -51,7 +51,7 @@ def ensure_thumbnail(view: "ItemView", config: "Config") -> Path:
     return path
 
 
-def _unchanged(original: Path, item: "Item", max_bytes: int) -> bool:
+def unchanged(original: Path, item: "Item", max_bytes: int) -> bool:
     """Whether a file is what was indexed: by time and size, as a scan tells; else by content, slow for a film."""
     if original.is_file():  # and no member of a tar
         facts = original.stat()

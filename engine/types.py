@@ -55,6 +55,7 @@ class Term:
     """One part of a query: exactly one of words, a picture, an indexed item or a vector of the joint space.
 
     `weight` multiplies the term's unit embedding; a negative weight pushes away from it. vector: of any length but 0.
+    region: the part of the item's picture that is meant: left, top, width and height as shares of it.
     """
 
     text: str | None = None
@@ -62,6 +63,7 @@ class Term:
     item: int | None = None
     weight: float = 1.0
     vector: tuple[float, ...] | None = None
+    region: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from engine.artifacts import write_artifact
 from engine.catalog import Catalog, EncoderRow
 from engine.config import Config
 from engine.encoders import CONFIG_FILE, HOME_FOLDER, MERGES_FILE, STARTER, STARTER_FOLDER, WEIGHTS_FILE
+from engine.turns import choose, roll_back
 from indexer.bundled import is_older, is_starter, kept
 from indexer.care.collect import collect
 from indexer.care.doctor import examine
-from indexer.history import choose, prune, roll_back
+from indexer.history import prune
 from indexer.library import index_folders
 from tests.conftest import config_at, draw_folder, found, silent
 

@@ -17,6 +17,7 @@ from engine.catalog import Caption, Catalog, Embedding, Item
 from engine.config import Config
 from engine.errors import InvalidInput
 from engine.search import Searcher
+from engine.status import REPORT
 from engine.types import F32, I64, Modality
 from indexer.evaluation.cascade import compare
 from indexer.evaluation.evaluate import evaluate
@@ -277,7 +278,9 @@ def page(own: Config, tmp_path: Path, command: Callable[..., Any]) -> str:
     )
     code, out, errors = command(own.home, "eval", "--report", str(tmp_path / "report.html"))
     assert code == 0 and "text to picture, exact" in out and "The report is in" in errors
-    return (tmp_path / "report.html").read_text(encoding="utf-8")
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (own.home / REPORT).read_text(encoding="utf-8") == report, "the page of the library shows the last one"
+    return report
 
 
 def test_the_report_is_well_formed_and_escapes_what_it_shows(page: str) -> None:

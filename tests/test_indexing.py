@@ -19,8 +19,8 @@ import indexer.library
 from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, Job, Root
 from engine.config import Config, IndexSettings
 from engine.errors import DiskFull, DriveGone, InvalidInput, LibraryBusy
+from engine.turns import choose
 from indexer.dry_run import preview
-from indexer.history import choose
 from indexer.jobs import refusals_explained, writing
 from indexer.library import index_folders
 from tests.conftest import config_at, draw, draw_folder, found, silent

@@ -24,9 +24,10 @@ from hypothesis.stateful import (
 from engine.catalog import Catalog
 from engine.errors import NotFound
 from engine.search import Searcher
+from engine.turns import choose, roll_back
 from engine.types import Modality, Query, Term
 from indexer.build import is_current
-from indexer.history import choose, listed, roll_back
+from indexer.history import listed
 from tests.served import Served
 from webui.services import REFRESH_S, Services
 

@@ -1,7 +1,9 @@
 """The pages as a browser without JavaScript gets them: real templates over a real library."""
 
 import io
+import json
 import re
+import shlex
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -10,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from engine.catalog import Catalog, Failure, Job, Root
+from engine.catalog import Catalog, FactsRow, Failure, Job, Root
 from engine.config import Config
 from engine.search import Searcher
 from engine.types import Modality, Where
@@ -158,6 +160,26 @@ def test_thumbnails(client: FlaskClient, catalog: Catalog, boat: int) -> None:
     assert client.get(f"/thumbs/{caption.id}").data == response.data
 
 
+def test_what_browsers_cannot_draw_is_drawn_large(changed: Config) -> None:
+    catalog = Catalog(changed)
+    item = catalog.ids_matching(Where(), Modality.IMAGE)[0]
+    file = catalog.item(item).file
+    Image.effect_noise((2400, 1500), 20).convert("RGB").save(file.with_suffix(".tif"))
+    facts = file.with_suffix(".tif").stat()
+    with catalog.session() as session:
+        change = "UPDATE items SET path = replace(path, '.jpg', '.tif'), mtime_ns = ?, size = ? WHERE id = ?"
+        session.connection().exec_driver_sql(change, (facts.st_mtime_ns, facts.st_size, item))
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    address = re.findall(rf'src="(/large/{item}\?v=[^"]+)"', client.get(f"/items/{item}").text)[0]
+    answer = client.get(address)
+    image = Image.open(io.BytesIO(answer.data))
+    assert image.format == "JPEG" and image.size == (1800, 1125) and "immutable" in answer.headers["Cache-Control"]
+    assert client.get(address, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    file.with_suffix(".tif").unlink()
+    assert Image.open(io.BytesIO(client.get(address).data)).size[0] <= 384
+    catalog.engine.dispose()
+
+
 def test_every_picture_on_the_pages_may_be_kept(client: FlaskClient, boat: int) -> None:
     for address in ("/", "/?q=a+red+boat", "/?q=tree&for=text", f"/items/{boat}", f"/?like={boat}"):
         pictures = re.findall(r'src="(/thumbs/[^"]+)"', client.get(address).text)
@@ -215,11 +237,99 @@ def test_errors_are_pages_for_people_and_problems_for_programs(client: FlaskClie
     assert client.put("/").status_code == 405
 
 
-def test_the_page_is_small_and_shapes_are_known_to_all_three() -> None:
-    assert sum(file.stat().st_size for file in STATIC.iterdir()) < 60_000
+def test_every_shape_of_a_tile_has_its_class() -> None:
     from webui.pages import _SHAPES
 
-    listed = ", ".join(map(str, _SHAPES))
-    assert f"[{listed}]" in (STATIC / "results.js").read_text()
     styles = (STATIC / "rebus.css").read_text()
     assert all(shape == 100 or f".r{shape} " in styles for shape in _SHAPES)
+
+
+def test_several_items_weighted_and_without_a_script(client: FlaskClient, catalog: Catalog) -> None:
+    first, second, third, *_ = catalog.ids_matching(Where(), Modality.IMAGE)
+    html = client.get(f"/?q=red&like={first}&like=2:{second}&unlike={third}").text
+    asked = {
+        "terms": [{"item": first}, {"item": second, "weight": 2}, {"item": third, "weight": -0.5}, {"text": "red"}]
+    }
+    hits = client.post("/api/v1/search", json=asked).get_json()["hits"]
+    assert _items(html) == [hit["id"] for hit in hits if hit["id"] not in (first, second)]
+    links = [unescape(link) for link in re.findall(r'data-keep href="([^"]+)"', html)]
+    assert f"/?q=red&like=2:{second}&unlike={third}" in links, "without the first"
+    assert f"/?q=red&like={first}&like=0.5:{second}&unlike={third}" in links, "less of the second"
+    assert f"/?q=red&like={first}&like=2:{second}&like={third}" in links, "the third turned round"
+    for name, value in (("like", first), ("like", f"2:{second}"), ("unlike", third)):
+        assert f'<input type="hidden" name="{name}" value="{value}">' in html
+    assert client.get(f"/?like={first}@0,0,50,50").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["like=1@0,0,0,5", "like=1@50,0,60,5", "like=9999:1", "unlike=x", "cursor=x",
+     "like=1" + "".join(f"&like={n}" for n in range(2, 40))],
+)  # fmt: skip
+def test_chips_that_cannot_be(client: FlaskClient, query: str) -> None:
+    response = client.get(f"/?{query}")
+    assert response.status_code == 400 and 'role="alert"' in response.text
+
+
+def test_several_own_pictures_with_words_and_weights(client: FlaskClient, catalog: Catalog, boat: int) -> None:
+    data = catalog.item(boat).file.read_bytes()
+    pictures = [(io.BytesIO(data), "a.jpg") for _ in range(2)]
+    html = client.post("/", data={"picture": pictures, "weight": ["2", "-0.5"], "q": "red", "like": str(boat)}).text
+    assert (
+        html.count('src="data:image/jpeg;base64,') == 2 and 'data-weight="more"' in html and 'data-weight="not"' in html
+    )
+    assert 'id="more" type="button" data-next="' in html and 'value="red"' in html
+    five = {"picture": [(io.BytesIO(data), "a.jpg") for _ in range(5)]}
+    for wrong in (five, {"picture": (io.BytesIO(data), "a.jpg"), "weight": "much"}):
+        assert client.post("/", data=wrong).status_code == 400
+
+
+def test_what_is_selected_becomes_a_search(client: FlaskClient) -> None:
+    alone = client.get("/picked?like=3&like=4&was=q%3Dred%26like%3D2:5")
+    beside = client.get("/picked?like=3&like=4&was=q%3Dred%26like%3D2:5&add=1")
+    assert [answer.status_code for answer in (alone, beside)] == [302, 302]
+    assert alone.headers["Location"] == "/?like=3&like=4"
+    assert beside.headers["Location"] == "/?q=red&like=2:5&like=3&like=4"
+    assert client.get("/picked?like=x").status_code == 400
+    assert client.get("/picked?was=//evil.example").headers["Location"] == "/"
+
+
+def test_facets_count_and_lead_to_filters_in_the_box(client: FlaskClient) -> None:
+    html = unescape(client.get("/facets?q=red+path:boats/**").text)
+    links = re.findall(r'<a data-keep href="([^"]+)"( aria-current="true")?>([^<]+) <small>([\d,]+)</small>', html)
+    said = {label: (count, address, bool(chosen)) for address, chosen, label, count in links}
+    assert said["boats"] == ("20", "/?q=red", True), "chosen: the way back"
+    assert said["trees"] == ("20", "/?q=red+path:trees/**", False)
+    assert said["Pictures"][0] == "20" and said["Words"][:2] == ("40", "/?q=red+path:boats/**&for=text")
+    row = client.get("/?q=red+path:boats/**").text
+    assert "Folder: boats/**" in row and "Camera" not in row and "Year" not in row
+    assert client.get("/facets?q=path:").status_code == 400
+
+
+def test_facets_of_years_and_cameras(changed: Config) -> None:
+    catalog = Catalog(changed)
+    first, second, *_ = catalog.ids_matching(Where(), Modality.IMAGE)
+    with catalog.session() as session:
+        session.merge(FactsRow(item_id=first, camera="Leica M6", taken_at=1_600_000_000.0))
+        session.merge(FactsRow(item_id=second, camera="Box", taken_at=1_000_000_000.0))
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    html = unescape(client.get("/facets?q=taken:2020").text)
+    assert '"/?q=taken:2020+camera:%22Leica+M6%22"' in html
+    assert "/?q=taken:2001" in html and "camera:Box" not in html
+    catalog.engine.dispose()
+
+
+def test_the_search_as_a_call_and_as_a_command(client: FlaskClient, catalog: Catalog, boat: int) -> None:
+    html = unescape(client.get(f"/?q=it's+red+-tree+path:boats/**&like=2:{boat}").text)
+    curl = re.findall(r'id="as-curl"[^>]*>(.*?)</pre>', html, re.DOTALL)[0]
+    command = re.findall(r'id="as-command"[^>]*>(.*?)</pre>', html, re.DOTALL)[0]
+    words = shlex.split(curl)
+    assert words[:3] == ["curl", "-s", "http://localhost/api/v1/search"]
+    answer = client.post("/api/v1/search", json=json.loads(words[-1])).get_json()
+    assert [hit["id"] for hit in answer["hits"] if hit["id"] != boat] == _items(html)
+    from rebus import parse_terms
+
+    words = shlex.split(command)
+    assert words[:2] == ["rebus", "search"] and words[-4:-2] == ["--path", "boats/**"]
+    terms = [(term.text, term.item, term.weight) for term in parse_terms(words[2:-4], Config(home=Path()))]
+    assert terms == [(None, boat, 2.0), ("it's red", None, 1.0), ("tree", None, -0.5)]

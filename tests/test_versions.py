@@ -19,10 +19,11 @@ from engine.config import Config
 from engine.database import catalog_url
 from engine.errors import ArtifactError, NotFound
 from engine.search import Searcher
+from engine.turns import choose, roll_back
 from engine.types import Modality, Query, Term
 from engine.versions import Version
 from indexer.care.doctor import examine, healthy
-from indexer.history import choose, listed, prune, roll_back
+from indexer.history import listed, prune
 from indexer.library import index_folders
 from tests.conftest import silent
 from tests.made_library import make_library, unit_rows

@@ -12,8 +12,10 @@ from webui.access import Access, beyond_loopback, token_of
 from webui.access_log import AccessLog
 from webui.api import api
 from webui.compat import compat
+from webui.compression import compress_static
 from webui.files import files
 from webui.library_api import library_api, probes
+from webui.library_pages import library_pages
 from webui.marks_api import marks_api
 from webui.metrics import metrics
 from webui.openapi import documentation
@@ -53,8 +55,9 @@ def create_app(config: Config, searcher: Searcher | None = None) -> Flask:
     app.extensions["rebus"] = library
     AccessLog(config.serve, library.measured).install(app)
     Access(config.serve, token_of(config)).install(app)
+    compress_static(app)
     app.after_request(_secure)
-    for blueprint in (api, library_api, marks_api, compat, probes, documentation, files, metrics, pages):
+    for blueprint in (api, library_api, marks_api, compat, probes, documentation, files, metrics, pages, library_pages):
         app.register_blueprint(blueprint)
     register_errors(app)
     return app

@@ -1,14 +1,18 @@
 """Originals and thumbnails, by item id only: no address ever names a path."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from flask import Blueprint, Response, request, send_file
 
+from engine.catalog import ItemView
 from engine.errors import NotFound
 from engine.heads import curve_file
 from engine.media import modality_of
 from engine.media.files import file_inside, read_file
+from engine.media.pictures import thumbnail as smaller
+from engine.regions import picture_of
 from engine.thumbnails import ensure_thumbnail
 from webui.originals import placeless
 from webui.schemas import LARGEST_ID
@@ -30,6 +34,7 @@ MIME_TYPES = {
 # The other kinds of media can be saved, never shown: a PDF and a drawing may carry scripts, browsers know no raw files.
 _SAVED_AS = "application/octet-stream"
 _YEAR_S = 31_536_000
+LARGE = 900  # pixels of the shorter side
 
 
 @files.get(f"/media/<int(max={LARGEST_ID}):item_id>")
@@ -62,18 +67,29 @@ def media(item_id: int) -> Response:
 @files.get(f"/thumbs/<int(max={LARGEST_ID}):item_id>")
 def thumbnail(item_id: int) -> Response:
     """The thumbnail of an item, or of what a caption describes. With the `v` that it has now, it may be kept."""
+    return _jpeg(item_id, "", lambda view: ensure_thumbnail(view, services().config).read_bytes())
+
+
+@files.get(f"/large/<int(max={LARGEST_ID}):item_id>")
+def large(item_id: int) -> Response:
+    """An item's picture for the viewer, where browsers cannot draw the original: a JPEG without metadata."""
+    return _jpeg(item_id, "-large", lambda view: smaller(picture_of(view, services().config, LARGE), 2 * LARGE))
+
+
+def _jpeg(item_id: int, kind: str, make: Callable[[ItemView], bytes]) -> Response:
+    """A picture that is made of an item: the same as long as the item's content is."""
     _, view = services().item_and_picture(item_id)
     if view.thumb is None:
         raise NotFound(f"item {item_id} has no picture")
     kept = request.args.get("v") == view.thumb
     response = Response(mimetype="image/jpeg")
     response.headers["Cache-Control"] = f"private, max-age={_YEAR_S}, immutable" if kept else "private, no-cache"
-    tag = f"{view.item.content_hash}-{view.item.position or 0}"
+    tag = f"{view.item.content_hash}-{view.item.position or 0}{kind}"
     response.set_etag(tag)
     if request.if_none_match.contains(tag):
         response.status_code = 304
         return response
-    response.set_data(ensure_thumbnail(view, services().config).read_bytes())
+    response.set_data(make(view))
     return response
 
 

@@ -8,6 +8,7 @@ from flask import url_for
 
 from engine.catalog import Caption, Item, ItemView
 from engine.media import modality_of
+from engine.regions import has_large
 from engine.types import Modality
 from engine.words import PAGED, place_in
 from webui.files import MIME_TYPES
@@ -59,7 +60,7 @@ def item_page(item_id: int) -> ItemPage:
     file_id = item.parent_id or item.id
     original = _original(item, file_id)
     whole = item.modality == Modality.IMAGE and path.suffix.lower() in _DRAWN_BY_BROWSERS and not item.position
-    thumbnail = thumbnail_address(item.id, view.thumb) if view.thumb else None
+    drawn = _drawn(view)
     words, similar = neighbours(view, SIMILAR_STRIP)
     return ItemPage(
         view=view,
@@ -70,7 +71,7 @@ def item_page(item_id: int) -> ItemPage:
         frames_are=_frames_are(item),
         original=original,
         opens=path.suffix.lower() in MIME_TYPES,
-        picture=original if whole else thumbnail,
+        picture=original if whole else drawn,
         captions=_captions(item, file_id),
         passages=_passages(file_id) if item.modality == Modality.TEXT else [],
         frames=_frames(item, file_id),
@@ -78,6 +79,13 @@ def item_page(item_id: int) -> ItemPage:
         words=words,
         similar=similar,
     )
+
+
+def _drawn(view: ItemView) -> str | None:
+    """The address of what is drawn of an item whose original browsers cannot show."""
+    if view.thumb and has_large(view.item.path) and not view.item.position:
+        return url_for("files.large", item_id=view.item.id, v=view.thumb)
+    return thumbnail_address(view.item.id, view.thumb) if view.thumb else None
 
 
 def _original(item: Item, file_id: int) -> str | None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from engine import status
 from engine.catalog import EncoderRow, IndexVersion
 from webui.services import services
@@ -46,6 +48,23 @@ def public_failures(limit: int, offset: int) -> list[dict[str, str]]:
          "hint": _without(row["hint"], places)}
         for row in rows
     ]  # fmt: skip
+
+
+def public_versions() -> list[dict[str, Any]]:
+    """The versions that are kept, the served one first. newer: what came after each, which is searched beside it."""
+    catalog = services().catalog
+    with catalog.session() as session:
+        encoders = {row.id: row for row in session.scalars(sa.select(EncoderRow))}
+    return [
+        {**public_version(row, encoders[row.encoder_id]), "newer": status.lacking(catalog, row)[0]}
+        for row in catalog.versions()
+    ]
+
+
+def report_file() -> Path | None:
+    """The last report of an evaluation, if there is one."""
+    file = services().catalog.home / status.REPORT
+    return file if file.is_file() else None
 
 
 def working() -> dict[str, Any] | None:

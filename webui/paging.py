@@ -109,4 +109,4 @@ def _digest(query: Query) -> str:
 
 def _facts(term: Term) -> tuple[object, ...]:
     picture = None if term.image is None else xxhash.xxh3_64_hexdigest(term.image.tobytes())
-    return term.text, term.item, term.vector, term.weight, picture
+    return term.text, term.item, term.vector, term.weight, picture, term.region

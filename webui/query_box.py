@@ -148,3 +148,12 @@ def _item_id(value: str) -> int:
     if not _ID.fullmatch(value) or int(value) < 1:
         raise InvalidInput(f"like:{value} is no item: use the number in a picture's address, such as like:123")
     return int(value)
+
+
+def narrowed(text: str, key: str, value: str | None) -> str:
+    """The box with this filter in place of the one that it has of the kind; for None, without any."""
+    found = ((match[0].strip(), (match["key"] or "").lower()) for match in _TOKEN.finditer(text))
+    kept = [part for part, known in found if part and known != key]
+    if value is not None:
+        kept.append(filter_for(key, value) if re.search(r'[\s"]', value) else f"{key}:{value}")
+    return " ".join(kept)

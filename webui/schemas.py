@@ -25,6 +25,7 @@ LARGEST_ID = 2**63 - 1  # what a catalog's integer column holds
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # fromtimestamp knows no earlier times on some systems
 
 ItemId = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Words = Annotated[str, Field(max_length=2000)]
 Decoder = Callable[[bytes], Image]
 
@@ -40,23 +41,31 @@ class Shape(BaseModel):
 
 
 class Encodable(Shape):
-    """Exactly one of text, item, image (base64) or vector (of the joint space, as `encode` answers it)."""
+    """Exactly one of text, item, image (base64) or vector (of the joint space, as `encode` answers it).
+
+    region: which part of the item's picture is meant: left, top, width and height as shares of it, each from 0 to 1.
+    """
 
     text: Words | None = None
     item: ItemId | None = None
     image: str | None = None
     vector: list[float] | None = Field(default=None, min_length=1, max_length=MAX_WIDTH)
+    region: list[Share] | None = Field(default=None, min_length=4, max_length=4)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if sum(part is not None for part in (self.text, self.item, self.image, self.vector)) != 1:
             raise ValueError("a term is exactly one of text, item, image or vector")
+        if self.region is not None and self.item is None:
+            raise ValueError("a region is a part of an item's picture: name the item beside it")
         return self
 
     def to_term(self, decode: Decoder) -> Term:
         """The engine's term. Raises InvalidInput for a picture that cannot be decoded."""
         image = None if self.image is None else decode(from_base64(self.image))
-        return Term(self.text, image, self.item, vector=None if self.vector is None else tuple(self.vector))
+        vector = None if self.vector is None else tuple(self.vector)
+        region = None if self.region is None else (self.region[0], self.region[1], self.region[2], self.region[3])
+        return Term(self.text, image, self.item, vector=vector, region=region)
 
 
 class TermIn(Encodable):

@@ -1,50 +1,64 @@
-"""What the search page shows, from its address or from an uploaded picture."""
+"""What the search page shows, from its address and from pictures that the person gives."""
 
 import base64
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
-import sqlalchemy as sa
 from flask import url_for
 from PIL.Image import Image
+from werkzeug.datastructures import MultiDict
 
-from engine.catalog import Catalog, Item, ItemView, matches
+from engine.catalog import ItemView
+from engine.confidence import UNLIKELY
 from engine.errors import InvalidInput, NotFound, NotReady
 from engine.filters import Filters
+from engine.likeness import Likeness
 from engine.media.pictures import thumbnail
 from engine.types import Modality, Query, Term, Where
-from webui.paging import search_page
+from webui.browsing import newest
+from webui.chips import ItemChip, OwnChip, item_chips, likes_in, likes_out, own_weights
+from webui.films import Film, films
+from webui.paging import Cursor, search_page
 from webui.problems import explain_error
-from webui.query_box import parse
-from webui.schemas import LARGEST_ID, HitOut, SearchRequest, SearchResponse, TermIn
+from webui.query_box import narrowed, parse
+from webui.schemas import HitOut, SearchResponse
 from webui.services import services
 
 KINDS = (Modality.IMAGE, Modality.TEXT, Modality.VIDEO, Modality.AUDIO)
 WORDS_OF_A_PICTURE = 8
-_CHIP_PIXELS = 320
+_CHIP_PIXELS = 128
 _DEEPEST_BROWSE = 1_000_000
+
+Fields = MultiDict[str, str]
 
 
 @dataclass(slots=True)
 class SearchPage:
-    """One state of the page. wanted: the JSON that asks the API for what follows; more: the address that does.
+    """One state of the page. more: the address of what follows; following: its cursor.
 
-    browsed: what is listed when nothing was asked for.
+    browsed: what is listed when nothing was asked for. terms, filters: what was asked, least: how sure
+    hits must be. likes, own: the chips. explain: say of each hit why it is there.
     """
 
     box: str = ""
     modality: Modality = Modality.IMAGE
     browsed: Modality = Modality.IMAGE
     path: str | None = None
-    filtered: bool = False
-    like: ItemView | None = None
-    picture: str | None = None
+    filters: Filters = Filters()
+    likes: list[ItemChip] = field(default_factory=list)
+    own: list[OwnChip] = field(default_factory=list)
+    terms: tuple[Term, ...] = ()
+    least: float = 0.0
+    explain: bool = False
     words: list[HitOut] = field(default_factory=list)
     hits: list[HitOut] = field(default_factory=list)
     answer: SearchResponse | None = None
     offset: int = 0
+    cursor: str | None = None
+    following: str | None = None
     more: str | None = None
-    wanted: str | None = None
     message: str | None = None
     status: int = 200
     first_run: bool = False
@@ -57,52 +71,103 @@ class SearchPage:
         shown = {Modality.IMAGE, Modality.TEXT, self.modality} | ({Modality.VIDEO} if films else set())
         return [modality for modality in KINDS if modality in shown]
 
-    def address(self, **changes: str | int | None) -> str:
-        """The address of this search, with some of its parts changed."""
-        parts: dict[str, str | int | None] = {
+    @property
+    def chips(self) -> list[ItemChip | OwnChip]:
+        """All of them, own pictures first."""
+        return [*self.own, *self.likes]
+
+    @property
+    def filtered(self) -> bool:
+        """Whether anything is left out of the search."""
+        return self.filters != Filters()
+
+    @property
+    def films(self) -> list[Film]:
+        """The hits by film, where moments were searched for."""
+        return films(services().catalog, self.hits)
+
+    @property
+    def surer(self) -> str:
+        """The address of this search without what is unlikely."""
+        return self.address(q=narrowed(self.box, "min", f"{UNLIKELY:g}"))
+
+    def parts(self, likes: Sequence[Likeness] | None = None, **changes: Any) -> dict[str, Any]:
+        """What the address of this search consists of, with some of it changed. Own pictures stand in no address."""
+        own = {
             "q": self.box or None,
             "for": None if self.modality is Modality.IMAGE else str(self.modality),
             "path": self.path,
-            "like": self.like.item.id if self.like else None,
+            "explain": "1" if self.explain else None,
+            **likes_out([chip.likeness for chip in self.likes] if likes is None else likes),
         }
-        return url_for("pages.search", **{**parts, **changes})  # type: ignore[arg-type]  # None leaves a part out
+        return {key: value for key, value in {**own, **changes}.items() if value}
+
+    @property
+    def asked(self) -> str:
+        """The address of this search, as the part behind the question mark."""
+        return urlencode(self.parts(), doseq=True)
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """What a form of another search takes along of this one, beside words and kind."""
+        return [(name, value) for name, value in parse_qsl(self.asked) if name not in ("q", "for")]
+
+    def address(self, **changes: Any) -> str:
+        """The address of this search, with some of its parts changed."""
+        return url_for("pages.search", **self.parts(**changes))
+
+    def without(self, chip: ItemChip) -> str:
+        """The address of this search without one of its items."""
+        return self.address(likes=[one.likeness for one in self.likes if one is not chip])
+
+    def weighted(self, chip: ItemChip, weight: float) -> str:
+        """The address of this search with another weight for one of its items."""
+        changed = replace(chip.likeness, weight=weight)
+        return self.address(likes=[changed if one is chip else one.likeness for one in self.likes])
 
 
-def from_address(arguments: Mapping[str, str]) -> SearchPage:
-    """The page that an address means: a search, or without terms the newest pictures."""
-    page = SearchPage(arguments.get("q", "").strip(), path=arguments.get("path", "").strip() or None)
-    try:
-        page.modality = _modality(arguments.get("for") or "image")
-        box = parse(page.box)
-        page.modality = box.modality or page.modality
-        page.offset = _number(arguments, "offset", 0, _DEEPEST_BROWSE) or 0
-        like = _number(arguments, "like", 1, LARGEST_ID)
-        page.like = services().catalog.item(like) if like is not None else None
-        if box.filters.path and page.path:
-            raise InvalidInput("the box and the address both hold a path: keep one of them")
-        filters = replace(box.filters, path=box.filters.path or page.path)
-        page.filtered = filters != Filters()
-        _fill(page, box.terms, filters, box.least)
-    except (InvalidInput, NotFound, NotReady) as error:
-        _fail(page, error)
+def asked_for(fields: Fields) -> SearchPage:
+    """What an address asks for, without asking. Raises InvalidInput or NotFound, with what could be read of it."""
+    page = SearchPage()
+    _read(page, fields)
     return page
 
 
-def from_upload(data: bytes) -> SearchPage:
-    """The page of an uploaded picture: the words that describe it, and pictures like it."""
+def page_of(fields: Fields, uploads: Sequence[bytes] = ()) -> SearchPage:
+    """The page that an address means, with own pictures beside it: a search, or without terms the newest pictures."""
     page = SearchPage()
     try:
-        if not data:
-            raise InvalidInput("no picture arrived: choose one first")
-        image = services().decode(data)
-        page.picture = _data_address(image)
-        term = (Term(image=image),)
-        words = services().search(Query(term, Modality.TEXT, limit=WORDS_OF_A_PICTURE))
-        page.words = [HitOut.of(hit) for hit in words.hits]
-        _ask(page, Query(term, limit=2 * services().config.search.limit))
+        _read(page, fields)
+        _take(page, uploads, fields.getlist("weight"))
+        _fill(page, page.filters.where())
     except (InvalidInput, NotFound, NotReady) as error:
-        _fail(page, error)
+        page.status, page.message = explain_error(error)
+        page.first_run = isinstance(error, NotReady) and services().catalog.current_version() is None
+        page.hits, page.words, page.answer = [], [], None
     return page
+
+
+def _read(page: SearchPage, fields: Fields) -> None:
+    page.box, page.path = fields.get("q", "").strip(), fields.get("path", "").strip() or None
+    page.modality = _modality(fields.get("for") or "image")
+    box = parse(page.box)
+    page.modality = box.modality or page.modality
+    page.cursor = fields.get("cursor") or None
+    page.offset = Cursor.unpacked(page.cursor).offset if page.cursor else _offset(fields)
+    page.likes = item_chips(likes_in(fields.getlist("like"), fields.getlist("unlike")))
+    if box.filters.path and page.path:
+        raise InvalidInput("the box and the address both hold a path: keep one of them")
+    page.filters = replace(box.filters, path=box.filters.path or page.path)
+    page.least, page.explain = box.least, bool(fields.get("explain"))
+    page.terms = (*(chip.likeness.term for chip in page.likes), *box.terms)
+
+
+def _take(page: SearchPage, uploads: Sequence[bytes], weights: Sequence[str]) -> None:
+    """Add own pictures."""
+    given = list(zip(uploads, own_weights(weights, len(uploads)), strict=True))
+    images = [(services().decode(data), weight) for data, weight in given]
+    page.own = [OwnChip(n, weight, _data_address(image)) for n, (image, weight) in enumerate(images)]
+    page.terms = (*(Term(image=image, weight=weight) for image, weight in images), *page.terms)
 
 
 def neighbours(view: ItemView, limit: int) -> tuple[list[HitOut], list[HitOut]]:
@@ -117,44 +182,38 @@ def neighbours(view: ItemView, limit: int) -> tuple[list[HitOut], list[HitOut]]:
         similar = services().search(Query(term, kind, limit=10 * limit if film else limit + 1)).hits
     except (NotFound, NotReady):
         return [], []
-    try:
-        words = services().search(Query(term, Modality.TEXT, limit=WORDS_OF_A_PICTURE + 1)).hits
-    except NotReady:  # pictures alone have vectors here, or such that captions' cannot be compared with
-        words = ()
     others = [hit for hit in similar if hit.id != item.id and not (film and (hit.root, hit.path) == _place(view))]
-    words = tuple(hit for hit in words if hit.id != item.id)[:WORDS_OF_A_PICTURE]
-    return [HitOut.of(hit) for hit in words], [HitOut.of(hit) for hit in others[:limit]]
+    words = [hit for hit in words_of(term, WORDS_OF_A_PICTURE + 1) if hit.id != item.id]
+    return words[:WORDS_OF_A_PICTURE], [HitOut.of(hit) for hit in others[:limit]]
+
+
+def words_of(terms: tuple[Term, ...], limit: int = WORDS_OF_A_PICTURE) -> list[HitOut]:
+    """The captions nearest to a query; none where pictures alone have vectors, or such that captions' differ from."""
+    try:
+        return [HitOut.of(hit) for hit in services().search(Query(terms, Modality.TEXT, limit=limit)).hits]
+    except NotReady:
+        return []
 
 
 def _place(view: ItemView) -> tuple[str, str]:
     return view.root, view.item.path
 
 
-def _fill(page: SearchPage, words: tuple[Term, ...], filters: Filters, least: float) -> None:
-    terms = (*((Term(item=page.like.item.id),) if page.like else ()), *words)
+def _fill(page: SearchPage, where: Where) -> None:
     limit = services().config.search.limit
-    if not terms:
-        _browse(page, filters.where(), limit)
+    if not page.terms:
+        _browse(page, where, limit)
         return
-    _ask(page, Query(terms, page.modality, filters.where(), limit, page.offset, least=least))
-    if page.like:
-        page.hits = [hit for hit in page.hits if hit.id != page.like.item.id]
-    if page.answer and page.answer.next is not None:
-        page.more = page.address(offset=page.offset + limit)
-        page.wanted = _wanted(terms, page.modality, filters, limit, least)
-
-
-def _ask(page: SearchPage, query: Query) -> None:
-    page.answer = SearchResponse.of(*search_page(services(), query, None))
-    page.hits = page.answer.hits
-
-
-def _wanted(terms: tuple[Term, ...], modality: Modality, filters: Filters, limit: int, least: float) -> str:
-    shapes = [TermIn(text=term.text, item=term.item, weight=term.weight) for term in terms]
-    request = SearchRequest.model_validate(
-        {"terms": shapes, "modality": modality.value, "limit": limit, "min": least, **asdict(filters)}
-    )
-    return request.model_dump_json(exclude_none=True, exclude_defaults=True)
+    query = Query(page.terms, page.modality, where, limit, 0 if page.cursor else page.offset)
+    query = replace(query, least=page.least, explain=page.explain)
+    page.answer = SearchResponse.of(*search_page(services(), query, page.cursor))
+    liked = {chip.likeness.item for chip in page.likes if chip.weight > 0}
+    page.hits = [hit for hit in page.answer.hits if hit.id not in liked]
+    page.following = page.answer.next
+    if page.following is not None:
+        page.more = page.address(cursor=page.following)
+    if page.own and page.modality is not Modality.TEXT and not page.offset:
+        page.words = words_of(page.terms)
 
 
 def _browse(page: SearchPage, where: Where, limit: int) -> None:
@@ -166,33 +225,13 @@ def _browse(page: SearchPage, where: Where, limit: int) -> None:
         _ = services().searcher.version  # raises NotReady, which says what to do
     page.counts = services().status.counts()["items"]
     page.browsed = page.modality
-    ids = _newest(catalog, page.browsed, where, page.offset, limit + 1)
+    ids = newest(catalog, page.browsed, where, page.offset, limit + 1)
     if page.modality is Modality.TEXT and not ids:  # a library of pictures alone: the choice waits for words
         page.browsed = Modality.IMAGE
-        ids = _newest(catalog, page.browsed, where, page.offset, limit + 1)
+        ids = newest(catalog, page.browsed, where, page.offset, limit + 1)
     page.hits = [HitOut.of_view(view) for view in catalog.items(ids[:limit])]
     if len(ids) > limit:
         page.more = page.address(offset=page.offset + limit)
-
-
-def _newest(catalog: Catalog, modality: Modality, where: Where, offset: int, limit: int) -> list[int]:
-    """Files that have been read, the newest first; their further pages and moments are on their own pages."""
-    query = sa.select(Item.id).where(
-        Item.modality == modality, Item.parent_id.is_(None), Item.removed_at.is_(None), Item.content_hash.is_not(None)
-    )
-    query = query.where(*matches(where, modality)).order_by(Item.id.desc())
-    if where.near is not None:
-        near = set(catalog.ids_matching(where, modality))
-        with catalog.session() as session:
-            return [item for item in session.scalars(query) if item in near][offset : offset + limit]
-    with catalog.session() as session:
-        return list(session.scalars(query.limit(limit).offset(offset)))
-
-
-def _fail(page: SearchPage, error: Exception) -> None:
-    page.status, page.message = explain_error(error)
-    page.first_run = isinstance(error, NotReady) and services().catalog.current_version() is None
-    page.hits, page.words, page.answer = [], [], None
 
 
 def _modality(value: str) -> Modality:
@@ -201,12 +240,10 @@ def _modality(value: str) -> Modality:
     return Modality(value)
 
 
-def _number(arguments: Mapping[str, str], key: str, least: int, most: int) -> int | None:
-    raw = arguments.get(key, "")
-    if not raw:
-        return None
-    if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and least <= int(raw) <= most):
-        raise InvalidInput(f"{key}={raw[:40]} is not possible: it is a number from {least} up")
+def _offset(fields: Fields) -> int:
+    raw = fields.get("offset", "0") or "0"
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and int(raw) <= _DEEPEST_BROWSE):
+        raise InvalidInput(f"offset={raw[:40]} is not possible: it is a number from 0 up")
     return int(raw)
 
 

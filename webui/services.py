@@ -12,14 +12,17 @@ from PIL.Image import Image
 from engine.catalog import Catalog, ItemView
 from engine.config import Config
 from engine.errors import InvalidInput, RebusError
+from engine.facets import known_facets
 from engine.media.pictures import decode_upload
 from engine.search import Searcher
-from engine.status import LiveStatus
+from engine.status import LiveStatus, Remembered
 from engine.types import Query, Results, Term, Where
 from webui.fetching import Fetcher
+from webui.maps import Maps
 from webui.measured import Measured
 from webui.schemas import FactsOut
 
+_FACETS_S = 30.0  # which facets there are is looked at again
 REFRESH_S = 0.5  # what is committed can be found within a second: this, and the time that taking it in needs
 
 log = logging.getLogger(__name__)
@@ -60,6 +63,8 @@ class Services:
     searcher: Searcher
     freshness: Freshness = field(init=False)
     status: LiveStatus = field(init=False)
+    known_facets: Remembered[frozenset[str]] = field(init=False)
+    maps: Maps = field(init=False)
     measured: Measured = field(default_factory=Measured)
     warming: bool = False
     shows_places: bool = True
@@ -67,6 +72,8 @@ class Services:
     def __post_init__(self) -> None:
         self.freshness = Freshness(self.searcher)
         self.status = LiveStatus(self.catalog)
+        self.maps = Maps(self.searcher)
+        self.known_facets = Remembered(lambda: known_facets(self.catalog), _FACETS_S)
 
     @property
     def catalog(self) -> Catalog:

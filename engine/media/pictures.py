@@ -99,9 +99,12 @@ def _first_frame(image: Image.Image, at_least: int) -> Frame:
 
 
 def thumbnail(image: Image.Image, pixels: int) -> bytes:
-    """A JPEG whose longer side is at most `pixels`, without metadata."""
+    """A JPEG whose longer side is at most `pixels`, without metadata.
+
+    Progressive: a page that loads slowly shows all of it blurred first, and it takes fewer bytes.
+    """
     small = image.copy()
     small.thumbnail((pixels, pixels), Image.Resampling.LANCZOS, reducing_gap=2.0)
     out = io.BytesIO()
-    small.save(out, "JPEG", quality=82)
+    small.save(out, "JPEG", quality=82, progressive=True)
     return out.getvalue()

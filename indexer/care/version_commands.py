@@ -49,7 +49,7 @@ def _line(facts: dict[str, Any]) -> str:
 @click.pass_context
 def use(context: click.Context, version: int, json_: bool) -> None:
     """Serve version N, in every process, from the next search on."""
-    from indexer.history import choose
+    from engine.turns import choose
 
     _say(choose(_catalog(context), version), json_)
 
@@ -59,7 +59,7 @@ def use(context: click.Context, version: int, json_: bool) -> None:
 @click.pass_context
 def rollback(context: click.Context, json_: bool) -> None:
     """Serve the version before the present one."""
-    from indexer.history import roll_back
+    from engine.turns import roll_back
 
     _say(roll_back(_catalog(context)), json_)
 

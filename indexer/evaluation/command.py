@@ -18,6 +18,7 @@ from indexer.command_line import as_json, print_json, settings
 @click.pass_context
 def eval_(context: click.Context, split: str, report: Path | None, json_: bool) -> None:
     """Measure the published version on pictures held out from training."""
+    from engine.status import REPORT
     from indexer.evaluation.evaluate import evaluate
     from indexer.evaluation.report import check_target, write_report
     from indexer.progress import Progress
@@ -29,7 +30,7 @@ def eval_(context: click.Context, split: str, report: Path | None, json_: bool) 
     with Progress() as progress:
         figures = evaluate(config, progress.tell, split)
     if report:
-        write_report(figures, report)
+        write_report(figures, report, config.home / REPORT)
         click.echo(f"The report is in {report}.", err=True)
     if json_:
         print_json(figures)

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
+from engine.curves import as_svg
 from engine.words import readable_bytes
-from indexer.heads.curves import as_svg
 
 if TYPE_CHECKING:
     from indexer.planning import Plans

@@ -46,9 +46,14 @@ def check_target(file: Path) -> None:
         raise InvalidInput(f"the report cannot be written in {folder}: name a file in a folder of yours")
 
 
-def write_report(figures: Mapping[str, Any], file: Path) -> None:
-    """Render and write, whole or not at all."""
+def write_report(figures: Mapping[str, Any], *files: Path) -> None:
+    """Render, and write each file whole or not at all."""
     text = render(figures)
+    for file in files:
+        _write(text, file)
+
+
+def _write(text: str, file: Path) -> None:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.absolute().parent, delete=False) as out:
         try:
             out.write(text)

@@ -57,7 +57,7 @@ def _print_trained(trained: "Trained") -> None:
 
 
 def _plot(file: Path, rows: "list[HeadRow]") -> None:
-    from indexer.heads.curves import draw_curves
+    from engine.curves import draw_curves
 
     curves = {f"{row.method} {row.id}": row.report["curve"] for row in rows if row.report["curve"]}
     steps = [row for row in rows if not row.report["curve"] and "r10" in row.report["best"]]

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, EncoderRow, HeadRow, IndexVersion, dims_of
 from engine.config import Config, HeadSettings
+from engine.curves import draw_curves
 from engine.devices import choose_device
 from engine.encoders import load_encoder, resolved_spec
 from engine.errors import ArtifactError, InvalidInput, NotReady
@@ -17,7 +18,6 @@ from engine.types import F32, Modality
 from engine.versions import load_head
 from indexer.build import build
 from indexer.calibration import calibrate
-from indexer.heads.curves import draw_curves
 from indexer.heads.fitting import Fitted, Hear, fit_head, spoil, text_of
 from indexer.heads.judging import Ranked, Verdict, judge, lost_elsewhere, rank
 from indexer.heads.methods import METHODS, Method

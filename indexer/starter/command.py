@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from engine.curves import draw_curves
 from engine.encoders import MERGES_FILE
 from engine.errors import InvalidInput
-from indexer.heads.curves import draw_curves
 from indexer.pixel_towers import save_towers
 from indexer.progress import Progress
 from indexer.starter.recipe import load_recipe

@@ -1,4 +1,4 @@
-"""The badge of near-duplicates on a tile, drawn by the server and by the page alike."""
+"""The badge of near-duplicates on a tile."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,16 +41,3 @@ def test_a_badge_leads_to_the_pictures_alike_and_takes_no_part_in_turning_pages(
     expect(page).to_have_url(f"{page.url.split('/?')[0]}/?like={page.url.rsplit('=', 1)[1]}")
     expect(badges).to_have_count(19)
     expect(tiles).to_have_count(20)
-
-
-def test_tiles_that_the_page_draws_itself_have_the_badge_too(page: Page) -> None:
-    page.goto("/?q=boat")
-    drawn = page.evaluate(
-        """async () => {
-            const { tile, ask } = await import("/static/results.js");
-            const { hits } = await ask({ text: "boat", limit: 1 });
-            return [tile(hits[0]).outerHTML, document.querySelector(".tiles li").outerHTML];
-        }"""
-    )
-    links = [part.split('class="alike"')[1] for part in drawn]
-    assert links[0].split("</li>")[0].strip() == links[1].split("</li>")[0].strip()

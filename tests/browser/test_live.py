@@ -108,7 +108,8 @@ def test_every_kind_fits(browser: Browser, place: str, copied: tuple[Config, Kin
     with watched(context) as page:
         places = {
             "film": f"/items/{kinds.moment}", "page": f"/items/{kinds.page}", "document": f"/items/{kinds.passage}",
-            "films": "/?for=video", "sounds": "/?for=audio", "working": "/status", "like": f"/?like={kinds.document}",
+            "films": "/?for=video", "moments": "/?q=a+boat&for=video",
+            "sounds": "/?for=audio", "working": "/status", "like": f"/?like={kinds.document}",
         }  # fmt: skip
         for name, address in places.items():
             page.goto(address, wait_until="networkidle" if name != "working" else "load")

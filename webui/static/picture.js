@@ -1,19 +1,19 @@
 // A picture from the person: dropped anywhere, pasted, or chosen. Made small here, so that it travels at once.
 const LONGEST = 768;
 
-/** Call `use` with the data: address of each picture the person gives. */
-export function onPicture(use) {
-  const take = async (file) => { if (file) use(await shrink(file)); };
-  const input = document.querySelector("#picture");
-  input?.addEventListener("change", () => {
-    take(input.files[0]);
-    input.value = "";
+/** Call `use` with the data: addresses of the pictures that the person gives, `useItem` with a result's item. */
+export function onPicture(use, useItem) {
+  const take = async (files) => use(await Promise.all(files.map(shrink)));
+  document.addEventListener("change", ({ target }) => {
+    if (target.id !== "picture" || !target.files.length) return;
+    take([...target.files]);
+    target.value = "";
   });
   document.addEventListener("paste", (event) => {
-    const file = pictureOf(event.clipboardData);
-    if (!file) return;
+    const files = picturesOf(event.clipboardData);
+    if (!files.length) return;
     event.preventDefault();
-    take(file);
+    take(files);
   });
   let own = null; // a result dragged inside the page
   document.addEventListener("dragstart", (event) => { own = event.target.closest?.("[data-item]"); });
@@ -26,31 +26,35 @@ export function onPicture(use) {
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
   document.addEventListener("drop", (event) => {
     document.body.classList.remove("dropping");
-    const file = own ? null : pictureOf(event.dataTransfer);
-    if (!own && !file) return;
+    const files = own ? [] : picturesOf(event.dataTransfer);
+    if (!own && !files.length) return;
     event.preventDefault();
-    if (own) {
-      if (event.target.closest("#search")) location.href = `/?like=${own.dataset.item}`;
-    } else take(file);
+    if (!own) take(files);
+    else if (event.target.closest("#search")) useItem(own.dataset.item);
   });
 }
 
-function pictureOf(transfer) {
-  return [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/"));
+function picturesOf(transfer) {
+  return [...(transfer?.files ?? [])].filter((file) => file.type.startsWith("image/"));
+}
+
+/** A part of a picture (left, top, width, height in per cent), made small, as a data: address. */
+export function cropped(picture, [x, y, w, h] = [0, 0, 100, 100]) {
+  const width = (picture.width * w) / 100, height = (picture.height * h) / 100;
+  const scale = Math.min(1, LONGEST / Math.max(width, height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(width * scale));
+  canvas.height = Math.max(1, Math.round(height * scale));
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = "#fff"; // transparent pictures lie on white, as they do for the index
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.drawImage(picture, (picture.width * x) / 100, (picture.height * y) / 100, width, height, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/jpeg", 0.9);
 }
 
 async function shrink(file) {
   try {
-    const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-    const scale = Math.min(1, LONGEST / Math.max(bitmap.width, bitmap.height));
-    const canvas = document.createElement("canvas");
-    canvas.width = Math.max(1, Math.round(bitmap.width * scale));
-    canvas.height = Math.max(1, Math.round(bitmap.height * scale));
-    const pen = canvas.getContext("2d");
-    pen.fillStyle = "#fff"; // transparent pictures lie on white, as they do for the index
-    pen.fillRect(0, 0, canvas.width, canvas.height);
-    pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-    return canvas.toDataURL("image/jpeg", 0.9);
+    return cropped(await createImageBitmap(file, { imageOrientation: "from-image" }));
   } catch {
     return dataAddress(file); // a format that this browser cannot draw: the server may know it
   }

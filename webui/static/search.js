@@ -1,92 +1,168 @@
-// Searching with a picture, in place. The picture lives in the history entry, so back, forward and reload keep it.
+// Searches with own pictures, in place. The address holds all but the pictures; these live in the history entry, so that
+// back, forward and reload keep them. Whatever asks for another search goes through `go`, and takes them along.
 import { toBlob } from "./picture.js";
-import { announce, ask, followMore, line, make, tile } from "./results.js";
+import { announce, fetchPage, followMore } from "./results.js";
 
-const WORDS = 8;
+const MOST = 4;
+const CARRIED = "rebus-carried", SEARCH = "rebus-search"; // in the session's storage
 let latest = 0; // only the newest search may draw
 
-/** Show what a picture (data: address), with optional words beside it, finds. kind: image, text or video. */
-export async function searchWithPicture(state, { push = true } = {}) {
+const own = () => history.state?.pictures ?? [];
+const here = () => (location.pathname === "/" ? location.href : new URL("/", location).href);
+
+/** Search at an address of ours, with own pictures beside it: [{data, weight}]. */
+export function go(address, pictures = own()) {
+  if (!pictures.length) { location.href = address; return; }
+  if (location.pathname === "/") return draw(address, pictures, true);
+  keep(CARRIED, pictures);
+  location.href = address;
+}
+
+/** Add pictures (data: addresses) to the search. */
+export async function addPictures(pictures) {
+  const all = [...own(), ...pictures.map((data) => ({ data, weight: 1 }))];
+  if (all.length > MOST) announce(`A search takes ${MOST} pictures: the first are left out`);
+  await draw(here(), all.slice(-MOST), true);
+}
+
+async function draw(address, pictures, push) {
   const mine = ++latest;
-  if (push) {
-    try {
-      history.pushState(state, "", state.kind === "image" ? "/" : `/?for=${state.kind}`);
-    } catch {
-      history.pushState({ ...state, picture: null }, "", "/"); // too large for the history: back still works
-    }
-  }
+  if (push) remember(address, pictures);
   document.body.classList.add("busy");
   try {
-    const asked = [request(state, "text", state.kind === "text" ? 24 : WORDS)];
-    if (state.kind !== "text") asked.push(request(state, state.kind, 24));
-    const answers = await Promise.all(asked.map(ask));
-    if (mine === latest) draw(state, ...answers);
+    const page = await fetchPage("/", form(address, pictures));
+    if (mine === latest) show(page, address, pictures, push);
   } catch (error) {
-    if (mine === latest) show(state, note(error.message));
+    if (mine === latest) fail(error.message);
   } finally {
     if (mine === latest) document.body.classList.remove("busy");
   }
 }
 
-/** Go back and forth between picture searches here; every other address is the server's. */
-export function watchHistory() {
+function remember(address, pictures) {
+  try {
+    history.pushState({ pictures }, "", address);
+  } catch {
+    history.pushState({ pictures: [] }, "", address); // too large for the history: back still works
+  }
+}
+
+function form(address, pictures, cursor) {
+  const fields = new FormData();
+  for (const [name, value] of new URL(address, location).searchParams) if (name !== "cursor" && name !== "offset") fields.append(name, value);
+  if (cursor) fields.set("cursor", cursor);
+  for (const { data, weight } of pictures) {
+    fields.append("picture", toBlob(data), "picture");
+    fields.append("weight", weight);
+  }
+  return fields;
+}
+
+function show(page, address, pictures, scroll) {
+  const typing = document.activeElement === document.querySelector("#q");
+  for (const part of ["search", "main"]) document.querySelector(part).replaceWith(page.querySelector(part));
+  for (const button of document.querySelectorAll("#picked [name=say]")) button.hidden = true; // no mark holds a picture
+  document.querySelector("#picked [name=was]").value = new URL(address, location).searchParams;
+  document.title = page.title;
+  if (typing) document.querySelector("#q").focus();
+  if (scroll) scrollTo(0, 0);
+  followMore((cursor) => fetchPage("/", form(address, pictures, cursor)));
+  announce(`${document.querySelectorAll(".feed [data-item]").length} results for your picture`);
+}
+
+function fail(message) {
+  const note = document.createElement("section");
+  note.className = "note";
+  note.setAttribute("role", "alert");
+  for (const [name, text] of [["h1", "That search cannot be asked"], ["p", message]]) note.append(Object.assign(document.createElement(name), { textContent: text }));
+  document.querySelector("main").replaceChildren(note);
+}
+
+/** The address of what the search form asks for. */
+function asked(form) {
+  const fields = [...new FormData(form)].filter(([name, value]) => typeof value === "string" && value.trim() && !(name === "for" && value === "image"));
+  return `/?${plain(new URLSearchParams(fields))}`;
+}
+
+/** Follow the history, and every way to another search on the page, so that own pictures stay. */
+export function watchSearch() {
+  const carried = JSON.parse(sessionStorage.getItem(CARRIED) ?? "null");
+  if (carried && location.pathname === "/") {
+    sessionStorage.removeItem(CARRIED);
+    history.replaceState({ pictures: carried }, "");
+  }
   addEventListener("popstate", (event) => {
-    if (event.state?.picture) searchWithPicture(event.state, { push: false });
+    if (event.state?.pictures?.length) draw(location.href, event.state.pictures, false);
     else if (!location.hash) location.reload();
   });
-  if (history.state?.picture && location.pathname === "/") searchWithPicture(history.state, { push: false });
-  document.querySelector("#search")?.addEventListener("submit", (event) => {
-    const picture = history.state?.picture;
-    if (!picture || !document.querySelector("#chips [data-own]")) return;
+  if (own().length && location.pathname === "/") draw(location.href, own(), false);
+  document.addEventListener("submit", (event) => {
+    if (event.target.id !== "search" || !own().length) return;
     event.preventDefault();
-    const form = new FormData(event.target);
-    searchWithPicture({ picture, words: form.get("q").trim(), kind: form.get("for") });
+    go(asked(event.target));
+  });
+  document.addEventListener("change", (event) => {
+    const { form, name } = event.target;
+    // Nothing was asked yet on the start page: the choice of a kind then only waits for the words.
+    if (name === "for" && form.id === "search" && (form.elements.q.value.trim() || form.querySelector(".chip"))) form.requestSubmit();
+  });
+  document.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || !own().length) return;
+    const chosen = event.target.closest?.("a[data-keep], [data-remove], [data-set]");
+    if (!chosen) return;
+    event.preventDefault();
+    const { own: number, set } = chosen.dataset;
+    if (number === undefined) go(chosen.href);
+    else if (set) change(Number(number), (picture) => [{ ...picture, weight: Number(set) }]);
+    else change(Number(number), () => []);
   });
 }
 
-function request({ picture, words }, modality, limit, cursor = null) {
-  const form = new FormData();
-  form.set("image", toBlob(picture), "picture");
-  if (words) form.set("text", words);
-  for (const [key, value] of Object.entries({ modality, limit, ...(cursor && { cursor }) })) form.set(key, value);
-  return form;
+/** Put others, or none, in the place of an own picture. */
+function change(number, to) {
+  const address = location.href.replace(/#.*/, "");
+  go(address, own().flatMap((each, place) => (place === number ? to(each) : [each])));
 }
 
-function draw(state, words, similar) {
-  const alone = state.kind === "text";
-  const lines = words.hits.length
-    ? make("ol", { class: alone ? "lines feed" : "lines compact" }, ...words.hits.map(line))
-    : make("p", { class: "none" }, "This library has no captions to describe it with.");
-  const parts = [section("its-words", "Its words", lines)];
-  if (similar) parts.push(section("similar", state.kind === "video" ? "Similar moments" : "Similar pictures", make("ul", { class: "tiles feed" }, ...similar.hits.map(tile))));
-  const [next, modality] = alone ? [words.next, "text"] : [similar.next, state.kind];
-  if (next !== null) parts.push(make("p", { class: "more" }, make("a", { id: "more", href: location.href, "data-next": next }, "More")));
-  show(state, ...parts);
-  followMore(document.querySelector("#more"), (cursor) => ask(request(state, modality, 24, cursor)));
-  announce(`${words.hits.length} captions${similar ? ` and ${similar.hits.length} ${state.kind === "video" ? "moments" : "pictures"}` : ""} for your picture`);
+export const ownPicture = (number) => own()[number]?.data;
+export const replacePicture = (number, data) => change(number, (picture) => [{ ...picture, data }]);
+
+/** Keep the search that a result is opened from, for the viewer's "add to the search". */
+export function rememberSearch() {
+  if (location.pathname === "/") keep(SEARCH, { address: location.href, pictures: own() });
 }
 
-function section(id, title, content) {
-  return make("section", { "aria-labelledby": id }, make("h2", { id }, title), content);
+/** The search that was left for the viewer: {address, pictures}; null without one. */
+export const rememberedSearch = () => JSON.parse(sessionStorage.getItem(SEARCH) ?? "null");
+
+/** Add items, as the address has them, to this search, or to the one that was left for the viewer. */
+export function addLikes(values) {
+  const left = location.pathname === "/" ? null : rememberedSearch();
+  const { address, pictures } = left ?? { address: here(), pictures: own() };
+  go(changed(address, (likes) => [...new Set([...likes, ...values])]), pictures);
 }
 
-function note(message) {
-  announce(message);
-  return make("section", { class: "note", role: "alert" }, make("h1", {}, "That search cannot be asked"), make("p", {}, message));
+/** Put another item, or part of one, in the place of one of the search. */
+export function replaceLike(old, value) {
+  go(changed(here(), (likes) => likes.map((each) => (each === old ? value : each))));
 }
 
-function show(state, ...parts) {
-  const main = document.querySelector("main");
-  main.replaceChildren(make("h1", { class: "unseen" }, "Results for your picture"), ...parts);
-  document.title = "Your picture — Rebus";
-  const form = document.querySelector("#search");
-  form.querySelectorAll("[type=hidden]").forEach((field) => field.remove());
-  form.elements.q.value = state.words;
-  form.elements.q.placeholder = "Add words";
-  form.elements.for.value = state.kind;
-  const remove = make("button", { type: "button", "aria-label": "Remove your picture" }, "×");
-  remove.addEventListener("click", () => { location.href = state.words ? `/?q=${encodeURIComponent(state.words)}` : "/"; });
-  const chip = make("span", { class: "chip", "data-own": "" }, make("img", { src: state.picture, alt: "Your picture" }), remove);
-  document.querySelector("#chips").replaceChildren(chip);
-  if (!history.state?.drawn) scrollTo(0, 0);
+function changed(address, to) {
+  const url = new URL(address, location);
+  const likes = to(url.searchParams.getAll("like"));
+  for (const name of ["like", "cursor", "offset"]) url.searchParams.delete(name);
+  for (const value of likes) url.searchParams.append("like", value);
+  url.search = plain(url.searchParams);
+  return url.href;
+}
+
+/** Parameters with the marks of an item's weight and part left readable. */
+function plain(parameters) {
+  return String(parameters).replace(/%3A|%40|%2C|%2F/g, decodeURIComponent);
+}
+
+function keep(name, value) {
+  try {
+    sessionStorage.setItem(name, JSON.stringify(value));
+  } catch { /* too large, or not allowed: then it is not kept */ }
 }

@@ -1,4 +1,4 @@
-// The library's state while a job runs: the line on the search page, and the library's own page, kept up to date.
+// The library's state while a job runs: the line on the search page, and the page of its work, kept up to date.
 import { announce } from "./results.js";
 
 const OFTEN = 2000, SELDOM = 30000; // while a job runs, and while none does
@@ -7,6 +7,7 @@ const OFTEN = 2000, SELDOM = 30000; // while a job runs, and while none does
 export function followWork() {
   const line = document.querySelector("#working");
   const library = document.querySelector("[data-library]");
+  if (document.querySelector("[data-drawing]")) setTimeout(() => location.reload(), OFTEN);
   if (!line && !library) return;
   let job = Boolean(library ? library.querySelector("progress") : !line.hidden);
   let known = null;
