@@ -37,7 +37,7 @@ def test_a_library_goes_into_a_file_and_comes_out_of_it(run: Any, tmp_path: Path
                                             "first\n")  # fmt: skip
     code, out, _ = run("restore", file, "--to", home)
     assert code == 0 and f"are at {home}." in out and str(tmp_path / "media1") in out
-    assert json.loads(run("restore", file, "--to", f"{home}2", "--json")[1])["files"] == 16
+    assert json.loads(run("restore", file, "--to", f"{home}2", "--json")[1])["files"] == 17
     assert "not empty" in run("restore", file, "--to", home)[2]
     (tmp_path / "noise.tar").write_bytes(b"noise")
     assert run("restore", str(tmp_path / "noise.tar"), "--to", f"{home}3")[0] == 1

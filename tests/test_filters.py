@@ -1,7 +1,7 @@
 """Filters: what their words mean, which rows they keep on both databases, and how they are asked for."""
 
 import html
-import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -384,10 +384,11 @@ def test_what_follows_a_page_is_asked_for_with_the_same_filters(known: Config) -
     app = create_app(config_at(known.home, encoder={"model": known.encoder.model}, search={"limit": 2}))
     client = app.test_client()
     text = client.get("/", query_string={"q": 'tree taken:2023 keyword:harbour camera:"leica <m6>"'}).text
-    wanted = json.loads(html.unescape(text.partition('data-wanted="')[2].partition('"')[0]))
-    assert (wanted["taken"], wanted["keyword"], wanted["camera"]) == ("2023", ["harbour"], "leica <m6>")
-    rest = client.post("/api/v1/search", json={**wanted, "offset": 2, "limit": 100}).get_json()["hits"]
-    assert len(rest) == 3
+    following = html.unescape(text.partition('id="more" rel="next" href="')[2].partition('"')[0])
+    shown, more = (set(re.findall(r'data-item="(\d+)"', page)) for page in (text, client.get(following).text))
+    asked = {"text": "tree", "taken": "2023", "keyword": "harbour", "camera": "leica <m6>", "limit": 100}
+    hits = [str(hit["item"]) for hit in client.post("/api/v1/search", json=asked).get_json()["hits"]]
+    assert (shown, more) == (set(hits[:2]), set(hits[2:4])) and len(hits) == 5
     app.extensions["rebus"].catalog.engine.dispose()
 
 

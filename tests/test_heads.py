@@ -481,10 +481,11 @@ def test_the_page_shows_heads_and_serves_their_curves_alone(made: Made, catalog:
     train(made.config, "epochs")
     train(made.config, "nothing")
     client = create_app(made.config, Searcher(made.config, catalog)).test_client()
-    page = client.get("/status").text
-    assert 'src="/heads/1/curve.svg"' in page and "epochs" in page
-    picture = client.get("/heads/1/curve.svg")
-    assert picture.mimetype == "image/svg+xml" and b"<svg" in picture.data
+    page = client.get("/training").text
+    assert 'src="/training/curves.svg"' in page and "epochs" in page
+    for drawn in ("/heads/1/curve.svg", "/training/curves.svg"):
+        picture = client.get(drawn)
+        assert picture.mimetype == "image/svg+xml" and b"<svg" in picture.data
     for address in (
         "/heads/2/curve.svg",
         "/heads/3/curve.svg",

@@ -116,7 +116,8 @@ def test_a_document_shows_its_words(client: FlaskClient, kinds: Kinds) -> None:
     html += client.get("/?q=harbour&for=text&offset=48").text + client.get("/?q=harbour&for=text&offset=72").text
     assert f'href="/items/{kinds.passage}#w{kinds.passage}"' in html and "/items/None" not in html
     liked = client.get(f"/?like={kinds.document}").text
-    assert "like notes.txt" in liked and len(_links(liked)) == 24
+    assert "The first words of the notes." in liked.partition('class="chip')[2].partition("</span>")[0]
+    assert len(_links(liked)) == 24
 
 
 def test_what_is_not_read_yet_is_not_listed(copied: tuple[Config, Kinds], client: FlaskClient) -> None:
