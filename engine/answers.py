@@ -88,11 +88,10 @@ class Answer:
     def confidences(self, ids: I64) -> F32:
         """The confidence (n,) of each hit; NaN where nothing is known."""
         out = np.full(len(ids), np.nan, np.float32)
-        if self.calibration is not None and self.asked is not None and self.asked.words is not None:
+        words = len(words_in(self.text))  # none in a query of signs alone, which means nothing
+        if words and self.calibration is not None and self.asked is not None and self.asked.words is not None:
             moved = bool(self.marked.good)
-            out = self.calibration.confidences(
-                self.cosines(ids, self.asked.words if moved else None), len(words_in(self.text))
-            )
+            out = self.calibration.confidences(self.cosines(ids, self.asked.words if moved else None), words)
         if self.mode is Mode.TEXT or self.calibration is not None:
             out[[i in self.found.whole for i in ids.tolist()]] = CERTAIN
         return out
@@ -100,8 +99,10 @@ class Answer:
     @property
     def confidence(self) -> float | None:
         """That what the words ask for is there at all: of the surest hit, whether it is on the page or not."""
-        ids = self.nearest[0][: _NEAREST if self.marked.good else 1]
-        both = np.concatenate([ids, np.array(sorted(self.found.whole)[:1], np.int64)])
+        near = self.nearest[0][: _NEAREST + len(self.marked.bad)]
+        ids = near[~np.isin(near, self.marked.bad)][: _NEAREST if self.marked.good else 1]
+        whole = sorted(set(self.found.whole) - set(self.marked.bad))
+        both = np.concatenate([ids, np.array(whole[:1], np.int64)])
         found = self.confidences(both)
         return None if not len(found) or np.isnan(found).all() else round(float(np.nanmax(found)), 4)
 

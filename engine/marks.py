@@ -15,7 +15,8 @@ from engine.errors import InvalidInput, NotFound
 from engine.types import F32, Term
 
 _SAME = 0.9995  # cosine from which on two vectors are of one query: float16 takes less than that away
-_COUNTED = 64  # marks of a query that count: the last ones
+_DRAWING = 64  # good marks that a query is drawn to: the last ones
+_LOOKED_AT = 4096  # marks known by vectors that are compared with one, the last ones
 _HALF = 3.0  # good marks from which on they weigh half as much as they can
 
 
@@ -80,6 +81,15 @@ def forget(catalog: Catalog, mark_ids: Sequence[int]) -> int:
         return len(done.all())
 
 
+def forget_all(catalog: Catalog, asked: Asked) -> int:
+    """Take back all that was said of a query's results; how many marks there were."""
+    with catalog.session() as session:
+        rows = [row for row in session.scalars(sa.select(Mark).where(_of(asked))) if _same(row, asked)]
+        for row in rows:
+            session.delete(row)
+        return len(rows)
+
+
 def listed(
     catalog: Catalog, words: str | None = None, *, before: int = 2**63 - 1, limit: int, vectors: bool | None = None
 ) -> list[Mark]:
@@ -108,17 +118,20 @@ def stamp(catalog: Catalog) -> str:
 
 
 def of_query(catalog: Catalog, asked: Asked) -> Marked:
-    """The marks of a query on items that are present."""
+    """The marks of a query on items that are present: all that are bad, and the last good ones, which move it."""
     columns = Mark.item_id, Mark.good, Mark.vector
     query = sa.select(*columns).join(Item, Item.id == Mark.item_id).where(_of(asked), Item.removed_at.is_(None))
-    query = query.order_by(Mark.id.desc()).limit(_COUNTED if asked.words else _COUNTED * 16)
+    query = query.order_by(Mark.id.desc())
+    if not asked.words:
+        query = query.limit(_LOOKED_AT)
     with catalog.engine.connect() as connection:  # in every search: half the time of a session
         rows = connection.execute(query).all()
     last: dict[int, bool] = {}
     for row in rows:
-        if len(last) < _COUNTED and _same(row, asked):
+        if _same(row, asked):
             last.setdefault(row.item_id, row.good)
-    return Marked(tuple(i for i, good in last.items() if good), tuple(i for i, good in last.items() if not good))
+    good = [item for item, said in last.items() if said]
+    return Marked(tuple(good[:_DRAWING]), tuple(item for item, said in last.items() if not said))
 
 
 def moved(vector: F32, good: F32) -> tuple[F32, float]:

@@ -10,6 +10,8 @@ from indexer.command_line import as_json, print_json, settings
 if TYPE_CHECKING:
     from engine.catalog import Mark
 
+_LONGEST = 2000  # characters of a query, as the page and the endpoint have it
+
 
 @click.command()
 @click.argument("query")
@@ -23,8 +25,13 @@ def mark(context: click.Context, query: str, items: tuple[int, ...], said: str, 
     """Mark results of a query in words, by the ids that `rebus search --json` tells, as good or bad."""
     from engine import marks
     from engine.catalog import Catalog
+    from engine.errors import InvalidInput
+    from engine.filters import check_text
     from engine.types import Term
 
+    if len(query) > _LONGEST or query.startswith("-") or query.lower().startswith("like:"):
+        raise InvalidInput(f"a mark belongs to a query in plain words, of at most {_LONGEST:,} characters")
+    check_text((query,))
     catalog = Catalog(settings(context))
     asked = marks.Asked(marks.words_asked((Term(text=query),)) or "")
     count = marks.put(catalog, asked, items, {"good": True, "bad": False}.get(said))

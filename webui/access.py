@@ -102,7 +102,7 @@ class Access:
             host = ""
         bound = self.settings.host.strip("[]").lower()
         ours = {bound, *(name.lower() for name in self.settings.names)}
-        everywhere = bound in ("0.0.0.0", "::") and is_address(host)
+        everywhere = bound in ("0.0.0.0", "::") and (is_address(host) or is_loopback(host))
         if not (host in ours or everywhere or (is_loopback(bound) and is_loopback(host))):
             raise BadRequest("this server does not answer to that host name")
 

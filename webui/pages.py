@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from engine import marks
 from engine.errors import InvalidInput
+from engine.likeness import Likeness
 from engine.status import job_state
 from engine.words import duration, readable_bytes
 from webui.chips import WEIGHTS, likes_in, weight_name
@@ -28,7 +29,7 @@ pages.add_app_template_filter(readable_bytes, "bytes")
 pages.add_app_template_filter(duration)
 
 _SHAPES = (56, 67, 75, 87, 100, 117, 133, 150, 178, 200, 240)  # width per height in hundredths, as rebus.css has them
-_SAID = {"good": True, "bad": False, "forget": None}
+_SAID = ("good", "bad", "forget")
 _KINDS = {"image": "pictures", "text": "captions", "video": "moments of film", "audio": "sounds"}
 
 
@@ -76,12 +77,11 @@ def mark() -> Response:
     said = request.form.get("say", "")
     if said not in _SAID:
         raise InvalidInput(f"say: one of {', '.join(_SAID)}")
-    ids = [one.item for one in likes_in(request.form.getlist("like"), [])]
+    ids = [Likeness.read(text).item for text in request.form.getlist("like")]
     if said == "forget":
-        before = marks.of_query(services().catalog, known)
-        ids = [*before.good, *before.bad]
-    if ids:
-        marks.put(services().catalog, known, ids, _SAID[said])
+        marks.forget_all(services().catalog, known)
+    elif ids:
+        marks.put(services().catalog, known, ids, said == "good")
     return redirect(page.address(), 303)
 
 

@@ -119,5 +119,5 @@ def _stopped_by_sigterm(server: Any) -> Iterator[threading.Event]:
 
 
 def _address(host: str, port: int) -> str:
-    shown = f"[{host}]" if ":" in host else host
+    shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/"

@@ -1,9 +1,9 @@
 // Keys, and the way from one result to the next: in the grid, and in the viewer.
 import { clearPicks, togglePick } from "./picks.js";
 import { closePanels } from "./panels.js";
+import { keepResults, rememberedResults } from "./results.js";
 import { rememberSearch } from "./search.js";
 
-const REMEMBERED = "rebus-results";
 const RESULT = "main a[data-item]";
 
 export function listenToKeys() {
@@ -28,7 +28,7 @@ export function listenToKeys() {
 /** Mark what is selected, or what the viewer shows. */
 function say(word) {
   const form = document.querySelector(".pick:checked") ? "#picked" : ".marking:not([hidden])";
-  document.querySelector(`${form} [value=${word}]`)?.click();
+  document.querySelector(`${form} [value=${word}]:not([hidden])`)?.click();
 }
 
 function focusBox(event, box) {
@@ -77,7 +77,7 @@ export function rememberResults() {
     const link = event.target.closest("a[data-item]");
     if (!link) return;
     const ids = [...document.querySelectorAll(RESULT)].map((each) => each.dataset.item);
-    sessionStorage.setItem(REMEMBERED, JSON.stringify([...new Set(ids)]));
+    keepResults(ids);
     rememberSearch();
   });
 }
@@ -86,7 +86,7 @@ export function rememberResults() {
 export function linkNeighbours() {
   const viewer = document.querySelector("[data-viewer]");
   if (!viewer) return;
-  const ids = JSON.parse(sessionStorage.getItem(REMEMBERED) ?? "[]");
+  const ids = rememberedResults();
   const here = ids.indexOf(viewer.dataset.viewer);
   if (here < 0) return;
   for (const [selector, id] of [["#previous", ids[here - 1]], ["#next", ids[here + 1]]]) {

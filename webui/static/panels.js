@@ -1,5 +1,5 @@
 // Panels that open: facets, whose values are fetched when somebody looks, weights of chips, what can be copied.
-import { announce, fetchPage } from "./results.js";
+import { announce, fetchPage, rememberedResults } from "./results.js";
 import { addLikes, ownPicture, rememberedSearch, replaceLike, replacePicture } from "./search.js";
 
 const PANELS = "details.facet[open], details.weight[open]";
@@ -20,8 +20,10 @@ export function watchPanels() {
   if (add) add.hidden = !left;
   const marking = document.querySelector(".marking");
   const asked = left && new URL(left.address).search.slice(1);
-  if (!marking || !asked || left.pictures.length) return;
-  marking.elements.was.value = asked; // a mark belongs to what was searched for
+  // A mark belongs to what was searched for, and to what was found: not to the picture that a caption describes.
+  if (!marking || !asked || left.pictures.length || new URLSearchParams(asked).get("for") === "text") return;
+  if (!rememberedResults().includes(marking.elements.like.value)) return;
+  marking.elements.was.value = asked;
   marking.hidden = false;
 }
 

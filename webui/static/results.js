@@ -1,5 +1,17 @@
 // The list of results as it grows. The server draws every hit; here they are only put in their place.
 
+const REMEMBERED = "rebus-results";
+
+/** The ids of the results that were left for the viewer, in their order. */
+export function rememberedResults() {
+  return JSON.parse(sessionStorage.getItem(REMEMBERED) ?? "[]");
+}
+
+/** Keep them for the viewer. */
+export function keepResults(ids) {
+  sessionStorage.setItem(REMEMBERED, JSON.stringify([...new Set(ids)]));
+}
+
 export function announce(text) {
   document.querySelector("#live").textContent = text;
 }
@@ -8,6 +20,7 @@ export function announce(text) {
 export async function fetchPage(address, body) {
   const response = await fetch(address, { ...(body && { method: "POST", body }), headers: { Accept: "text/html" } })
     .catch(() => { throw new Error("The server does not answer. Is it still running?"); });
+  if (response.redirected && new URL(response.url).pathname === "/login") location.href = response.url; // logged out since
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   if (response.ok) return page;
   const said = page.querySelector("[role=alert] p, .note p")?.textContent;
