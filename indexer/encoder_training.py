@@ -26,6 +26,7 @@ from indexer.objectives import Batch
 from indexer.objectives.ranking import InfoNCE
 from indexer.pairs import PixelPairs
 from indexer.pixel_towers import MEAN, STD, PixelTowers, figures_of, rank, save_towers
+from indexer.served import served_ranks
 from indexer.splits import captioned, split
 from indexer.train import TrainingReport, fit
 
@@ -101,7 +102,10 @@ def train_encoder(
         hear,
         start=start,
     )
-    verdict = judge(Ranked(ranked(towers), {}), {"the weights it began with": Ranked(before, {})}, len(train))
+    rivals = {"the weights it began with": Ranked(before, {})}
+    if (served := served_ranks(catalog, config, held_out.pictures, begun.fingerprint)) is not None:
+        rivals["what is served now"] = Ranked(served, {})
+    verdict = judge(Ranked(ranked(towers), {}), rivals, len(train))
     trained = TrainedEncoder(report, start, verdict, None)
     if report.best["r10"] > start["r10"]:
         kept = save_towers(towers, {"training": trained.facts}, config.home / HOME_FOLDER, begun.merges)

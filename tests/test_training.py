@@ -289,6 +289,19 @@ def test_training_that_finds_no_more_than_what_it_began_with_publishes_nothing(
     assert len(list((home / "encoders").iterdir())) == 1 + ("`rebus index --encoder`" in out)
 
 
+def test_an_encoder_must_find_more_than_what_is_served(trained: tuple[Config, TrainedEncoder]) -> None:
+    config, before = trained
+    hasty = dataclasses.replace(
+        config, train=dataclasses.replace(config.train, epochs=2, seed=5)
+    )  # from random weights
+    served = Catalog(config).current_version()
+    training, report = train_and_publish(hasty, silent, silent)
+    facts = training.verdict.against["what is served now"]
+    assert facts["r10"] == pytest.approx(before.report.best["r10"], abs=0.1) and facts["interval"][0] <= 0
+    assert not training.verdict.better and "what is served now" in training.verdict.why
+    assert served is not None and report.version is not None and report.version.id == served.id
+
+
 def test_an_encoder_is_not_judged_by_a_few_pictures_but_kept(tmp_path: Path) -> None:
     train = {**SMALL, "epochs": 4, "batch_size": 16, "learning_rate": 3e-3}
     config = config_at(tmp_path / "home", train=train)
