@@ -62,6 +62,8 @@ class Library(RuleBasedStateMachine):
         ids = self.library.add(count)
         assert not set(ids) & self.known, "an id was used again"
         self.known |= set(ids)
+        if not self.library.catalog.versions():  # all was forgotten: nothing new is served until something is published
+            self.library.publish()
         return ids
 
     @rule(ids=ids, share=st.integers(1, 3))
