@@ -1,6 +1,6 @@
 """Words looked up as they are written: in captions, words read inside files, paths and keywords.
 
-SQLite's FTS5 and PostgreSQL's GIN indexes, made and kept right by the catalog's own schema (migration 0005). A document
+SQLite's FTS5 and PostgreSQL's GIN indexes, made and kept right by the catalog's own schema (migration 0006). A document
 is one caption, one path, or the keywords of one file; English endings and accents make no difference. What a person
 types never reaches either engine's query language: only letters and digits do.
 """

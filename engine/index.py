@@ -17,9 +17,7 @@ from engine.store import EmbeddingStore, StoredRows
 from engine.types import F32, I32, I64, U8, Array, Bool
 
 _EXACT_BLOCK = 16_384  # rows scored at once by an exact scan: bounds its memory
-_WIDEST = (
-    1 << 28
-)  # a span of ids that a table of one byte each is made for: it is asked ten times as fast as sorted ids
+_WIDEST = 1 << 28  # a span of ids that a table of one byte each is made for: ten times as fast as sorted ids
 _NOTHING: I64 = np.empty(0, np.int64)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from engine.catalog import Catalog, Item, Mark
 from engine.errors import InvalidInput, NotFound
@@ -62,8 +63,7 @@ def put(catalog: Catalog, asked: Asked, item_ids: Sequence[int], good: bool | No
             for item in ids:
                 if item not in there:
                     raise NotFound(f"no item {item} in this library")
-        rows = session.scalars(sa.select(Mark).where(_of(asked), Mark.item_id.in_(ids))).all()
-        before = [row for row in rows if _same(row, asked)]
+        before = _rows(session, asked, Mark.item_id.in_(ids))
         for row in before:
             session.delete(row)
         if good is None:
@@ -84,7 +84,7 @@ def forget(catalog: Catalog, mark_ids: Sequence[int]) -> int:
 def forget_all(catalog: Catalog, asked: Asked) -> int:
     """Take back all that was said of a query's results; how many marks there were."""
     with catalog.session() as session:
-        rows = [row for row in session.scalars(sa.select(Mark).where(_of(asked))) if _same(row, asked)]
+        rows = _rows(session, asked)
         for row in rows:
             session.delete(row)
         return len(rows)
@@ -144,6 +144,12 @@ def moved(vector: F32, good: F32) -> tuple[F32, float]:
     total = vector + weight * good.mean(axis=0)
     out: F32 = (total / np.linalg.norm(total)).astype(np.float32)
     return out, weight
+
+
+def _rows(session: Session, asked: Asked, *conditions: sa.ColumnElement[bool]) -> list[Mark]:
+    """The marks of a query, of items that are gone too."""
+    found = session.scalars(sa.select(Mark).where(_of(asked), *conditions))
+    return [row for row in found if _same(row, asked)]
 
 
 def _of(asked: Asked) -> sa.ColumnElement[bool]:

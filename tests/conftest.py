@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,9 @@ import rebus
 from engine.catalog import Catalog
 from engine.config import Config, load_config
 from engine.decoding import DecoderPool
-from engine.encoders import Encoder
+from engine.encoders import Encoder, load_encoder
 from engine.search import Searcher
-from engine.types import Query, Term
+from engine.types import Query, Results, Term
 from indexer.jobs import writing
 from indexer.roots import open_root
 from indexer.scan import Scan
@@ -201,3 +201,17 @@ def empty(tmp_path: Path) -> Iterator["FlaskClient"]:
     catalog = Catalog(config, create=True)
     yield create_app(config, Searcher(config, catalog)).test_client()
     catalog.engine.dispose()
+
+
+@contextmanager
+def searching(config: Config) -> Iterator[Searcher]:
+    """A searcher over a library, with its encoder; its catalog is closed at the end."""
+    catalog = Catalog(config)
+    yield Searcher(config, catalog, load_encoder(config.encoder.model, "cpu"))
+    catalog.engine.dispose()
+
+
+def ask(searcher: Searcher, *terms: Term, **changes: object) -> Results:
+    """Up to a hundred hits, none folded, unless `changes` of the query say otherwise."""
+    query = Query(terms, limit=100, fold=False)
+    return searcher.search(dataclasses.replace(query, **changes))  # type: ignore[arg-type]

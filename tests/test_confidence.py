@@ -1,7 +1,6 @@
 """Confidence: fitted to what a library's own captions come near to, kept with its version, and cut by."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,10 @@ from engine.config import Config
 from engine.encoders import load_encoder
 from engine.errors import InvalidInput
 from engine.search import Searcher
-from engine.types import F32, Mode, Query, Results, Term
+from engine.types import F32, Mode, Query, Term
 from indexer import calibration
 from indexer.calibration import calibrate
-from tests.conftest import silent
+from tests.conftest import ask, searching, silent
 from tests.web_library import copy_library
 
 BOAT = Term(text="a red boat")
@@ -39,13 +38,8 @@ def calibrated(library: Config, tmp_path_factory: pytest.TempPathFactory) -> Con
 
 @pytest.fixture(scope="module")
 def searcher(calibrated: Config) -> Iterator[Searcher]:
-    catalog = Catalog(calibrated)
-    yield Searcher(calibrated, catalog, load_encoder(calibrated.encoder.model, "cpu"))
-    catalog.engine.dispose()
-
-
-def ask(searcher: Searcher, *terms: Term, **changes: object) -> Results:
-    return searcher.search(replace(Query(terms, limit=100, fold=False), **changes))  # type: ignore[arg-type]
+    with searching(calibrated) as searcher:
+        yield searcher
 
 
 # --- what is said ---

@@ -1,7 +1,6 @@
 """Hybrid, vector and text: what each finds, pages of it, and the explanations that add up."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,9 @@ from engine.encoders import load_encoder
 from engine.errors import InvalidInput, NotReady
 from engine.fusing import reciprocal_ranks
 from engine.search import Searcher
-from engine.types import Hit, Modality, Mode, Query, Results, Term, Where
+from engine.types import Hit, Modality, Mode, Results, Term, Where
 from indexer.library import index_folders
-from tests.conftest import config_at, draw_folder, silent
+from tests.conftest import ask, config_at, draw_folder, searching, silent
 
 BOAT = Term(text="a red boat")
 NAME = Term(text="yellow-007")  # of a file, and in no caption
@@ -25,13 +24,8 @@ NAME = Term(text="yellow-007")  # of a file, and in no caption
 
 @pytest.fixture(scope="module")
 def searcher(library: Config) -> Iterator[Searcher]:
-    catalog = Catalog(library)
-    yield Searcher(library, catalog, load_encoder(library.encoder.model, "cpu"))
-    catalog.engine.dispose()
-
-
-def ask(searcher: Searcher, *terms: Term, **changes: object) -> Results:
-    return searcher.search(replace(Query(terms, limit=100, fold=False), **changes))  # type: ignore[arg-type]
+    with searching(library) as searcher:
+        yield searcher
 
 
 def ids(results: Results) -> list[int]:

@@ -116,7 +116,7 @@ def encode(asked: EncodeRequest) -> EncodeOut:
     services().freshness.ensure()
     services().encode_ahead([one.text for one in asked.inputs if one.text])
     rows = services().searcher.encode([one.to_term(services().decode) for one in asked.inputs])
-    return EncodeOut(vectors=rows.tolist(), dim=rows.shape[1], space=services().space())
+    return EncodeOut(vectors=rows.tolist(), dim=rows.shape[1], space=services().searcher.space)
 
 
 def _query(asked: SearchRequest | SearchForm) -> Query:

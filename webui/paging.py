@@ -57,7 +57,7 @@ def search_page(library: Services, query: Query, cursor: str | None) -> tuple[Re
     at = None if cursor is None else Cursor.unpacked(cursor)
     library.freshness.ensure()
     mode = library.searcher.mode(query)
-    space = library.space() if mode is not Mode.TEXT else "text"
+    space = library.searcher.space if mode is not Mode.TEXT else "text"
     state, asked = library.searcher.state, _digest(query)  # before the search: a later change is looked for next time
     if at is None:
         results, end = library.search(query), query.offset + query.limit

@@ -105,10 +105,6 @@ class Services:
         facts = FactsOut.of(*self.catalog.facts_of(item_id))
         return facts if self.shows_places else facts.placeless()
 
-    def space(self) -> str:
-        """What vectors of the served version are compared in: those of another space mean nothing beside them."""
-        return self.searcher.space
-
     def encode_ahead(self, texts: Sequence[str]) -> None:
         """Encode words together, that will be asked for one by one. What cannot be is told when it is asked for."""
         version = self.searcher.version

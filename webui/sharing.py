@@ -3,16 +3,18 @@
 import json
 import re
 import shlex
+from dataclasses import fields
 from typing import Any
 
 from flask import current_app, request
 
+from engine.filters import Filters
 from engine.types import Modality
 from webui.search_page import SearchPage
 from webui.services import services
 
 _PICTURE = "picture-{}.jpg"
-_FIELDS = ("path", "taken", "camera", "keyword", "place", "near", "source")
+_FIELDS = tuple(field.name for field in fields(Filters))
 
 
 def as_curl(page: SearchPage) -> str:
