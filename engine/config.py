@@ -4,17 +4,21 @@ The file is the first of: `--config` or REBUS_CONFIG, `config.toml` in the libra
 Rebus (whose settings are all commented out: it is the documentation).
 """
 
+import functools
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Interval, MinLen, MultipleOf
 from platformdirs import user_data_path
 
 from engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 # pydantic checks what is read, and is imported only then: decoder processes are handed settings that were checked.
 Positive = Annotated[int, Gt(0)]
@@ -214,10 +218,10 @@ def load_config(
         if value is not None:
             section, key = dotted.split(".")
             tables.setdefault(section, {})[key] = value
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(Config).validate_python({**tables, "home": where})
+        return _adapter().validate_python({**tables, "home": where})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -225,6 +229,14 @@ def load_config(
             f"setting {key} = {first['input']!r} is not possible: {first['msg']}. "
             "Mend it in config.toml, in its REBUS_ variable, or in the flag."
         ) from None
+
+
+@functools.cache
+def _adapter() -> "TypeAdapter[Config]":
+    """Made once: it takes a hundred times as long as reading with it."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Config)
 
 
 def _split(raw: str) -> list[str]:
