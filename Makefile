@@ -32,7 +32,8 @@ demo: install
 	$(BIN)/rebus --home $(DEMO_HOME) demo $(if $(MEDIA),"$(MEDIA)")
 
 test: install lint
-	$(BIN)/pytest -n 2 --dist worksteal
+	@# Compiled modules are kept for the many programs that tests start, wherever the environment says otherwise.
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 2 --dist worksteal
 
 # More than 10,000 requests of schemathesis; `make test` asks a few of each kind.
 fuzz: install
