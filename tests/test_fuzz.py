@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,6 +43,7 @@ CHECKS = [
 def operations(library: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The operations of the document that the application serves, by their names; some of them change the library."""
     config = copy_library(library, tmp_path_factory.mktemp("fuzzed"))
+    config = replace(config, serve=replace(config.serve, requests_per_minute=0))  # else most are refused for their rate
     catalog = Catalog(config)
     schema = schemathesis.openapi.from_wsgi("/openapi.json", create_app(config, Searcher(config, catalog)))
     found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
@@ -65,12 +67,14 @@ def test_no_operation_fails_or_lies(operations: dict[str, Any], mode: Generation
         def ask(case: Case[Any]) -> None:
             response = case.call()
             asked[response.status_code] += 1
-            case.validate_response(response, checks=CHECKS)
+            # A form has words alone: what is wrong for its type arrives as the word that says it, and may be right.
+            as_words = case.media_type == "multipart/form-data"
+            case.validate_response(response, checks=CHECKS[:-1] if as_words else CHECKS)
             if response.status_code >= 400:
                 assert response.headers["content-type"] == ["application/problem+json"]
 
         ask()
     assert asked[200] > 0 or mode is GenerationMode.NEGATIVE
-    assert max(asked) < 500, asked
+    assert max(asked) < 500 and 429 not in asked, asked
     if "FUZZ_CASES" in os.environ:
         sys.stdout.write(f"{mode.value}: {sum(asked.values()):,} cases, by status {dict(sorted(asked.items()))}\n")
