@@ -28,6 +28,7 @@ class _Place:
     above: tuple[FoundFile, ...]
     rules: Rules
     tar: FoundFile | None = None
+    device: int | None = None  # of the folder above
 
 
 def walk(root: Path, start: Path, home: Path, exclude: Sequence[str] = ()) -> Iterator[Folder]:
@@ -48,7 +49,8 @@ def walk(root: Path, start: Path, home: Path, exclude: Sequence[str] = ()) -> It
         folder /= part
         if rules.levels and rules.match(folder.relative_to(root).as_posix(), folder=True):
             return  # an ignore file further down does not bring back what is in an ignored folder
-    stack = [_Place(start, tables_above(root, start), rules, _as_tar(root, start))]
+    device = None if start == root else _device_of(start.parent)
+    stack = [_Place(start, tables_above(root, start), rules, _as_tar(root, start), device)]
     while stack:
         place = stack.pop()
         if place.tar is not None:
@@ -72,6 +74,13 @@ def _as_tar(root: Path, start: Path) -> FoundFile | None:
     return FoundFile(start.relative_to(root).as_posix(), facts.st_size, facts.st_mtime_ns)
 
 
+def _device_of(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_dev
+    except OSError:  # gone in this moment
+        return None
+
+
 def _look_into(root: Path, place: _Place, home: Path) -> tuple[Folder, list[_Place]]:
     """The folder, and where to go from it."""
     path = "" if place.folder == root else os.path.relpath(place.folder, root).replace(os.sep, "/")
@@ -84,6 +93,8 @@ def _look_into(root: Path, place: _Place, home: Path) -> tuple[Folder, list[_Pla
         found.failures[shown(path) or "."] = MediaError("scan", reason, "check its rights")
         found.unread = True
         return found, []
+    device = _device_of(place.folder)
+    found.mounted = None not in (device, place.device) and device != place.device
     rules = place.rules
     if any(entry.name == IGNORE_FILE for entry in entries):
         try:
@@ -106,7 +117,8 @@ def _look_into(root: Path, place: _Place, home: Path) -> tuple[Folder, list[_Pla
     clips = places_tables(root, place.folder) if (PLACES_FOLDER, None) in below else ()
     found.tables = tables_of(found) + clips + place.above
     places = [
-        _Place(place.folder / name, table_of_shard(found, name) + found.tables, rules, tar) for name, tar in below
+        _Place(place.folder / name, table_of_shard(found, name) + found.tables, rules, tar, device)
+        for name, tar in below
     ]
     leave_captions_out(found, (entry.name for entry in entries))
     return found, places
