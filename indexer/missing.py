@@ -71,9 +71,8 @@ def judge(place: Place, rows: Sequence[Known]) -> Judgement:
     judged = Judgement([*there, *rest], away=frozenset(away))
     if hidden := _present(there):
         judged.notes.append(
-            f"{counted(hidden, 'file')} of {place.root / place.prefix} that {'was' if hidden == 1 else 'were'} indexed "
-            "before are passed over now, by --exclude, index.exclude or a .rebusignore: they leave the results, and "
-            "come back with a run that does not pass over them"
+            f"{counted(hidden, 'known file', 'is', 'are')} passed over now in {place.root / place.prefix}, by "
+            "--exclude, index.exclude or a .rebusignore: out of results, until a run does not pass over them"
         )
     if doubt := _doubt(place, rest, others=_present(there) + sum(map(_present, away.values())), there=bool(there)):
         judged.notes.append(_doubted(doubt, place))
