@@ -1,5 +1,6 @@
 """Look at every file of a folder, folder by folder in a fixed order, without following links."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -88,6 +89,8 @@ def _look_into(root: Path, place: _Place, home: Path) -> tuple[Folder, list[_Pla
     try:
         with os.scandir(place.folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
+        if not os.access(place.folder, os.X_OK):  # its names can be read, and nothing can be looked at
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         reason = f"the folder cannot be read: {error.strerror}"
         found.failures[shown(path) or "."] = MediaError("scan", reason, "check its rights")
@@ -162,7 +165,10 @@ def _look_at(root: Path, entry: os.DirEntry[str], prefix: str, found: Folder, ru
         return None
     try:
         facts = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # gone in this moment
+        return None
     except OSError as error:
+        found.unread = True  # what cannot be looked at is not gone
         found.failures[path] = MediaError("scan", f"it cannot be looked at: {error.strerror}", "check the disk")
         return None
     if not stat.S_ISREG(facts.st_mode) and not (media and not sidecar):  # decoding tells of what is media alone
