@@ -21,7 +21,7 @@ from engine.filters import is_near, latitudes, like_pattern
 from engine.types import Modality, Where
 
 T = TypeVar("T")
-HEAD = "0006"  # the newest migration; a test holds it to migrations/versions
+HEAD = "0007"  # the newest migration; a test holds it to migrations/versions
 IMPORT = "import"  # the kind of a root that an import made
 NEXT_TURN = sa.text("(SELECT coalesce(max(turn), 0) + 1 FROM versions)")
 _VISIBLE = (Modality.IMAGE, Modality.VIDEO)
@@ -50,13 +50,14 @@ class _Numbered:
 class Root(_Numbered, Base):
     """A folder of the library; `path` is absolute. kind: media, which scans walk, or import, which none does.
 
-    unfinished: a scan of it wrote something and did not come to its end.
+    unfinished: a scan of it wrote something and did not come to its end. mounts: folders in it, places of drives.
     """
 
     __tablename__ = "roots"
     path: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str] = mapped_column(sa.String(8), default="media", server_default="media")
     unfinished: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+    mounts: Mapped[list[str] | None] = mapped_column(sa.JSON)
     added_at: Mapped[float] = mapped_column(default=time.time)
 
 

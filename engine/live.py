@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, IndexVersion, Item
+from engine.catalog import Catalog, EncoderRow, IndexVersion, Item
 from engine.errors import ArtifactError
 from engine.types import Modality
 from engine.versions import Version, embeddings_after, rows_by_modality
@@ -73,7 +73,7 @@ class Live:
                 errors, self._refused = self._refused, {}  # the next refresh tries them again: they may be mended
                 raise errors[_key(rows[0])]
             if row is None:
-                return self.version
+                return self._left() if self.version and not rows else self.version
             if self.version is not None and (self.version.id, self.version.published_at) == _key(row):
                 return self.version
             try:
@@ -82,6 +82,15 @@ class Live:
                 if _key(row) in map(_key, self.catalog.versions()):  # else it was replaced and dropped in this moment
                     log.warning("version %d is passed over: %s", row.id, error)
                     self._refused[_key(row)] = error
+
+    def _left(self) -> Version | None:
+        """What goes on after the last version was dropped, as all its items were forgotten: one of nothing as yet."""
+        assert self.version is not None
+        with self.catalog.session() as session:
+            encoder = session.get(EncoderRow, self.version.encoder_id)
+        if encoder is None or (self.version.id, self.version.generation) == (0, encoder.generation):
+            return self.version
+        return Version.of_nothing(self.catalog, encoder)
 
     def _take_in(self, version: Version, seen: _Seen) -> tuple[Version, bool]:
         found = embeddings_after(self.catalog, version.encoder_id, seen.embedding, version.generation)

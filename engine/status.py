@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,12 +174,25 @@ def embedded_after(encoder_id: int, watermark: int) -> tuple[sa.ColumnElement[bo
 
 
 def lacking(catalog: Catalog, version: IndexVersion) -> tuple[int, int]:
-    """How many embeddings a version does not hold, and how many items were removed since it was published."""
+    """How many embeddings a version does not hold, and how many of its items were removed since it was published."""
     newer = sa.select(sa.func.count()).select_from(Embedding).join(Item, Item.id == Embedding.item_id)
     newer = newer.where(*embedded_after(version.encoder_id, version.watermark))
-    removed = sa.select(sa.func.count()).select_from(Item).where(Item.removed_at > version.published_at)
+    removed = sa.select(Item.id).where(Item.removed_at > version.published_at)
     with catalog.session() as session:
-        return session.scalar(newer) or 0, session.scalar(removed) or 0
+        return session.scalar(newer) or 0, _held(catalog.home / version.folder, session.scalars(removed).all())
+
+
+def _held(folder: Path, ids: Sequence[int]) -> int:
+    """How many of these items a version holds: a file that fails again was in none, and is not missed."""
+    parts = sorted(folder.glob("*.ids.npy")) if ids else []
+    if not parts:
+        return len(ids)
+    import numpy as np  # `rebus status` and most runs do without
+
+    try:
+        return sum(int(np.isin(ids, np.load(part, mmap_mode="r", allow_pickle=False)).sum()) for part in parts)
+    except (OSError, ValueError):  # damaged, or dropped in this moment
+        return len(ids)
 
 
 @dataclass(frozen=True, slots=True)

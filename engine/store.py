@@ -187,8 +187,9 @@ class EmbeddingStore:
         return known
 
     def size(self) -> int:
-        """Bytes on the disk, without the checksums."""
-        return sum(self.path(shard).stat().st_size for shard in self.shards())
+        """Bytes on the disk, with the checksums."""
+        files = (path for shard in self.shards() for path in (self.path(shard), self.sums_path(shard)))
+        return sum(path.stat().st_size for path in files if path.exists())
 
 
 def _sums_of(vectors: F16) -> Array:

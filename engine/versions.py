@@ -165,6 +165,17 @@ class Version:
             row.generation,
         )
 
+    @classmethod
+    def of_nothing(cls, catalog: Catalog, encoder: EncoderRow) -> "Version":
+        """Number 0, which was never published: it holds nothing but what is taken in, all that the encoder embedded."""
+        folder = store_folder(catalog.home, encoder.fingerprint, encoder.generation)
+        store, head = (
+            EmbeddingStore(folder, encoder.dim, raw=is_features(encoder.spec)),
+            Head.identity(dims_of(encoder)),
+        )
+        spec = resolved_spec(catalog.home, encoder.spec)
+        return cls(0, 0.0, encoder.id, spec, encoder.fingerprint, None, head, store, {}, 0, encoder.generation)
+
     def placed(self, device: str) -> "Version":
         """This version, its indexes where `search.device` wants them. Raises ConfigError where that cannot be."""
         indexes = {

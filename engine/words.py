@@ -26,9 +26,10 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
-def counted(count: int, noun: str) -> str:
-    """How many there are of something: `1 file`, `1,200 files`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str, one: str = "", many: str = "") -> str:
+    """How many there are of something: `1 file`, `1,200 files`; with what one or many do: `1 file is`."""
+    said = f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{said} {one if count == 1 else many}" if one else said
 
 
 def readable_bytes(count: int) -> str:

@@ -25,6 +25,7 @@ class Folder:
     path: the folder's own, "" for the root. media: its files in the order of their names. sidecars: its caption files
     by name. tables: the caption tables that speak of its files: its own, then those of the folders above.
     failures: what could not be looked at. unread: the folder itself could not be; nothing below it is "gone".
+    mounted: it lies on another device than the folder above: a drive's place.
     own, tables_stamp: of the caption reader, which makes them once a folder.
     """
 
@@ -34,6 +35,7 @@ class Folder:
     tables: tuple[FoundFile, ...] = ()
     failures: dict[str, MediaError] = field(default_factory=dict)
     unread: bool = False
+    mounted: bool = False
     own: dict[str, list[FoundFile]] | None = field(default=None, repr=False)
     tables_stamp: str | None = field(default=None, repr=False)
 

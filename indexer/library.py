@@ -21,7 +21,7 @@ from engine.encoders import STARTER, Encoder, load_encoder, resolved_spec, weigh
 from engine.errors import InvalidInput, NoRoom
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
-from engine.words import readable_bytes
+from engine.words import counted, readable_bytes
 from indexer.choice import chosen_encoder, remembered
 from indexer.jobs import JobReport, Tell, writing
 from indexer.roots import away_roots, known_roots, looks_mounted, open_root
@@ -240,16 +240,23 @@ class _Run:
         )
         version = self.catalog.current_version()
         if version is not None and version.encoder_id != embedder.row.id:
-            need = disk_needed(self.catalog, embedder.row.dim, self.config.codec.bits, embedder.row.id)
-            self.note(
-                f"a new encoder: {need.items:,} items are embedded anew, for {readable_bytes(need.bytes)} of disk "
-                f"({readable_bytes(need.free)} are free). What is published answers until all of them are"
-            )
-            if need.bytes > need.free:
-                raise NoRoom(
-                    f"the disk of {self.catalog.home} has no room for them: make some, and run the same command again"
-                )
+            self._tell_need(embedder.row)
         return embedder
+
+    def _tell_need(self, encoder: EncoderRow) -> None:
+        """What embedding everything anew takes; nothing where it was done before."""
+        need = disk_needed(self.catalog, encoder.dim, self.config.codec.bits, encoder.id)
+        if not need.items:
+            return
+        self.note(
+            f"a new encoder: {counted(need.items, 'item', 'is', 'are')} embedded anew, for "
+            f"{readable_bytes(need.bytes)} of disk ({readable_bytes(need.free)} are free). "
+            "What is published answers until all of them are"
+        )
+        if need.bytes > need.free:
+            raise NoRoom(
+                f"the disk of {self.catalog.home} has no room for them: make some, and run the same command again"
+            )
 
     def _written(self) -> int:
         return self.embedder.writer.written if self.embedder else 0

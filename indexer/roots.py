@@ -54,6 +54,7 @@ def _absorb(session: Session, below: Root, above: Root) -> None:
     for table in (Item, Failure):
         change = sa.update(table).where(table.root_id == below.id)
         session.execute(change.values(root_id=above.id, path=sa.literal(f"{inner}/") + table.path))
+    above.mounts = [*(above.mounts or ()), *(f"{inner}/{mount}" for mount in below.mounts or ())]
     session.delete(below)
 
 

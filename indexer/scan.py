@@ -6,7 +6,6 @@ item row as removed, so that it is not tried again before it changes.
 """
 
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,23 +15,23 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.catalog import Catalog, Failure, Item, Root, chunks, is_scanned
+from engine.catalog import Catalog, Failure, Item, Root, chunks
 from engine.config import Config
 from engine.errors import InvalidInput, MediaError
 from engine.media import modality_of
 from engine.media.files import hash_file
 from engine.types import Modality
 from indexer.captions import Described, sources, sync_sidecars
-from indexer.changes import Moved, bring_back, forget_content, insert_items, mark_removed
+from indexer.changes import bring_back, forget_content, insert_items, mark_removed
 from indexer.failures import forget_failures, record_failure
 from indexer.found import Folder, FoundFile
-from indexer.roots import looks_mounted
+from indexer.missing import Judgement, Known, Place, judge
+from indexer.moves import Moves
 from indexer.sidecars import CaptionReader
 from indexer.walk import walk
 
 _GROUP_FILES, _GROUP_FOLDERS = 4096, 256  # what is compared at once
 _CHUNKS = (16, 256, 4096)  # files in one transaction: few at first, so that something can be searched soon
-_MANY, _LEFT = 10, 9  # files that are missing at once, and how many for each that is left, are not believed
 
 
 @dataclass(slots=True)
@@ -53,20 +52,6 @@ class Compared:
 
     files: int
     touched: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the catalog has of a file: present, or failed (then `stage` says where)."""
-
-    id: int
-    path: str
-    size: int
-    mtime_ns: int
-    stamp: str
-    content_hash: str | None
-    present: bool
-    stage: str | None
 
 
 class Scan:
@@ -106,9 +91,11 @@ class Scan:
         self._began = False
         self._visited: set[str] = set()
         self._unread: list[str] = []
-        self._gone: list[_Known] = []
+        self._gone: list[Known] = []
         self._back: set[int] = set()
-        self._sizes: set[int] | None = None
+        self._moves = Moves(self._hash)
+        self._mounts: set[str] = set()
+        self._away: frozenset[str] = frozenset()
 
     def run(self) -> Iterator[Compared]:
         """Compare everything; then mark what is gone, and write what could not be looked at."""
@@ -134,6 +121,8 @@ class Scan:
         group: list[Folder] = []
         for folder in self.folders():
             self._visited.add(folder.path)
+            if folder.mounted:
+                self._mounts.add(folder.path)
             self._failures.update(folder.failures)
             self._sidecars.update(file.path for file in folder.sidecars.values())
             if folder.unread:
@@ -154,26 +143,26 @@ class Scan:
         found = walk(self.base, self.start, self.home, self.config.index.exclude)
         return islice(found, 1) if self.shallow else found
 
-    def _known(self, group: Sequence[Folder]) -> dict[str, _Known]:
+    def _known(self, group: Sequence[Folder]) -> dict[str, Known]:
         """What the catalog has of these folders' files, by path; a present item before a failed one of its path."""
         columns = (Item.id, Item.path, Item.size, Item.mtime_ns, Item.stamp, Item.content_hash)
         query = sa.select(*columns, Item.removed_at.is_(None), Failure.stage)
         query = query.outerjoin(Failure, Failure.item_id == Item.id).order_by(Item.id.desc())
         query = query.where(Item.root_id == self.root.id, Item.parent_id.is_(None))
         query = query.where(sa.or_(Item.removed_at.is_(None), Failure.id.is_not(None)))
-        known: dict[str, _Known] = {}
+        known: dict[str, Known] = {}
         with self.catalog.session() as session:
             for row in session.execute(query.where(Item.folder.in_([folder.path for folder in group]))):
                 if row.path not in known or row[6]:
-                    known[row.path] = _Known(*row)
+                    known[row.path] = Known(*row)
         return known
 
-    def _note_missing(self, group: Sequence[Folder], known: dict[str, _Known]) -> None:
+    def _note_missing(self, group: Sequence[Folder], known: dict[str, Known]) -> None:
         present = {file.path for folder in group for file in folder.media}
         read = {folder.path for folder in group if not folder.unread}
         self._gone += [row for path, row in known.items() if path not in present and path.rpartition("/")[0] in read]
 
-    def _compare(self, files: Sequence[tuple[Folder, FoundFile]], known: dict[str, _Known]) -> Compared:
+    def _compare(self, files: Sequence[tuple[Folder, FoundFile]], known: dict[str, Known]) -> Compared:
         """Bring the rows of some files up to date, then those of their captions."""
         work, stale, again = [], list[Described](), list[int]()
         for folder, file in files:
@@ -210,8 +199,20 @@ class Scan:
         if self._began or (self.root.unfinished and not part):
             unfinished = self.root.unfinished and part
             session.execute(sa.update(Root).where(Root.id == self.root.id).values(unfinished=unfinished))
+        mounts = self._drives()
+        if mounts != (self.root.mounts or []):
+            session.execute(sa.update(Root).where(Root.id == self.root.id).values(mounts=mounts))
 
-    def _to_retry(self, row: _Known, file: FoundFile) -> bool:
+    def _drives(self) -> list[str]:
+        """Folders of the root that are places of drives: those that were seen, are away, or were not looked at."""
+        seen = self._mounts | self._away
+        return sorted(seen | {one for one in self.root.mounts or () if one not in seen and not self._looked_at(one)})
+
+    def _looked_at(self, folder: str) -> bool:
+        within = f"{folder}/".startswith(self.prefix) and not self._is_unread(f"{folder}/")
+        return within and (not self.shallow or folder in self._visited)
+
+    def _to_retry(self, row: Known, file: FoundFile) -> bool:
         """Rights and limits change without a trace: what could not be read is tried again as soon as it can be."""
         if self.retry or row.stage != "read":
             return self.retry and row.stage is not None
@@ -220,7 +221,7 @@ class Scan:
         most = media.max_film_bytes if long else media.max_bytes
         return 0 < file.size <= most and os.access(self.base / file.path, os.R_OK)
 
-    def _take_in(self, session: Session, work: Sequence[tuple[Folder, FoundFile, _Known | None]]) -> list[int | None]:
+    def _take_in(self, session: Session, work: Sequence[tuple[Folder, FoundFile, Known | None]]) -> list[int | None]:
         """The items of new, changed and returned files; None where the content is what it was."""
         back = self._bring_back(session, [file for _, file, row in work if row is None])
         fresh = [_new_row(self.root.id, file) for _, file, row in work if row is None and file.path not in back]
@@ -234,7 +235,7 @@ class Scan:
                 ids.append(back[file.path] if file.path in back else next(made))
         return ids
 
-    def _change(self, session: Session, row: _Known, file: FoundFile) -> int | None:
+    def _change(self, session: Session, row: Known, file: FoundFile) -> int | None:
         """The file was written since: read it again, unless its content is what it was."""
         facts = {"size": file.size, "mtime_ns": file.mtime_ns}
         same = row.size == file.size and row.content_hash is not None and self._hash(file.path) == row.content_hash
@@ -248,37 +249,13 @@ class Scan:
         return row.id
 
     def _bring_back(self, session: Session, files: Sequence[FoundFile]) -> dict[str, int]:
-        """New paths of known contents whose own file is gone: renamed, moved, or come back. They keep their ids."""
-        if self._sizes is None:
-            sizes = sa.select(Item.size).where(Item.parent_id.is_(None), Item.content_hash.is_not(None)).distinct()
-            self._sizes = set(session.scalars(sizes))
-        hashes = {file.path: self._hash(file.path) for file in files if file.size in self._sizes}
-        free = self._without_a_file(session, {content for content in hashes.values() if content})
-        moved = []
-        for file in files:
-            if candidates := free.get(hashes.get(file.path) or ""):
-                moved.append(Moved(*candidates.pop(0), file))
+        """New paths of known files whose own is gone, and the items that keep their ids so."""
+        moved = self._moves.of(session, files)
         if moved:
             bring_back(session, self.root.id, moved)
         self._back.update(one.id for one in moved)
         self.report.renamed += len(moved)
         return {one.file.path: one.id for one in moved}
-
-    def _without_a_file(self, session: Session, contents: set[str]) -> dict[str, list[tuple[int, float | None]]]:
-        """Items of these contents, as (id, when it was removed), whose file is not where it was; removed ones first."""
-        query = sa.select(Item.id, Item.content_hash, Item.path, Item.removed_at, Root.path.label("root"))
-        query = query.join(Root, Root.id == Item.root_id).outerjoin(Failure, Failure.item_id == Item.id)
-        query = query.where(Item.content_hash.in_(contents), Item.parent_id.is_(None), Failure.id.is_(None))
-        query = query.where(is_scanned())
-        free: dict[str, list[tuple[int, float | None]]] = {}
-        mounted: dict[str, bool] = {}
-        for row in session.execute(query.order_by(Item.removed_at.is_(None), Item.id.desc())) if contents else ():
-            if row.removed_at is None:
-                there = mounted.setdefault(row.root, looks_mounted(Path(row.root)))
-                if not there or os.path.lexists(f"{row.root}/{row.path}"):
-                    continue
-            free.setdefault(row.content_hash, []).append((row.id, row.removed_at))
-        return free
 
     def _hash(self, path: str) -> str | None:
         try:
@@ -289,37 +266,26 @@ class Scan:
     def _remove_missing(self) -> None:
         """Mark items whose files are gone, and drop the failures of files that are gone."""
         gone = [row for row in (*self._gone, *self._in_missing_folders()) if row.id not in self._back]
-        if not self.gone and (doubt := self._doubt(gone)):
-            self.report.notes.append(
-                f"{doubt} (a drive that is not mounted, or in part?): nothing was marked removed. If you removed them, "
-                f"say so: `rebus index --gone {shlex.quote(str(self.base / self.prefix))}`"
-            )
-            return
-        for rows in chunks(gone, 500):
+        prefix = "" if self.shallow else self.prefix
+        place = Place(self.base, prefix, self.shallow, self.report.found, self.root.mounts or (), self._count_known)
+        judged = Judgement(gone) if self.gone else judge(place, gone)
+        for rows in chunks(judged.removed, 500):
             with self.catalog.session() as session:
                 forget_failures(session, [row.id for row in rows])
                 mark_removed(session, [row.id for row in rows if row.present])
-        self.report.removed = sum(row.present for row in gone)
+        self.report.removed = sum(row.present for row in judged.removed)
+        self.report.notes += judged.notes
+        self._away = judged.away
 
-    def _doubt(self, gone: Sequence[_Known]) -> str:
-        """Why the missing files are not believed to be removed; "" when they are."""
-        missing = sum(row.present for row in gone)
-        if gone and not looks_mounted(self.base):  # since the walk began
-            return f"{self.base} is absent or empty now"
-        if gone and not self.report.found and not self.shallow:
-            return f"{self.base / self.prefix} holds no media now"
-        if missing < _MANY:
-            return ""
+    def _count_known(self) -> int:
+        """How many files were known, before this scan, in what is looked at."""
         prefix = "" if self.shallow else self.prefix
         known = sa.select(sa.func.count()).where(Item.root_id == self.root.id, Item.parent_id.is_(None))
         known = known.where(Item.removed_at.is_(None), Item.path.startswith(prefix, autoescape=True))
         with self.catalog.session() as session:
-            before = (session.scalar(known) or 0) - self.report.added
-        place = self.base / prefix
-        few = missing > _LEFT * (before - missing)
-        return f"{missing:,} of the {before:,} files that were known in {place} are missing" if few else ""
+            return (session.scalar(known) or 0) - self.report.added
 
-    def _in_missing_folders(self) -> Iterator[_Known]:
+    def _in_missing_folders(self) -> Iterator[Known]:
         """What the catalog has of folders that the walk did not come by."""
         query = sa.select(Item.folder).where(Item.root_id == self.root.id, Item.parent_id.is_(None)).distinct()
         with self.catalog.session() as session:

@@ -1,5 +1,6 @@
 """Look at every file of a folder, folder by folder in a fixed order, without following links."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ class _Place:
     above: tuple[FoundFile, ...]
     rules: Rules
     tar: FoundFile | None = None
+    device: int | None = None  # of the folder above
 
 
 def walk(root: Path, start: Path, home: Path, exclude: Sequence[str] = ()) -> Iterator[Folder]:
@@ -48,7 +50,8 @@ def walk(root: Path, start: Path, home: Path, exclude: Sequence[str] = ()) -> It
         folder /= part
         if rules.levels and rules.match(folder.relative_to(root).as_posix(), folder=True):
             return  # an ignore file further down does not bring back what is in an ignored folder
-    stack = [_Place(start, tables_above(root, start), rules, _as_tar(root, start))]
+    device = None if start == root else _device_of(start.parent)
+    stack = [_Place(start, tables_above(root, start), rules, _as_tar(root, start), device)]
     while stack:
         place = stack.pop()
         if place.tar is not None:
@@ -72,6 +75,13 @@ def _as_tar(root: Path, start: Path) -> FoundFile | None:
     return FoundFile(start.relative_to(root).as_posix(), facts.st_size, facts.st_mtime_ns)
 
 
+def _device_of(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_dev
+    except OSError:  # gone in this moment
+        return None
+
+
 def _look_into(root: Path, place: _Place, home: Path) -> tuple[Folder, list[_Place]]:
     """The folder, and where to go from it."""
     path = "" if place.folder == root else os.path.relpath(place.folder, root).replace(os.sep, "/")
@@ -79,11 +89,15 @@ def _look_into(root: Path, place: _Place, home: Path) -> tuple[Folder, list[_Pla
     try:
         with os.scandir(place.folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
+        if not os.access(place.folder, os.X_OK):  # its names can be read, and nothing can be looked at
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         reason = f"the folder cannot be read: {error.strerror}"
         found.failures[shown(path) or "."] = MediaError("scan", reason, "check its rights")
         found.unread = True
         return found, []
+    device = _device_of(place.folder)
+    found.mounted = None not in (device, place.device) and device != place.device
     rules = place.rules
     if any(entry.name == IGNORE_FILE for entry in entries):
         try:
@@ -106,7 +120,8 @@ def _look_into(root: Path, place: _Place, home: Path) -> tuple[Folder, list[_Pla
     clips = places_tables(root, place.folder) if (PLACES_FOLDER, None) in below else ()
     found.tables = tables_of(found) + clips + place.above
     places = [
-        _Place(place.folder / name, table_of_shard(found, name) + found.tables, rules, tar) for name, tar in below
+        _Place(place.folder / name, table_of_shard(found, name) + found.tables, rules, tar, device)
+        for name, tar in below
     ]
     leave_captions_out(found, (entry.name for entry in entries))
     return found, places
@@ -150,7 +165,10 @@ def _look_at(root: Path, entry: os.DirEntry[str], prefix: str, found: Folder, ru
         return None
     try:
         facts = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # gone in this moment
+        return None
     except OSError as error:
+        found.unread = True  # what cannot be looked at is not gone
         found.failures[path] = MediaError("scan", f"it cannot be looked at: {error.strerror}", "check the disk")
         return None
     if not stat.S_ISREG(facts.st_mode) and not (media and not sidecar):  # decoding tells of what is media alone

@@ -151,19 +151,19 @@ def lose_words(config: Config) -> None:
     [
         (cut_shard, "hold 20 of 36 rows: 16 embeddings are lost", 16),
         (lose_shards, "hold 0 of 36 rows: 36 embeddings are lost", 36),
-        (point_past_the_end, "1 embeddings point past the 36 rows", 1),
-        (point_to_a_shard_that_is_not, "1 embeddings point past the 36 rows", 1),
+        (point_past_the_end, "1 embedding points past the 36 rows", 1),
+        (point_to_a_shard_that_is_not, "1 embedding points past the 36 rows", 1),
         (spoil_vectors, "2 embeddings", 2),
         (spoil_old_vectors, "2 embeddings in .* are no vectors of unit length", 2),
-        (flip_a_bit, "1 embeddings in .* are not what was written", 1),
+        (flip_a_bit, "1 embedding in .* is not what was written", 1),
         (alter_version, "image.codes.npy is missing or was altered", 0),
         (lose_version_file, "text.ids.npy is missing or was altered", 0),
         (lose_manifest, "version 1 is damaged", 0),
         (lose_version, "version 1 is damaged", 0),
         (mix_encoders, "belongs to another encoder", 0),
         (name_a_folder_outside, "is no folder of versions", 0),
-        (drop_item_alone, "1 rows of embeddings point to rows of items that are not there", 0),
-        (drop_the_item_of_a_caption, "1 rows of captions point to rows of items that are not there", 1),
+        (drop_item_alone, "1 row of embeddings points to rows of items that are not there", 0),
+        (drop_the_item_of_a_caption, "1 row of captions points to rows of items that are not there", 1),
         (drop_a_file_alone, "2 rows of items point to rows of items that are not there", 0),
         (lose_words, "full-text index holds other words", 0),
     ],
@@ -240,7 +240,7 @@ def test_captions_whose_items_are_gone_are_read_again(library: Config, tmp_path:
 def test_versions_and_heads_of_an_encoder_that_is_gone_are_dropped(config: Config) -> None:
     drop_rows(config, "encoders")
     said = found(examine(config), Level.PROBLEM)
-    assert "rows of versions point to rows of encoders" in said and "36 rows of embeddings" in said
+    assert "1 row of versions points to rows of encoders" in said and "36 rows of embeddings" in said
     assert healthy(repair(config, False, silent)) and Catalog(config).current_version() is None
 
 
@@ -420,7 +420,7 @@ def test_killed_runs_are_noted_and_marked(config: Config) -> None:
     catalog = Catalog(config)
     with catalog.session() as session:
         session.add(Job(kind="index", pid=1, message="reading folders"))
-    assert "1 runs were killed: index (process 1): reading folders" in found(examine(config), Level.NOTE)
+    assert "1 run was killed: index (process 1): reading folders" in found(examine(config), Level.NOTE)
     with FileLock(config.home / "write.lock"):
         busy = found(examine(config), Level.NOTE)
     assert "another process writes" in busy and "killed" not in busy

@@ -181,6 +181,9 @@ def test_a_new_encoder_embeds_beside_serving_and_says_what_it_takes(
     report = index_folders(dataclasses.replace(config, encoder=other), [media], tell, note=notes.append)
     assert served == {40} and report.embedded == 120 and len(found(config)) == 40
     assert notes[0].startswith("a new encoder: 120 items are embedded anew") and "are free" in notes[0]
+    notes.clear()
+    index_folders(config, [media], silent, note=notes.append)  # all was embedded with the first one
+    assert notes == [] and len(found(config)) == 40
 
 
 def test_failed_files_are_tried_again_when_asked(config: Config, media: Path) -> None:

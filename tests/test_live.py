@@ -55,6 +55,7 @@ class Library(RuleBasedStateMachine):
         self.library = Served.copy(self.template, Path(self.place.name))
         self.known = set(self.library.vectors)
         self.searcher, self.seldom = (Searcher(self.library.config, Catalog(self.library.config)) for _ in range(2))
+        self.seldom.refresh()  # a program that begins when all was forgotten has nothing to serve yet
         return sorted(self.library.vectors)
 
     @rule(target=ids, count=st.integers(1, 5))
@@ -62,8 +63,6 @@ class Library(RuleBasedStateMachine):
         ids = self.library.add(count)
         assert not set(ids) & self.known, "an id was used again"
         self.known |= set(ids)
-        if not self.library.catalog.versions():  # all was forgotten: nothing new is served until something is published
-            self.library.publish()
         return ids
 
     @rule(ids=ids, share=st.integers(1, 3))
@@ -107,9 +106,10 @@ class Library(RuleBasedStateMachine):
     def start_anew(self) -> None:
         self.seldom.catalog.engine.dispose()
         self.seldom = Searcher(self.library.config, Catalog(self.library.config))
-        if not self.library.catalog.versions():  # nothing is left to serve until something is published
+        if not self.library.catalog.versions():
             self.library.add(1)
             self.library.publish()
+        self.seldom.refresh()
 
     @rule()
     def look_seldom(self) -> None:
@@ -153,6 +153,22 @@ def test_adding_removing_and_adding_again_changes_nothing(served: Served) -> Non
         assert searcher.refresh() and not searcher.refresh()
         assert len(searcher.version.indexes[Modality.IMAGE]) == 20
         served.check(searcher)
+
+
+def test_what_is_added_after_all_was_forgotten_is_served_at_once(served: Served) -> None:
+    searcher = Searcher(served.config, served.catalog)
+    served.check(searcher)
+    for _ in range(2):  # the second time, nothing was published in between
+        served.remove(sorted(served.vectors))
+        served.collect()
+        assert not served.catalog.versions()
+        searcher.refresh()
+        assert not sum(map(len, searcher.version.indexes.values())) and not searcher.refresh()
+        served.add(3)
+        served.check(searcher)
+    served.publish()
+    served.check(searcher)
+    assert searcher.version.id > 0
 
 
 def test_what_removals_took_out_is_not_read_again(served: Served) -> None:

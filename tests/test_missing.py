@@ -123,3 +123,34 @@ def test_the_command_wants_the_folder(config: Config, media: Path, command: Comm
     shutil.rmtree(media)
     code, out, _ = command(config.home, "index", "--gone", str(media), "--dry-run")
     assert code == 0 and "20 removed" in out and present(config) == 20
+
+
+@pytest.mark.parametrize("how", ["--exclude", ".rebusignore"])
+def test_what_is_excluded_leaves_at_once_and_the_drive_is_not_blamed(
+    config: Config, media: Path, command: Command, how: str
+) -> None:
+    draw(media / "kept.png", "red", "boat", 1)
+    if how == ".rebusignore":
+        (media / how).write_text("*.jpg\n")
+    asked = ["index", str(media), "--encoder", "", *(["--exclude", "*.jpg"] if how == "--exclude" else [])]
+    code, out, _ = command(config.home, *asked, "--dry-run")
+    assert code == 0 and "20 removed" in out and present(config) == 20
+    code, out, _ = command(config.home, *asked)
+    assert code == 0 and "20 removed" in out and present(config) == 1
+    assert "20 known files are passed over" in out and how in out and "drive" not in out
+    (media / ".rebusignore").unlink(missing_ok=True)
+    report = index(config, media)
+    assert (report.renamed, report.added, present(config)) == (20, 0, 21)
+
+
+def test_an_excluded_folder_takes_no_part_in_what_is_missing(config: Config, media: Path) -> None:
+    for path in (media / "trees").iterdir():
+        path.unlink()
+    for number in range(3):
+        draw(media / "trees" / f"more-{number}.jpg", "red", "tree", number)
+    index(config, media)
+    (media / ".rebusignore").write_text("boats/\n")
+    shutil.rmtree(media / "trees")
+    (media / "trees").mkdir()
+    report = index(config, media)
+    assert report.removed == 15 and len(report.notes) == 1

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ArtifactError
-from engine.store import EmbeddingStore, HeldRows, StoredRows
+from engine.store import EmbeddingStore, HeldRows, StoredRows, row_bytes
 from engine.types import F32
 
 DIM = 8
@@ -53,7 +53,7 @@ def test_appended_rows_are_read_back_from_any_shard_in_any_order(
         chosen = np.array(order.choices(range(len(expected)), k=12) if len(expected) else [], np.int64)
         for reader in (store, EmbeddingStore(store.folder, DIM, shard_rows)):
             np.testing.assert_array_equal(reader.read(shards[chosen], rows[chosen]), expected[chosen])
-        assert store.size() == expected.size * 2
+        assert store.size() == len(expected) * row_bytes(DIM)
 
 
 @settings(max_examples=40, deadline=None)
@@ -68,7 +68,7 @@ def test_recovery_cuts_what_was_not_committed_and_appending_goes_on(committed: i
                 file.write(b"\0" * torn)
         store = EmbeddingStore(Path(folder), DIM, 4)
         store.recover(committed)
-        assert store.size() == committed * DIM * 2
+        assert store.size() == committed * row_bytes(DIM)
         shards, rows = store.append(vectors(3, seed=2))
         assert (shards * 4 + rows).tolist() == [committed, committed + 1, committed + 2]
         expected = rounded(np.concatenate([vectors(committed), vectors(3, seed=2)]))
@@ -80,7 +80,7 @@ def test_recovery_cuts_half_a_row(tmp_path: Path) -> None:
     with (tmp_path / "000000.f16").open("ab") as file:
         file.write(b"\0" * 5)
     store.recover(3)
-    assert store.size() == 3 * DIM * 2
+    assert store.size() == 3 * row_bytes(DIM)
 
 
 def test_recovering_nothing_from_an_empty_store_is_fine(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 import os
 import re
+import shutil
+import subprocess
+import sys
 import tarfile
 import time
 import warnings
@@ -19,6 +22,7 @@ from indexer.rules import rules_of
 from indexer.walk import walk
 from tests.folders import touch
 
+REPOSITORY = Path(__file__).parent.parent
 TEXT_IS_MEDIA = modality_of("a.txt") is not None
 
 
@@ -226,6 +230,25 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     finally:
         (tmp_path / "a").chmod(0o700)
     assert found["a"].unread and "cannot be read" in found["a"].failures["a"].reason and found["b"].media
+
+
+def test_a_folder_whose_files_cannot_be_looked_at_is_not_read(tmp_path: Path) -> None:
+    """In a process of its own: root may look at anything, so there it gives up that right first."""
+    make(tmp_path, "a/1.jpg", "a/2.jpg", "b/3.jpg")
+    program = [sys.executable, "-c", "import sys; from tests.test_walk import told; print(told(sys.argv[1]))"]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("there is no setpriv to give up root's rights with")
+        program = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *program]
+    (tmp_path / "a").chmod(0o444)
+    done = subprocess.run([*program, str(tmp_path)], capture_output=True, text=True, timeout=60, cwd=REPOSITORY)
+    (tmp_path / "a").chmod(0o700)
+    assert done.stdout == "{'': '', 'a': 'the folder cannot be read: Permission denied', 'b': ''}\n", done.stderr
+
+
+def told(root: str) -> dict[str, str]:
+    """Each folder below, and why it was not read."""
+    return {one.path: one.failures[one.path].reason if one.unread else "" for one in folders(Path(root))}
 
 
 def test_a_folder_that_is_gone_by_now_is_told(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from engine.catalog import Catalog, Embedding, EncoderRow, Item, chunks
 from engine.encoders.features import is_features
 from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
 from engine.types import I64, Array, Modality
+from engine.words import counted
 from indexer.care.findings import Finding, note, ok, problem
 
 _BLOCK = 16_384
@@ -44,36 +45,41 @@ def _examine(catalog: Catalog, encoder: EncoderRow, store: EmbeddingStore, deep:
     again = "`rebus import` writes it again" if store.raw else "`rebus index` embeds those files again"
     if whole < encoder.rows:
         yield problem(
-            f"the shards in {store.folder} hold {whole:,} of {encoder.rows:,} rows: {lost:,} embeddings are lost",
+            f"the shards in {store.folder} hold {whole:,} of {counted(encoder.rows, 'row')}: "
+            + counted(lost, "embedding", "is lost", "are lost"),
             f"restore a backup, or drop what is lost (--repair), and {again}",
             lambda: _cut(catalog, encoder, whole),
             stale=True,
         )
     elif lost:
         yield problem(
-            f"{lost:,} embeddings point past the {whole:,} rows of {store.folder}",
+            f"{counted(lost, 'embedding', 'points', 'point')} past the {counted(whole, 'row')} of {store.folder}",
             f"drop them (--repair), and {again}",
             lambda: _cut(catalog, encoder, whole),
             stale=True,
         )
     bad = _bad_rows(catalog, encoder, store, whole) if deep else _Bad()
-    for ids, what in ((bad.altered, "are not what was written"), (bad.long, "are no vectors of unit length")):
+    altered = bad.altered, "is not what was written", "are not what was written"
+    for ids, one, many in (altered, (bad.long, "is no vector of unit length", "are no vectors of unit length")):
         if ids:
             yield problem(
-                f"{len(ids):,} embeddings in {store.folder} {what}",
+                f"{counted(len(ids), 'embedding')} in {store.folder} {one if len(ids) == 1 else many}",
                 f"drop them (--repair), and {again}",
                 partial(_drop_all, catalog, ids),
                 stale=True,
             )
     if len(bad.unknown):
         yield note(
-            f"{len(bad.unknown):,} rows in {store.folder} have no checksum, as earlier releases wrote them: whether a "
-            "bit of them flipped cannot be told",
+            f"{counted(len(bad.unknown), 'row')} in {store.folder} with no checksum, as earlier releases wrote them: "
+            "whether a bit flipped there cannot be told",
             "take them as they are, and write their checksums (--deep --repair)",
             partial(store.seal, bad.unknown // SHARD_ROWS, bad.unknown % SHARD_ROWS),
         )
     if whole == encoder.rows and not lost and not bad.altered and not bad.long:
-        yield ok(f"{whole:,} embeddings of {encoder.spec} lie where the catalog says" + (", each whole" * deep))
+        yield ok(
+            f"{counted(whole, 'embedding')} of {encoder.spec} {'lies' if whole == 1 else 'lie'} where the catalog says"
+            + (", each whole" * deep)
+        )
 
 
 def _outside(encoder: EncoderRow, whole: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from engine.catalog import HEAD, Caption, Catalog, Failure, Item, Job, chunks
+from engine.words import counted
 from indexer.care.findings import Finding, note, ok, problem
 from indexer.care.forget import delete_items
 from indexer.changes import forget_content
@@ -42,7 +43,8 @@ def examine_references(catalog: Catalog) -> Iterator[Finding]:
         broken = [tuple(row[:3]) for row in connection.execute(sa.text("PRAGMA foreign_key_check"))]
     for table, wanted in sorted({(table, wanted) for table, _, wanted in broken}):
         rows = sorted({row for name, row, to in broken if (name, to) == (table, wanted)})
-        what = f"{len(rows):,} rows of {table} point to rows of {wanted} that are not there"
+        said = f"1 row of {table} points" if len(rows) == 1 else f"{len(rows):,} rows of {table} point"
+        what = f"{said} to rows of {wanted} that are not there"
         if table == "captions":
             repair = "drop them (--repair), and `rebus index` reads the captions of those files again"
             yield problem(what, repair, partial(_drop_captions, catalog, rows), stale=True)
@@ -116,7 +118,7 @@ def examine_failures(catalog: Catalog) -> Iterator[Finding]:
         yield ok("every file could be used")
         return
     said = "; ".join(f"{row.files:,}: {row.reason} ({row.stage})" for row in reasons)
-    yield note(f"{total:,} files could not be used. {said}", "see `rebus status --failures`")
+    yield note(f"{counted(total, 'file')} could not be used. {said}", "see `rebus status --failures`")
 
 
 def examine_jobs(catalog: Catalog, busy: bool) -> Iterator[Finding]:
@@ -128,6 +130,8 @@ def examine_jobs(catalog: Catalog, busy: bool) -> Iterator[Finding]:
         yield note(f"another process writes to this library: {said or 'it has just begun'}", "nothing need be done")
     elif jobs:
         repair = "give the same command again: it goes on where it was"
-        yield note(f"{len(jobs):,} runs were killed: {said}", repair, lambda: None)  # taking the lock marks them
+        yield note(
+            f"{counted(len(jobs), 'run', 'was', 'were')} killed: {said}", repair, lambda: None
+        )  # taking the lock marks them
     else:
         yield ok("nobody is writing, and no run was killed")

@@ -1,0 +1,123 @@
+"""Files that moved in a library that never read one: there is no hash, and ids and captions are kept all the same."""
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from engine.catalog import Caption, Catalog, Item
+from engine.config import Config
+from indexer.library import index_folders
+from indexer.scan import ScanReport
+from tests.conftest import config_at, draw, draw_folder, silent
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return config_at(tmp_path / "home")  # no encoder
+
+
+@pytest.fixture
+def media(config: Config, tmp_path: Path) -> Path:
+    folder = draw_folder(tmp_path / "media", 20)
+    index(config, folder)
+    return folder
+
+
+def index(config: Config, *folders: Path) -> ScanReport:
+    """Index; what came of all folders together."""
+    scans = index_folders(config, folders, silent).scans
+    names = "found", "added", "changed", "renamed", "removed"
+    total = ScanReport(**{name: sum(getattr(scan, name) for scan in scans) for name in names})
+    total.notes = [note for scan in scans for note in scan.notes]
+    return total
+
+
+def outcome(report: ScanReport) -> tuple[int, int, int]:
+    return report.renamed, report.added, report.removed
+
+
+def ids(config: Config) -> dict[str, int]:
+    """Present files by path."""
+    with Catalog(config).session() as session:
+        query = sa.select(Item.path, Item.id).where(Item.parent_id.is_(None), Item.removed_at.is_(None))
+        return dict(session.execute(query).tuples().all())
+
+
+def captions(config: Config) -> dict[int, str]:
+    """Words of present captions by their ids."""
+    with Catalog(config).session() as session:
+        query = sa.select(Caption.id, Caption.text).join(Item, Item.id == Caption.id).where(Item.removed_at.is_(None))
+        return dict(session.execute(query).tuples().all())
+
+
+def test_a_renamed_folder_keeps_its_ids_and_captions(config: Config, media: Path) -> None:
+    before, said = ids(config), captions(config)
+    (media / "boats").rename(media / "ships")
+    table = media / "captions.jsonl"
+    table.write_text(table.read_text().replace("boats/", "ships/"))
+    report = index(config, media)
+    assert outcome(report) == (12, 0, 0) and report.notes == []
+    assert ids(config) == {path.replace("boats/", "ships/"): item for path, item in before.items()}
+    assert captions(config) == said
+
+
+def test_a_file_that_was_renamed_or_moved_to_another_root_is_known_again(
+    config: Config, media: Path, tmp_path: Path
+) -> None:
+    before = ids(config)
+    other = draw_folder(tmp_path / "other", 1)
+    index(config, other)
+    (media / "boats" / "red-000.jpg").rename(media / "new name.jpg")
+    (media / "boats" / "blue-001.jpg").rename(other / "blue-001.jpg")
+    assert outcome(index(config, media, other)) == (2, 0, 1)  # out of the one root, then back in the other
+    after = ids(config)
+    assert after["new name.jpg"] == before["boats/red-000.jpg"]
+    assert after["blue-001.jpg"] == before["boats/blue-001.jpg"]
+
+
+def test_a_removed_file_that_comes_back_has_its_id(config: Config, media: Path, tmp_path: Path) -> None:
+    before = ids(config)
+    (media / "boats" / "red-000.jpg").rename(tmp_path / "kept.jpg")
+    assert index(config, media).removed == 1
+    (tmp_path / "kept.jpg").rename(media / "boats" / "red-000.jpg")
+    assert outcome(index(config, media)) == (1, 0, 0) and ids(config) == before
+
+
+def test_a_copy_and_a_file_written_later_are_new(config: Config, media: Path) -> None:
+    shutil.copy2(media / "boats" / "red-000.jpg", media / "copy.jpg")
+    (media / "boats" / "blue-001.jpg").rename(media / "later.jpg")
+    os.utime(media / "later.jpg", ns=(5, 5))
+    assert outcome(index(config, media)) == (0, 2, 1)
+
+
+def test_files_alike_in_size_and_time_are_told_apart_by_their_paths(config: Config, media: Path) -> None:
+    """As unpacking leaves them: names repeat between folders, and all have one time."""
+    for folder in ("a", "b"):
+        for name in ("1.bmp", "2.bmp"):
+            draw(media / "set" / folder / name, "red", "boat", 1)
+            os.utime(media / "set" / folder / name, ns=(10**18, 10**18))
+    index(config, media)
+    before = ids(config)
+    (media / "set").rename(media / "lot")
+    assert outcome(index(config, media)) == (4, 0, 0)
+    assert ids(config) == {path.replace("set/", "lot/"): item for path, item in before.items()}
+    (media / "lot" / "a" / "1.bmp").rename(media / "x.bmp")
+    (media / "lot" / "a" / "2.bmp").unlink()
+    assert outcome(index(config, media)) == (0, 1, 2)  # either of two: it is not guessed
+
+
+def test_identical_files_keep_their_own_ids_when_their_folder_is_renamed(
+    config: Config, media: Path, encoder_folder: Path
+) -> None:
+    embedding = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, model=str(encoder_folder)))
+    for folder in ("a", "b", "c"):
+        draw(media / "set" / folder / "same.jpg", "red", "boat", 1)
+    index(embedding, media)
+    before = ids(config)
+    (media / "set").rename(media / "lot")
+    assert outcome(index(embedding, media)) == (3, 0, 0)
+    assert ids(config) == {path.replace("set/", "lot/"): item for path, item in before.items()}
