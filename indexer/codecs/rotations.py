@@ -39,9 +39,9 @@ def itq(rows: F32, bits: int, seed: int = 0, rounds: int = _ROUNDS) -> F32:
 def descended(asked: Asked, bits: int, seed: int = 0, epochs: int = _EPOCHS) -> F32:
     """(d, bits) orthonormal columns that descend the error of decoded vectors and of their scores with their queries.
 
-    Each decoded vector has its own length, as ScaledHash gives it. Signs are constants of a step, as in `itq`, where this
-    begins; a gradient straight through them loses what that gained. The columns are turned by the Cayley map of a skew
-    matrix, so they stay orthonormal. Blocks of d columns beyond the first are drawn.
+    Each decoded vector has its own length, as ScaledHash gives it. Signs are constants of a step, as in `itq`, where
+    this begins; a gradient straight through them loses what that gained. The columns are turned by the Cayley map of a
+    skew matrix, so they stay orthonormal. Blocks of d columns beyond the first are drawn.
     """
     torch.manual_seed(seed)
     dim = asked.rows.shape[1]
