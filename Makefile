@@ -12,7 +12,7 @@ DEMO_HOME ?= .demo
 SLOW := rebus, engine.encoders.open_clip, engine.decoding.decoder, engine.media.pictures, indexer.library, indexer.build, \
 	indexer.encoder_training, indexer.heads.run, webui, alembic.command
 
-.PHONY: install demo test fuzz soak bench-encoder bench-index bench-learning bench-search bench-serve pictures lint lock wheel clean
+.PHONY: install demo test fuzz soak bench-codes bench-encoder bench-index bench-learning bench-search bench-serve pictures lint lock wheel clean
 
 install: $(VENV)/installed
 
@@ -50,6 +50,10 @@ pictures: install
 bench-serve: install
 	$(BIN)/python -m tests.bench.serve $(BENCH)
 
+# It needs the data beside the checkout. BENCH="--codecs additive": some of them, the others keep their last rows.
+bench-codes: install
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m tests.bench.codes $(BENCH)
+
 bench-encoder: install
 	$(BIN)/python -m tests.bench.encoder $(BENCH)
 
@@ -60,7 +64,7 @@ bench-index: install
 bench-learning: install
 	$(BIN)/python -m tests.bench.learning $(BENCH)
 
-# BENCH="--size 1000000 --only-build" builds alone; its peers are installed for it, and hnswlib needs a C++ compiler.
+# BENCH="--size 10000 100000 1000000": all sizes; "--size 1000000 --only-build" builds alone. Its peers are installed for it, hnswlib needs a C++ compiler.
 bench-search: install
 	VIRTUAL_ENV=$(abspath $(VENV)) $(UV) pip install --require-hashes --quiet -r tests/bench/peers.txt
 	$(BIN)/python -m tests.bench.search $(BENCH)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engine.catalog import Catalog, EncoderRow
 from engine.config import CodecSettings
@@ -24,10 +24,15 @@ from indexer.evaluation.memory import resident_bytes
 from indexer.jobs import Tell
 from indexer.sources import Source, queries_for, sources_of
 
-BITS = {"hashing": (64, 128, 256, 512, 1024), "pq": (64, 128, 256, 320, 512)}
+Kind = Literal["hashing", "pq", "vq"]
+BITS: dict[Kind, tuple[int, ...]] = {
+    "hashing": (64, 128, 256, 512, 1024),
+    "pq": (64, 128, 256, 320, 512),
+    "vq": (64, 128, 256, 320, 512),
+}
 PARTS = (32, 64, 96, 128)
 _LISTS_FROM, _NEVER = 20_000, 1 << 40  # lists of fewer items are shorter to scan whole
-_BESIDE = {"hash": 1, "product": 11, "lists": 11}  # bytes an item beside its code: whether it lives, its place and list
+_BESIDE, _SCANNED = 1, 11  # bytes an item beside its code: whether it lives; with its place and list
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +105,23 @@ def plan(catalog: Catalog, encoder: EncoderRow, memory: int, wanted: float, tell
 
 def _worth_trying(count: int, cap: float) -> Iterator[tuple[str, CodecSettings]]:
     """Of each family the two largest codes within `cap` bytes an item, and the smallest beyond."""
-    hashes = [(bits / 8, CodecSettings("hashing", bits, _NEVER)) for bits in BITS["hashing"]]
-    product = [(bits / 8, CodecSettings("pq", bits, _NEVER)) for bits in BITS["pq"]]
-    lists = [(parts / 2, CodecSettings(lists_from=max(TRAINED_FROM, count // 10), parts=parts)) for parts in PARTS]
-    families = {"hash": hashes} | ({"product": product} if count >= TRAINED_FROM else {})
-    families |= {"lists": lists} if count >= _LISTS_FROM else {}
+
+    def whole(kind: Kind) -> list[tuple[float, CodecSettings]]:
+        return [(bits / 8, CodecSettings(kind, bits, _NEVER)) for bits in BITS[kind]]
+
+    families = {"hash codes": whole("hashing")}
+    if count >= TRAINED_FROM:
+        families |= {"product codes": whole("pq"), "additive codes": whole("vq")}
+    if count >= _LISTS_FROM:
+        few = max(TRAINED_FROM, count // 10)
+        families["product codes in lists"] = [
+            (parts / 2, CodecSettings(lists_from=few, parts=parts)) for parts in PARTS
+        ]
     for family, sizes in families.items():
-        fit = [size for size, _ in sizes if size + _BESIDE[family] <= cap]
+        beside = _BESIDE if family == "hash codes" else _SCANNED
+        fit = [size for size, _ in sizes if size + beside <= cap]
         for size, codec in sizes[max(0, len(fit) - 2) : len(fit) + 1]:
-            name = "product codes in lists" if family == "lists" else f"{family} codes"
-            yield f"{name}, {size:.0f} bytes", codec
+            yield f"{family}, {size:.0f} bytes", codec
 
 
 def _measured(

@@ -1,10 +1,13 @@
 """The benchmark of searches: every kind answers as the exact scan when it looks at everything, and what is said."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from engine.types import F32
-from tests.bench.search import build, chosen, folder_of, headline, shared, sweep
+from tests.bench.growth import growth
+from tests.bench.search import build, build_all, chosen, folder_of, given_up, headline, measure, shared, sweep
 from tests.bench.search_kinds import KINDS, Setting
 from tests.bench.search_plot import frontier, plot
 from tests.bench.search_set import AnnSet
@@ -66,3 +69,40 @@ def test_the_plot_shows_what_no_other_setting_beats() -> None:
     drawn = plot([*some, fact("rebus", 0.9, 10.0, items=1000)])
     assert drawn == plot([*some, fact("rebus", 0.9, 10.0, items=1000)])
     assert "1,000 items" in drawn
+
+
+def test_a_power_law_and_a_line_are_found_again_and_extended() -> None:
+    some = [
+        fact("rebus", 0.96, 1.0, items=size, ms=0.01 * size**0.5, cores=1, bytes=50 + 10**6 / size, build_s=size / 1e4)
+        for size in (10**4, 10**5, 10**6)
+    ]
+    slower = {**some[0], "ms": 99.0}
+    laws = {law["cost"]: law for law in growth([*some, slower, fact("faiss", 0.9, 1.0, ms=1.0, items=10**4)])}
+    assert set(laws) == {"ms", "train_s", "build_s", "bytes"}
+    assert [laws[cost]["exponent"] for cost in ("ms", "build_s", "train_s")] == [0.5, 1.0, 0.0]
+    assert laws["ms"]["exponent_error"] == 0 and laws["ms"]["extended"]["1e+08"] == [100.0] * 3
+    assert (laws["bytes"]["fixed"], laws["bytes"]["each"]) == (10**6, 50)
+    assert laws["bytes"]["extended"]["1e+09"] == [5e10] * 3
+
+
+def test_what_fits_less_well_is_less_certain() -> None:
+    def law(bend: float) -> dict[str, Any]:
+        times = (1.0, 2.0 * bend, 4.0)
+        some = [fact("rebus", 0.96, 1.0, items=10**n, ms=ms, cores=1) for n, ms in zip((4, 5, 6), times, strict=True)]
+        return next(one for one in growth(some) if one["cost"] == "ms")
+
+    def width(one: dict[str, Any]) -> float:
+        low, _, high = one["extended"]["1e+09"]
+        return float(high / low)
+
+    assert law(1.5)["exponent_error"] > law(1.1)["exponent_error"] > law(1)["exponent_error"]
+    assert width(law(1.5)) > width(law(1.1)) > width(law(1))
+    assert not growth([fact("rebus", 0.96, 1.0, items=10**n, ms=1.0, cores=1) for n in (4, 5)])
+
+
+def test_what_is_not_built_in_time_is_given_up_and_said(data: AnnSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["search"])
+    build_all(["usearch, i8"], data, 0.01)
+    row = given_up("usearch, i8", data)
+    assert row["given_up_s"] == 0.01 and row["items"] == COUNT and "ms" not in row
+    assert measure(data, ["usearch, i8"]) == [row]

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.codecs import KINDS, Codec, load_codec
-from engine.codecs.hashing import ScaledHash, drawn_rotation
+from engine.codecs.hashing import ScaledHash, SignHash, drawn_rotation
 from engine.codecs.pq import ProductCode
 from engine.codecs.vq import AdditiveCode
 from engine.filtering import Filter
@@ -20,9 +21,9 @@ from engine.store import EmbeddingStore, HeldRows, StoredRows
 from engine.types import F32, I64
 from indexer.codecs.additive import train_additive
 from indexer.codecs.depths import choose_depths
-from indexer.codecs.pairs import Asked
+from indexer.codecs.pairs import Asked, score_loss
 from indexer.codecs.product import train_product
-from indexer.codecs.rotations import itq
+from indexer.codecs.rotations import descended, itq, principal
 from indexer.evaluation.memory import resident_bytes
 
 DIM, COUNT = 16, 900
@@ -50,8 +51,14 @@ CODECS: dict[str, Codec] = {
     "product": train_product(ASKED, 4, share=0.9),
     "product of uneven parts": train_product(ASKED, 6, 4, share=0),
     "additive": train_additive(ASKED, 2, 2, epochs=2),
+    "additive, for vectors": train_additive(ASKED, 4, 2, epochs=1, share=0, scores=0),
+    "sign hash": SignHash.fit(ROWS, 32),
+    "sign hash, ITQ": SignHash.fit(ROWS, DIM, rotation=itq(ROWS, DIM)),
     "scaled hash": ScaledHash.fit(ROWS, drawn_rotation(DIM, 32), ASKED.expected()),
+    "scaled hash, descended": ScaledHash.fit(ROWS, descended(ASKED, 24, epochs=1), ASKED.expected()),
 }
+FRESH = clusters(300, 5)
+CODES = {name: codec.quantize(FRESH) for name, codec in CODECS.items()}
 
 
 @pytest.mark.parametrize("name", CODECS)
@@ -65,9 +72,20 @@ def test_every_pattern_of_bytes_decodes(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", CODECS)
+@settings(max_examples=15, deadline=None)
+@given(chosen=st.lists(st.integers(0, len(FRESH) - 1), max_size=40))
+def test_a_rows_code_is_its_own_whatever_is_coded_beside_it(name: str, chosen: list[int]) -> None:
+    codec, some = CODECS[name], np.array(chosen, np.int64)
+    codes = codec.quantize(FRESH[some])
+    np.testing.assert_array_equal(codes, CODES[name][some])
+    vectors = codec.reconstruct(codes)
+    assert vectors.shape == (len(some), DIM) and bool(np.isfinite(vectors).all())
+    np.testing.assert_allclose(vectors, codec.reconstruct(CODES[name])[some], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CODECS)
 def test_a_codec_keeps_more_than_the_mean_and_is_loaded_as_it_was_saved(name: str, tmp_path: Path) -> None:
-    codec, fresh = CODECS[name], clusters(300, 5)
-    codes = codec.quantize(fresh)
+    codec, codes, fresh = CODECS[name], CODES[name], FRESH
     assert codes.shape == (300, codec.code_size) and codes.dtype == np.uint8
     decoded = codec.reconstruct(codes)
     assert ((fresh - decoded) ** 2).sum() < 0.8 * ((fresh - ROWS.mean(0)) ** 2).sum()
@@ -102,6 +120,25 @@ def test_itq_projections_are_nearer_to_their_signs_than_a_drawn_rotations() -> N
     np.testing.assert_allclose(rotation.T @ rotation, np.eye(DIM), atol=1e-4)
     assert error(rotation) < error(drawn_rotation(DIM, DIM))
     assert itq(ROWS, DIM + 8).shape == (DIM, DIM + 8)
+
+
+def test_a_rotation_that_descended_loses_less_than_where_it_began() -> None:
+    centred = torch.from_numpy(ROWS - ROWS.mean(0))[torch.from_numpy(ASKED.nearest)]
+
+    def loss(rotation: F32) -> float:
+        y = centred @ torch.from_numpy(rotation)
+        error = centred - (y.abs().mean(-1, keepdim=True) * y.sign()) @ torch.from_numpy(rotation.T.copy())
+        return float((error**2).sum(-1).mean() + 4 * score_loss(torch.from_numpy(ASKED.queries), error))
+
+    turned = descended(ASKED, DIM, epochs=60)
+    np.testing.assert_allclose(turned.T @ turned, np.eye(DIM), atol=1e-4)
+    assert loss(turned) < loss(itq(ROWS, DIM))
+    assert descended(ASKED, DIM + 8, epochs=1).shape == (DIM, DIM + 8)
+
+
+def test_principal_directions_are_those_of_greatest_spread() -> None:
+    spread = ((ROWS - ROWS.mean(0)) @ principal(ROWS, DIM)).var(0)
+    assert (np.diff(spread) <= 1e-6).all() and principal(ROWS, DIM + 8).shape == (DIM, DIM + 8)
 
 
 def test_the_expected_query_is_nearer_to_the_one_that_asks_than_the_row_is() -> None:

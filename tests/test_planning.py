@@ -31,7 +31,7 @@ PICTURES = 2400
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
     """Pictures, half of them with a caption near each; few sizes of codes, since each is trained."""
     few = pytest.MonkeyPatch()
-    few.setattr("indexer.planning.BITS", {"hashing": (64, 128, 512), "pq": (64,)})
+    few.setattr("indexer.planning.BITS", {"hashing": (64, 128, 512), "pq": (64,), "vq": (64,)})
     shelf = Shelf(config_at(tmp_path_factory.mktemp("planned")), DIM)
     vectors = points(PICTURES, 1)
     shelf.add(*(Item(path=f"{i}.jpg") for i in range(PICTURES)), vectors=vectors.tolist())
@@ -57,7 +57,7 @@ def test_what_is_chosen_is_the_quickest_that_fits(plans: Plans) -> None:
     assert chosen is not None and chosen.bytes <= plans.memory and chosen.recall >= 0.9
     others = [one for one in plans.plans if one.bytes <= plans.memory and one.recall >= 0.9]
     assert chosen.ms == min(one.ms for one in others)
-    assert {one.name.split(",")[0] for one in plans.plans} == {"hash codes", "product codes"}
+    assert {one.name.split(",")[0] for one in plans.plans} == {"hash codes", "product codes", "additive codes"}
     assert any(one.bytes > plans.memory for one in plans.plans)  # what a little more memory would give
     drawn = plan_plot(plans)
     assert drawn == plan_plot(plans) and drawn.count(b"<path") > 2 * len(plans.plans)

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from engine.codecs.hashing import drawn_rotation
 from engine.codecs.vq import AdditiveCode
-from indexer.codecs.pairs import Asked
+from indexer.codecs.pairs import Asked, score_loss
 
 WORDS = 256
-_DECAY, _COMMITMENT, _SCORES, _RATE = 0.95, 0.25, 4.0, 2e-4
+_DECAY, _COMMITMENT, _RATE = 0.95, 0.25, 2e-4
 _DEAD = 0.02  # of the mean use, under which a codeword is set anew
-SHARE = 0.9
+SHARE, SCORES = 0.9, 4.0
 
 
 class Books(nn.Module):
@@ -68,10 +68,15 @@ def train_additive(
     levels: int,
     epochs: int = 6,
     share: float = SHARE,
+    scores: float = SCORES,
     seed: int = 0,
     tell: Callable[[str], None] = lambda _: None,
 ) -> AdditiveCode:
-    """Codes of groups * levels bytes; `groups` divides the dimension. tell: is told loss and perplexity by epoch."""
+    """Codes of groups * levels bytes; `groups` divides the dimension.
+
+    share: see engine.codecs.aim. scores: what the error of scores weighs beside that of vectors; with 0 for both, codes
+    are nearest, whoever asks. tell: is told loss and perplexity by epoch.
+    """
     torch.manual_seed(seed)
     mean = asked.rows.mean(0, dtype=np.float64).astype(np.float32)
     rows = torch.from_numpy(asked.rows - mean)
@@ -93,10 +98,9 @@ def train_additive(
                 used += nn.functional.one_hot(codes, WORDS).sum(0)
             decoded = (y + (words - y).detach()).flatten(1) @ back
             error = x - decoded
-            misses = torch.einsum("qd,qkd->qk", queries[batch], error[: found.numel()].view(*found.shape, dim))
             commitment = ((y - words) ** 2).sum((1, 2)).mean()
-            scores = misses.var(dim=1, unbiased=False).mean() * dim
-            loss = (error**2).sum(1).mean() + _SCORES * scores + _COMMITMENT * commitment
+            missed = score_loss(queries[batch], error[: found.numel()].view(*found.shape, dim))
+            loss = (error**2).sum(1).mean() + scores * missed + _COMMITMENT * commitment
             descent.zero_grad()
             loss.backward()
             descent.step()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import faiss
 import numpy as np
+import torch
+from torch import Tensor
 
 from engine.types import F32, I64
 
@@ -38,3 +40,13 @@ class Asked:
         dim = found.shape[1]
         scatter = found.T @ found + _RIDGE * max(float((found**2).sum()) / dim, 1e-6) * np.eye(dim)
         return np.linalg.solve(scatter, found.T @ asked).astype(np.float32)
+
+
+def score_loss(queries: Tensor, error: Tensor) -> Tensor:
+    """Squared errors of scores between queries (q, d) and their neighbours, changed by `error` (q, k, d) of decoding.
+
+    Only differences within a query count: what all its neighbours share changes no rank. In the scale of a vector's own
+    squared error, were that alike in all directions.
+    """
+    misses = torch.einsum("qd,qkd->qk", queries, error)
+    return misses.var(dim=1, unbiased=False).mean() * queries.shape[1]

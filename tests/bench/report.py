@@ -38,14 +38,15 @@ def last(bench: str) -> list[dict[str, Any]]:
     return list(json.loads(path.read_text(encoding="utf-8"))["rows"]) if path.exists() else []
 
 
-def write(bench: str, rows: list[dict[str, Any]], headline: dict[str, float]) -> Path:
-    """Write `results/BENCH.json`, and print the headline."""
+def write(bench: str, rows: list[dict[str, Any]], headline: dict[str, float], **more: Any) -> Path:
+    """Write `results/BENCH.json`. more: what follows from the rows."""
     result = {
         "bench": bench,
         "revision": revision(),
         "machine": machine(),
         "rows": rows,
         "headline": headline,
+        **more,
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{bench}.json"

@@ -6,7 +6,8 @@ machine does falls on all of them, and once by as many threads as there are core
 own, once, into the folder of the set.
 
 bytes: the anonymous memory that loading a kind takes, an item; pages of mapped files are not counted. Milliseconds are
-of one query. A row is kept in the result until its size is measured again.
+of one query. A row is kept in the result until its size is measured again. growth: how each cost grows with the number
+of items, see tests.bench.growth. A kind that is not built in time is a row that says so; deleting its folder asks anew.
 """
 
 import argparse
@@ -28,7 +29,8 @@ import psutil
 
 from engine.store import half_scores
 from engine.types import F32, I64
-from tests.bench.report import RESULTS, write
+from tests.bench.growth import growth
+from tests.bench.report import RESULTS, last, write
 from tests.bench.search_kinds import KINDS, Ask, Setting
 from tests.bench.search_plot import plot
 from tests.bench.search_set import DEPTH, AnnSet, made
@@ -70,6 +72,17 @@ def build(kind: str, data: AnnSet) -> None:
 def folder_of(kind: str, data: AnnSet) -> Path:
     """Where its files lie."""
     return data.folder / "".join(letter if letter.isalnum() else "-" for letter in kind)
+
+
+def built(kind: str, data: AnnSet) -> dict[str, Any]:
+    """What building it took, or after how long it was given up."""
+    facts: dict[str, Any] = json.loads((folder_of(kind, data) / "built.json").read_text(encoding="utf-8"))
+    return facts
+
+
+def given_up(kind: str, data: AnnSet) -> dict[str, Any]:
+    """The row of a kind that was not built in time."""
+    return {"items": len(data.base), "kind": kind, "owner": KINDS[kind].owner, **built(kind, data)}
 
 
 def anonymous() -> int:
@@ -132,6 +145,8 @@ def measure(data: AnnSet, kinds: Sequence[str]) -> list[dict[str, Any]]:
     asks: dict[str, Ask] = {}
     held: dict[str, float] = {}
     half_scores([(data.base, np.arange(10))], data.asked[0])  # imports torch, which is no index's memory
+    lacking = {kind: given_up(kind, data) for kind in kinds if "given_up_s" in built(kind, data)}
+    kinds = [kind for kind in kinds if kind not in lacking]
     for kind in kinds:
         before = anonymous()
         asks[kind] = KINDS[kind].load(data, folder_of(kind, data))
@@ -148,11 +163,12 @@ def measure(data: AnnSet, kinds: Sequence[str]) -> list[dict[str, Any]]:
     for _ in range(_ROUNDS):
         for one in picked:
             one.times += timed(one.kind, asks[one.kind], data, one.setting).times
-    return [
+    measured = [
         row(one, data, held[kind], asks[kind] if one in picked else None)
         for kind, some in tried.items()
         for one in some
     ]
+    return [*measured, *lacking.values()]
 
 
 def row(one: Tried, data: AnnSet, held: float, ask: Ask | None) -> dict[str, Any]:
@@ -161,7 +177,7 @@ def row(one: Tried, data: AnnSet, held: float, ask: Ask | None) -> dict[str, Any
         "items": len(data.base), "kind": one.kind, "owner": KINDS[one.kind].owner, "setting": one.setting,
         "recall_at_10": round(one.recall, 4), "ms": round(one.ms, 4), "qps": round(1000 / one.ms, 1),
         "bytes": round(held, 1), "chosen": ask is not None,
-        **json.loads((folder_of(one.kind, data) / "built.json").read_text(encoding="utf-8")),
+        **built(one.kind, data),
     }  # fmt: skip
     if ask is None:
         return facts
@@ -206,44 +222,61 @@ def headline(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 def finish(rows: list[dict[str, Any]], size: int) -> None:
     """Put the rows of a size in place of those that were there, and draw all."""
-    path = RESULTS / "search.json"
-    kept = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    rows = sorted([r for r in kept if r["items"] != size] + rows, key=lambda r: (r["items"], r["kind"], r["ms"]))
-    write("search", rows, headline(rows))
-    (RESULTS / "search.svg").write_text(plot(rows), encoding="utf-8")
-    say(json.dumps(headline(rows), indent=1))
+    kept = [r for r in last("search") if r["items"] != size]
+    rows = sorted(kept + rows, key=lambda r: (r["items"], r["kind"], r.get("ms", 0)))
+    measured = [r for r in rows if "ms" in r]
+    write("search", rows, headline(measured), growth=growth(measured))
+    (RESULTS / "search.svg").write_text(plot(measured), encoding="utf-8")
+    say(json.dumps(headline(measured), indent=1))
 
 
 def main() -> None:
     """Make the set, build what is not built, and measure; each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=10_000, help="items: 10000, 100000 or 1000000")
+    sizes = "items: 10000, 100000 or 1000000, or several of these"
+    parser.add_argument("--size", type=int, nargs="+", default=[10_000], help=sizes)
     parser.add_argument("--work", type=Path, default=Path("build/bench-search"), help="where sets and indexes are kept")
     parser.add_argument("--kinds", default="", help="parts of the names of those to build and measure; all of them")
     parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument("--limit", type=float, default=3600, help="seconds after which building a kind is given up")
     parser.add_argument("--build", help=argparse.SUPPRESS)
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--only-build", action="store_true", help="build, and measure another time")
     args = parser.parse_args()
     kinds = [k for k in KINDS if any(part in k for part in args.kinds.split(","))]
-    data = made(args.work, args.size, args.questions)
-    if args.build:
-        build(args.build, data)
-    elif args.measure:
-        finish(measure(data, kinds), args.size)
-    else:
-        for kind in kinds:
-            if not folder_of(kind, data).exists():
-                say(f"building {kind}")
-                again(["--build", kind], cores())
-        if not args.only_build:
-            again(["--measure"], 1)
+    for size in args.size:
+        data = made(args.work, size, args.questions)
+        if args.build:
+            build(args.build, data)
+        elif args.measure:
+            finish(measure(data, kinds), size)
+        else:
+            build_all(kinds, data, args.limit)
+            if not args.only_build:
+                again(["--measure", "--size", str(size)], 1)
 
 
-def again(more: list[str], threads: int) -> None:
+def build_all(kinds: Sequence[str], data: AnnSet, limit: float) -> None:
+    """Those that are not built, each for so many seconds at most."""
+    for kind in kinds:
+        folder = folder_of(kind, data)
+        if folder.exists():
+            continue
+        say(f"building {kind}")
+        try:
+            again(["--build", kind, "--size", str(len(data.base))], cores(), limit)
+        except subprocess.TimeoutExpired:
+            shutil.rmtree(folder.with_suffix(".part"), ignore_errors=True)
+            folder.mkdir()
+            facts = {"given_up_s": limit, "cores": cores()}
+            (folder / "built.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def again(more: list[str], threads: int, limit: float | None = None) -> None:
     """This program in a process of its own, with so many OpenMP threads."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    subprocess.run([sys.executable, "-m", "tests.bench.search", *sys.argv[1:], *more], env=environment, check=True)
+    command = [sys.executable, "-m", "tests.bench.search", *sys.argv[1:], *more]
+    subprocess.run(command, env=environment, check=True, timeout=limit)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,142 @@
+"""The codes that are compared: Rebus's, trained for vectors or for queries, and FAISS's own at the same bytes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import faiss
+import numpy as np
+
+from engine.codecs import Codec
+from engine.codecs.hashing import ScaledHash, SignHash, drawn_rotation
+from engine.types import F32, U8
+from indexer.codecs.additive import train_additive
+from indexer.codecs.pairs import Asked
+from indexer.codecs.product import train_product
+from indexer.codecs.rotations import descended, itq, principal
+
+_OPQ_ROUNDS, _OPQ_ROWS = 12, 12_000  # as Rebus's own has: FAISS's 50 rounds over 65,536 rows take many minutes
+_SLOW_ROWS = 12_000  # rows that residual quantizers are trained on
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What codes are trained on. captions: rows, and the captions that ask for them. plain: rows that ask for rows."""
+
+    captions: Asked
+    plain: Asked
+
+    @classmethod
+    def of(cls, rows: F32, captions: F32) -> "Lesson":
+        return cls(Asked.of(rows, captions), Asked.of(rows, None))
+
+    @property
+    def rows(self) -> F32:
+        return self.plain.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Coder:
+    """A trained codec as functions. words: whether each byte of a code names one codeword of a codebook."""
+
+    size: int
+    encode: Callable[[F32], U8]
+    decode: Callable[[U8], F32]
+    words: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """owner: rebus or faiss. aim: what it is trained for. slow: for sets of a few thousand rows alone."""
+
+    name: str
+    owner: str
+    aim: str
+    fit: Callable[[Lesson], Coder]
+    slow: bool = False
+
+
+def _ours(fit: Callable[[Lesson], Codec], words: bool = False) -> Callable[[Lesson], Coder]:
+    def fitted(lesson: Lesson) -> Coder:
+        codec = fit(lesson)
+        return Coder(codec.code_size, codec.quantize, codec.reconstruct, words)
+
+    return fitted
+
+
+def _rotation(name: str, bits: int, asked: Asked) -> F32:
+    if name == "drawn":
+        return drawn_rotation(asked.rows.shape[1], bits)
+    if name == "PCA":
+        return principal(asked.rows, bits)
+    return itq(asked.rows, bits) if name == "ITQ" else descended(asked, bits)
+
+
+def _sign(rotation: str, bits: int, lesson: Lesson) -> Codec:
+    return SignHash.fit(lesson.rows, bits, rotation=_rotation(rotation, bits, lesson.plain))
+
+
+def _scaled(rotation: str, bits: int, aim: str, lesson: Lesson) -> Codec:
+    """With the identity for the expected query, a picture asks for itself: RaBitQ's estimator."""
+    asked = lesson.captions if aim == "captions" else lesson.plain
+    ask = asked.expected() if aim == "captions" else np.eye(lesson.rows.shape[1], dtype=np.float32)
+    return ScaledHash.fit(lesson.rows, _rotation(rotation, bits, asked), ask)
+
+
+def _product(size: int, aim: str, rotate: bool, lesson: Lesson) -> Codec:
+    if aim == "vectors":
+        return train_product(lesson.plain, size, share=0, rotate=rotate)
+    return train_product(lesson.captions if aim == "captions" else lesson.plain, size, rotate=rotate)
+
+
+def _additive(size: int, aim: str, lesson: Lesson) -> Codec:
+    if aim == "vectors":
+        return train_additive(lesson.plain, 8, size // 8, share=0, scores=0)
+    return train_additive(lesson.captions if aim == "captions" else lesson.plain, 8, size // 8)
+
+
+def _rebus() -> list[Compared]:
+    some = [
+        Compared(f"signs, {name}", "rebus", "vectors", _ours(partial(_sign, name, 256)))
+        for name in ("drawn", "PCA", "ITQ", "descended")
+    ]
+    for name, aim, bits in (
+        ("drawn", "pictures", 248), ("ITQ", "pictures", 248), ("descended", "pictures", 248),
+        ("drawn", "captions", 248), ("descended", "captions", 248), ("descended", "captions", 312),
+    ):  # fmt: skip
+        some.append(Compared(f"signs and factor, {name}", "rebus", aim, _ours(partial(_scaled, name, bits, aim))))
+    for size in (32, 40):
+        for aim in ("vectors", "pictures", "captions"):
+            fit = _ours(partial(_product, size, aim, True), words=True)
+            some.append(Compared("OPQ", "rebus", aim, fit))
+            some.append(Compared("additive", "rebus", aim, _ours(partial(_additive, size, aim), words=True)))
+    some.append(
+        Compared("PQ, drawn rotation", "rebus", "vectors", _ours(partial(_product, 32, "vectors", False), words=True))
+    )
+    return some
+
+
+def _factory(spec: str, lesson: Lesson) -> Coder:
+    rows = np.ascontiguousarray(lesson.rows)
+    index: Any = faiss.index_factory(rows.shape[1], spec, faiss.METRIC_INNER_PRODUCT)
+    if "OPQ" in spec:
+        rotation: Any = faiss.downcast_VectorTransform(index.chain.at(0))
+        rotation.niter, rotation.max_train_points = _OPQ_ROUNDS, _OPQ_ROWS
+    index.train(rows[:_SLOW_ROWS] if "RQ" in spec or "LSQ" in spec else rows)
+    words = spec.endswith("x8")
+    return Coder(index.sa_code_size(), index.sa_encode, index.sa_decode, words)
+
+
+_FAISS = (
+    ("PQ", "PQ32x8"), ("OPQ", "OPQ32,PQ32x8"), ("OPQ", "OPQ40_280,PQ40x8"),
+    ("residual by parts", "PRQ8x4x8"), ("residual by parts", "PRQ8x5x8"),
+    ("RaBitQ", "RR256,RaBitQ"), ("PCA, SQ4", "PCAR64,SQ4"), ("PCA, SQ4", "PCAR80,SQ4"),
+)  # fmt: skip
+_FAISS_SLOW = (("local search by parts", "PLSQ8x4x8"), ("residual", "RQ32x8"), ("residual", "RQ40x8"))
+
+COMPARED: tuple[Compared, ...] = (
+    *_rebus(),
+    *(Compared(f"FAISS {name}", "faiss", "vectors", partial(_factory, spec)) for name, spec in _FAISS),
+    *(Compared(f"FAISS {name}", "faiss", "vectors", partial(_factory, spec), slow=True) for name, spec in _FAISS_SLOW),
+)
