@@ -240,16 +240,27 @@ class _Run:
         )
         version = self.catalog.current_version()
         if version is not None and version.encoder_id != embedder.row.id:
+            meanwhile = self._meanwhile(version)
             need = disk_needed(self.catalog, embedder.row.dim, self.config.codec.bits, embedder.row.id)
             self.note(
                 f"a new encoder: {need.items:,} items are embedded anew, for {readable_bytes(need.bytes)} of disk "
-                f"({readable_bytes(need.free)} are free). What is published answers until all of them are"
+                f"({readable_bytes(need.free)} are free). {meanwhile}"
             )
             if need.bytes > need.free:
                 raise NoRoom(
                     f"the disk of {self.catalog.home} has no room for them: make some, and run the same command again"
                 )
         return embedder
+
+    def _meanwhile(self, version: IndexVersion) -> str:
+        """What answers until everything is embedded anew: what is published, as far as its encoder can be loaded."""
+        from indexer.usable import unusable
+
+        with self.catalog.session() as session:
+            old = session.get_one(EncoderRow, version.encoder_id)
+        if unusable(self.catalog.home, old, self.config.encoder.device):
+            return "Until all of them are, words are only looked up as they are written: the old encoder cannot be used"
+        return "What is published answers until all of them are"
 
     def _written(self) -> int:
         return self.embedder.writer.written if self.embedder else 0

@@ -1,7 +1,5 @@
 """Items as parts of a query: how they are written, and that a part of a picture is what is compared."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
