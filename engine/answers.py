@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.confidence import CERTAIN, Calibration
+from engine.errors import EncoderUnavailable
 from engine.fulltext import Found, words_in
 from engine.fusing import reciprocal_ranks
 from engine.marks import Marked
@@ -36,8 +37,9 @@ class Answer:
     """What is known of a query's hits so far.
 
     text: the words to look up, "" for none. asked: None where no vector is. index: what is searched by it. marked: what
-    people said, of which the bad is left out. least: of the confidence of hits. nearest, found: the two ranked lists.
-    stages: that the first went through.
+    people said, of which the bad is left out. least: of the confidence of hits. notice: why words are
+    only looked up where they should be compared too. nearest, found: the two ranked lists. stages: that the first went
+    through.
     """
 
     mode: Mode
@@ -47,6 +49,7 @@ class Answer:
     marked: Marked
     calibration: Calibration | None
     least: float = 0.0
+    notice: EncoderUnavailable | None = None
     found: Found = field(default_factory=Found)
     nearest: Ranked = field(default_factory=lambda: (np.empty(0, np.int64), np.empty(0, np.float32)))
     stages: tuple[str, ...] = ()

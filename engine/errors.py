@@ -43,6 +43,10 @@ class EncoderUnavailable(NotReady):
     """The weights of the encoder cannot be had, or do not fit its configuration."""
 
 
+class OtherStarter(EncoderUnavailable):
+    """Rebus comes with another small encoder than the one that embedded a library. Its message names no path."""
+
+
 class LibraryBusy(RebusError):
     """Another process is writing to the library."""
 

@@ -19,7 +19,8 @@ from engine.answers import Answer, Asked, Ranked, looked_up, named
 from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, ItemView
 from engine.confidence import Calibrations
 from engine.config import Config
-from engine.encoders import Encoder, load_encoder
+from engine.encoders import Encoder
+from engine.encoders.matching import MatchingEncoder
 from engine.encoders.queries import QueryEncoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
 from engine.filtering import Filter, scan_pays
@@ -51,6 +52,7 @@ class Searcher:
     def __init__(self, config: Config, catalog: Catalog, encoder: Encoder | None = None) -> None:
         self.config, self.catalog = config, catalog
         self._encoder = QueryEncoder(encoder) if encoder else None
+        self._matching = MatchingEncoder(config.encoder.device)
         self._encoder_lock, self._live = threading.Lock(), Live(catalog, config.search.device)
         self._name, self._calibrations = uuid.uuid4().hex[:8], Calibrations(catalog)
         bound_threads(config.search.threads)
@@ -75,14 +77,12 @@ class Searcher:
         """The version's encoder, loaded once. Raises EncoderUnavailable when its weights are gone or changed."""
         with self._encoder_lock:
             if self._encoder is None or self._encoder.fingerprint != version.fingerprint:
-                encoder = load_encoder(version.encoder_spec, self.config.encoder.device)
-                if encoder.fingerprint != version.fingerprint:
-                    raise EncoderUnavailable(
-                        f"the weights of {version.encoder_spec} changed since this library was indexed: "
-                        "bring the old ones back, or run `rebus index` to embed with the new ones"
-                    )
-                self._encoder = QueryEncoder(encoder)
+                self._encoder = QueryEncoder(self._matching.load(version.encoder_spec, version.fingerprint))
             return self._encoder
+
+    def refusal(self, version: Version) -> EncoderUnavailable | None:
+        """Why the version's encoder could not be loaded, where that was tried in vain: see `MatchingEncoder`."""
+        return self._matching.refusal(version.encoder_spec, version.fingerprint)
 
     @property
     def state(self) -> str:
@@ -165,7 +165,7 @@ class Searcher:
         took = {stage: round(ms, 3) for stage, ms in trace.took.items()}
         return Results(
             hits, version.id if version else self._served(), more, took,
-            confidence=answer.confidence, mode=mode, marks=len(answer.marked),
+            confidence=answer.confidence, mode=mode, marks=len(answer.marked), notice=answer.notice,
             depths=trace.depths,
         )  # fmt: skip
 
@@ -178,13 +178,14 @@ class Searcher:
 
     def _answer(self, version: Version | None, query: Query, mode: Mode) -> Answer:
         """A query as it is asked: its vector, drawn to its good marks, and how sure its hits can be."""
-        asked = None
+        asked, notice = None, None
         if version is not None:
             try:
                 asked = self._vector(version, query)
-            except UnknownWords:
+            except (UnknownWords, EncoderUnavailable) as error:
                 if mode is not Mode.HYBRID or not self._text(query, mode, 1)[0].ids.size:
                     raise
+                notice = error if isinstance(error, EncoderUnavailable) else None
         marked = self._marked(version, query, asked)
         calibration = None
         if asked is not None and asked.words is not None and version is not None and query.modality in _FOLDED:
@@ -197,7 +198,7 @@ class Searcher:
         if version is not None and asked is not None and marked.good:
             asked = self._drawn(version, asked, marked.good)
         index = version.indexes.get(query.modality) if version else None
-        return Answer(mode, looked_up(query.terms), asked, index, marked, calibration, query.least)
+        return Answer(mode, looked_up(query.terms), asked, index, marked, calibration, query.least, notice)
 
     def _marked(self, version: Version | None, query: Query, asked: Asked | None) -> marks.Marked:
         words = marks.words_asked(query.terms)

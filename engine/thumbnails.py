@@ -1,7 +1,10 @@
 """Thumbnails: one small JPEG for each distinct content, made once and found by its hash."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from engine.artifacts import replace_file
 from engine.errors import NotFound
@@ -18,6 +21,19 @@ def thumbnail_file(home: Path, content_hash: str, position: int | None = None) -
     """Where the thumbnail of a content lies, or of a further frame of it, whether or not it has been made."""
     name = f"{content_hash}-{position}" if position else content_hash
     return home / "thumbs" / content_hash[:2] / f"{name}.jpg"
+
+
+@lru_cache(maxsize=4096)
+def main_colours(thumbnail: Path) -> str:
+    """What a thumbnail looks like from afar: the means of 4 x 3 parts, row by row, each as `rgb` in hexadecimal.
+
+    36 digits. A JPEG is decoded at an eighth of its size: a third of a millisecond. Raises OSError when there is none,
+    or none that can be read.
+    """
+    with Image.open(thumbnail, formats=("JPEG",)) as image:
+        image.draft("RGB", (4, 3))
+        means = image.convert("RGB").resize((4, 3), Image.Resampling.BOX).tobytes()
+    return "".join(f"{value >> 4:x}" for value in means)
 
 
 def save_thumbnail(path: Path, jpeg: bytes) -> None:

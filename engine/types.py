@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import EncoderUnavailable
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -177,7 +179,8 @@ class Results:
 
     confidence: the probability that what was asked for is there at all; None where nothing is calibrated. mode: what
     answered: a query of more than words is asked by vectors alone. marks: how many of the query counted.
-    depths: how deep each stage looked, as `LiveIndex.explained` says it.
+    depths: how deep each stage looked, as `LiveIndex.explained` says it. notice: the error for which a hybrid query was
+    answered by text alone.
     """
 
     hits: tuple[Hit, ...]
@@ -188,3 +191,4 @@ class Results:
     confidence: float | None = None
     mode: Mode = Mode.VECTOR
     marks: int = 0
+    notice: EncoderUnavailable | None = None

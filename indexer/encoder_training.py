@@ -19,6 +19,7 @@ from engine.encoders.features import is_features
 from engine.encoders.imports import open_clip
 from engine.encoders.open_clip import OpenClipEncoder
 from engine.errors import InvalidInput
+from indexer.bundled import found
 from indexer.heads.judging import Ranked, Verdict, judge
 from indexer.jobs import Tell
 from indexer.metrics import PairRanks
@@ -65,7 +66,7 @@ def train_encoder(
     settings = config.train
     parts = split(captioned(catalog, config.captions.languages[0]), settings)
     device = choose_device(config.encoder.device)
-    begun = _begin(settings)
+    begun = _begin(config)
     pixels = begun.towers.shape["model_cfg"]["vision_cfg"]["image_size"]
     towers, objective = begun.towers.to(device), InfoNCE().to(device)
     folder = config.home / "training"
@@ -123,8 +124,12 @@ class _Begun(NamedTuple):
     fingerprint: str
 
 
-def _begin(settings: TrainSettings) -> _Begun:
-    """The encoder that `train.start` names, or random weights. Raises InvalidInput, EncoderUnavailable."""
+def _begin(config: Config) -> _Begun:
+    """The encoder that `train.start` names, or random weights. Raises InvalidInput, EncoderUnavailable.
+
+    Of the one that comes with Rebus, the library's own copy.
+    """
+    settings = config.train
     if not settings.start:
         shape = _model_config(settings)
         torch.manual_seed(settings.seed)
@@ -136,7 +141,8 @@ def _begin(settings: TrainSettings) -> _Begun:
         raise InvalidInput(
             f"train.start is {settings.start!r}: name starter, a folder with an open_clip model, or nothing"
         )
-    encoder, folder = OpenClipEncoder.load(settings.start, "cpu"), folder_of(settings.start)
+    start = found(config.home, settings.start)
+    encoder, folder = OpenClipEncoder.load(start, "cpu"), folder_of(start)
     shape = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     merges = folder / MERGES_FILE
     model = encoder.model.requires_grad_(True)

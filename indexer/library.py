@@ -240,23 +240,32 @@ class _Run:
         )
         version = self.catalog.current_version()
         if version is not None and version.encoder_id != embedder.row.id:
-            self._tell_need(embedder.row)
+            self._tell_need(embedder.row, version)
         return embedder
 
-    def _tell_need(self, encoder: EncoderRow) -> None:
+    def _tell_need(self, encoder: EncoderRow, version: IndexVersion) -> None:
         """What embedding everything anew takes; nothing where it was done before."""
         need = disk_needed(self.catalog, encoder.dim, self.config.codec.bits, encoder.id)
         if not need.items:
             return
         self.note(
             f"a new encoder: {counted(need.items, 'item', 'is', 'are')} embedded anew, for "
-            f"{readable_bytes(need.bytes)} of disk ({readable_bytes(need.free)} are free). "
-            "What is published answers until all of them are"
+            f"{readable_bytes(need.bytes)} of disk ({readable_bytes(need.free)} are free). {self._meanwhile(version)}"
         )
         if need.bytes > need.free:
             raise NoRoom(
                 f"the disk of {self.catalog.home} has no room for them: make some, and run the same command again"
             )
+
+    def _meanwhile(self, version: IndexVersion) -> str:
+        """What answers until everything is embedded anew: what is published, as far as its encoder can be loaded."""
+        from indexer.usable import unusable
+
+        with self.catalog.session() as session:
+            old = session.get_one(EncoderRow, version.encoder_id)
+        if unusable(self.catalog.home, old, self.config.encoder.device):
+            return "Until all of them are, words are only looked up as they are written: the old encoder cannot be used"
+        return "What is published answers until all of them are"
 
     def _written(self) -> int:
         return self.embedder.writer.written if self.embedder else 0

@@ -22,6 +22,7 @@ def result_facts(results: "Results") -> dict[str, Any]:
         "band": band(results.confidence),
         "mode": results.mode,
         "marks": results.marks,
+        "notice": str(results.notice) if results.notice else None,
     }
 
 
@@ -46,6 +47,8 @@ def result_lines(results: "Results") -> Iterator[str]:
     from engine.confidence import band
     from engine.words import explained, place_in, plain
 
+    if results.notice:
+        yield plain(f"Only words as they are written were looked up: {results.notice}")
     if band(results.confidence) == "unlikely":
         yield f"Probably nothing here (confidence {results.confidence:.2f}). The nearest:"
     for hit in results.hits:

@@ -90,7 +90,7 @@ class Writer:
         self.catalog, self.config, self.row, self.encoder = catalog, config, row, encoder
         self.vectors = Vectors(catalog, row)
         self.written = self.embedded = 0
-        self._thread = ThreadPoolExecutor(1, "encode-batch")
+        self._threads = ThreadPoolExecutor(2, "encode-batch")  # the last parts of a batch leave no core idle
         self._begun: tuple[Key, ...] = ()  # new contents of the batch that was begun last
         self._written_last: dict[Key, Place] = {}  # where those of the batch before it lie
 
@@ -106,7 +106,7 @@ class Writer:
                     fresh.setdefault(key, frame)
         self._begun = tuple(fresh)
         return Encoding(
-            files, good, places, kept, self._begun, self._thread.submit(self._vectors, list(fresh.values()))
+            files, good, places, kept, self._begun, self._threads.submit(self._vectors, list(fresh.values()))
         )
 
     def files(self, batch: Encoding) -> list[int]:

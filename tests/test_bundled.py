@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from safetensors.torch import load_file, save_file
 
-from engine.artifacts import write_artifact
 from engine.catalog import Catalog, EncoderRow
 from engine.config import Config
 from engine.encoders import CONFIG_FILE, HOME_FOLDER, MERGES_FILE, STARTER, STARTER_FOLDER, WEIGHTS_FILE
@@ -19,6 +17,7 @@ from indexer.care.doctor import examine
 from indexer.history import prune
 from indexer.library import index_folders
 from tests.conftest import config_at, draw_folder, found, silent
+from tests.upgraded import write_other_starter
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -43,13 +42,7 @@ def upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Pat
     """Puts a Rebus in place that comes with other weights."""
 
     def call() -> Path:
-        folder = tmp_path / "newer"
-        with write_artifact(folder, {"kind": "encoder"}) as temporary:
-            for name in (CONFIG_FILE, MERGES_FILE, "LICENSE"):
-                shutil.copyfile(STARTER_FOLDER / name, temporary / name)
-            weights = load_file(STARTER_FOLDER / WEIGHTS_FILE)
-            weights["text.token_embedding.weight"] *= 1.5
-            save_file(weights, temporary / WEIGHTS_FILE)
+        folder = write_other_starter(tmp_path / "newer")
         monkeypatch.setattr("engine.encoders.STARTER_FOLDER", folder)
         return folder
 

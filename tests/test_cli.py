@@ -18,7 +18,7 @@ def run(library: Config, command: Any) -> Any:
     return lambda *arguments, home=library.home: command(home, *arguments)
 
 
-FACTS = ("hits", "took_ms", "depths", "index_version", "confidence", "band", "mode", "marks")
+FACTS = ("hits", "took_ms", "depths", "index_version", "confidence", "band", "mode", "marks", "notice")
 
 
 def test_search_prints_the_documented_json(run: Any) -> None:

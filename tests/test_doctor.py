@@ -311,7 +311,7 @@ def test_encoders_that_cannot_be_used(config: Config, file: str, data: bytes | N
     else:
         path.unlink()
     said = found(repair(config, False, silent), Level.PROBLEM)
-    assert words in said and "words cannot be searched" in said and "--encoder SPEC" in said
+    assert words in said and "words are only looked up" in said and "--encoder SPEC" in said
 
 
 def test_a_checkpoint_that_is_gone(config: Config, tmp_path: Path) -> None:
@@ -481,7 +481,7 @@ def test_a_deep_look_loads_the_encoder(library: Config, tmp_path: Path) -> None:
     weights.write_bytes(data)
     change(config, sa.update(EncoderRow).values(spec=str(copy)))
     assert healthy(examine(config))  # a folder without a manifest says nothing of itself
-    assert "it was altered" in found(examine(config, deep=True), Level.PROBLEM)
+    assert "changed since this library was indexed" in found(examine(config, deep=True), Level.PROBLEM)
 
 
 def test_items_of_a_manifest_are_what_the_version_holds(config: Config) -> None:

@@ -1,7 +1,5 @@
 """Items as parts of a query: how they are written, and that a part of a picture is what is compared."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -91,9 +89,3 @@ def test_an_impossible_region_is_refused(
         Searcher(library, catalog).search(Query((Term(item=boat, region=region),)))
     with pytest.raises(InvalidInput, match="region"):
         Searcher(library, catalog).search(Query((Term(text="a boat", region=(0, 0, 0.5, 0.5)),)))
-
-
-def test_thumbnails_are_whole_and_blurred_before_all_has_come(library: Config) -> None:
-    thumb: Path = next((library.home / "thumbs").rglob("*.jpg"))
-    with Image.open(thumb) as image:
-        assert image.info["progressive"] == 1

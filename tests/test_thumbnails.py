@@ -1,5 +1,6 @@
 """Thumbnails: one for each content, made once, from the original when it is missing."""
 
+import io
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from engine.config import Config
 from engine.errors import MediaError, NotFound
 from engine.media.files import hash_file
 from engine.media.pictures import thumbnail
-from engine.thumbnails import ensure_thumbnail, save_thumbnail, thumbnail_file
+from engine.thumbnails import ensure_thumbnail, main_colours, save_thumbnail, thumbnail_file
 from tests.conftest import config_at, draw
 
 HASH = "ab" + "0" * 30
@@ -101,3 +102,30 @@ def test_several_threads_may_make_the_same_thumbnail(config: Config, view: ItemV
     with Image.open(made[0]) as small:
         small.load()
     assert [entry.name for entry in made[0].parent.iterdir()] == [made[0].name]
+
+
+def test_what_a_picture_says_of_itself_is_in_no_thumbnail() -> None:
+    whole = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010E] = "a secret"
+    Image.new("RGB", (60, 40), "red").save(whole, "JPEG", comment=b"a secret", exif=exif)
+    for pixels in (384, 48):  # small enough as it is, and made smaller
+        with Image.open(whole) as image:
+            jpeg = thumbnail(image, pixels)
+        assert b"a secret" in whole.getvalue() and b"a secret" not in jpeg
+
+
+def test_the_colours_of_a_progressive_thumbnail_are_read_too(tmp_path: Path) -> None:
+    image = Image.new("RGB", (96, 72), "red")
+    image.paste("blue", (48, 0, 96, 72))
+    for progressive in (False, True):
+        image.save(tmp_path / f"{progressive}.jpg", quality=95, progressive=progressive)
+        assert main_colours(tmp_path / f"{progressive}.jpg") == 3 * ("f00f00" + "00f00f")
+
+
+def test_what_is_no_thumbnail_has_no_colours(tmp_path: Path) -> None:
+    (tmp_path / "cut.jpg").write_bytes(thumbnail(Image.new("RGB", (300, 200)), 384)[:300])
+    (tmp_path / "other.jpg").write_bytes(b"GIF89a")
+    for name in ("cut.jpg", "other.jpg", "missing.jpg"):
+        with pytest.raises(OSError):  # noqa: PT011  # Pillow's and the system's words
+            main_colours(tmp_path / name)

@@ -156,7 +156,10 @@ def readyz() -> Ready:
     if services().warming:
         raise NotReady("the encoder is being loaded: ask again in some seconds")
     try:
-        return Ready(status="ready", index_version=services().searcher.version.id)
+        version = services().searcher.version
+        if (refusal := services().searcher.refusal(version)) is not None:
+            raise refusal
+        return Ready(status="ready", index_version=version.id)
     except NotReady:
         raise
     except RebusError:

@@ -18,6 +18,7 @@ from webui.facets_page import facet_lists, facet_titles
 from webui.item_page import item_page
 from webui.library import working
 from webui.operations import reading
+from webui.placeholders import colours_of
 from webui.query_box import filter_for, quoted
 from webui.schemas import LARGEST_ID
 from webui.search_page import SearchPage, asked_for, page_of
@@ -27,6 +28,7 @@ from webui.sharing import as_command, as_curl
 pages = Blueprint("pages", __name__)
 pages.add_app_template_filter(readable_bytes, "bytes")
 pages.add_app_template_filter(duration)
+pages.add_app_template_filter(colours_of, "colours")
 
 _SHAPES = (56, 67, 75, 87, 100, 117, 133, 150, 178, 200, 240)  # width per height in hundredths, as rebus.css has them
 _SAID = ("good", "bad", "forget")

@@ -8,7 +8,7 @@ from flask import Flask, Response, render_template, request
 from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
 
-from engine.errors import EncoderUnavailable, RebusError
+from engine.errors import EncoderUnavailable, OtherStarter, RebusError
 
 PROBLEM = "application/problem+json"
 
@@ -46,7 +46,7 @@ def register_errors(app: Flask) -> None:
 
 def explain_error(error: Exception) -> tuple[int, str]:
     """The status and the sentence to show. Messages that may hold paths of this machine are logged instead."""
-    if isinstance(error, EncoderUnavailable):
+    if isinstance(error, EncoderUnavailable) and not isinstance(error, OtherStarter):
         log.error("%s", error)
         return error.status, _ENCODER
     if isinstance(error, RebusError) and (error.status < 500 or error.status == 503):

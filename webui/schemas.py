@@ -16,6 +16,7 @@ from engine.errors import InvalidInput
 from engine.filters import Filters
 from engine.types import Explanation, Hit, Modality, Mode, Query, Results, Term, Where
 from engine.words import place_in
+from webui.problems import explain_error
 
 MAX_LIMIT = 1000
 MAX_TERMS = 32
@@ -263,6 +264,7 @@ class SearchResponse(Shape):
 
     confidence: from 0 to 1, that what the words ask for is there at all, and in a word; null where nothing is
     calibrated. mode: what answered. marks: how many of this query counted. index_version: 0 before there is one.
+    notice: why a hybrid query was answered by text alone; null where it was not.
     """
 
     hits: list[HitOut]
@@ -273,6 +275,7 @@ class SearchResponse(Shape):
     band: Literal["likely", "unsure", "unlikely"] | None
     mode: Mode
     marks: int
+    notice: str | None
 
     @classmethod
     def of(cls, results: Results, following: str | None) -> Self:
@@ -281,6 +284,7 @@ class SearchResponse(Shape):
         return cls(
             hits=hits, next=following, took_ms=results.took_ms, index_version=results.index_version,
             confidence=results.confidence, band=band(results.confidence), mode=results.mode, marks=results.marks,
+            notice=results.notice and explain_error(results.notice)[1],
         )  # fmt: skip
 
 

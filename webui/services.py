@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from flask import current_app
@@ -11,7 +12,7 @@ from PIL.Image import Image
 
 from engine.catalog import Catalog, ItemView
 from engine.config import Config
-from engine.errors import InvalidInput, RebusError
+from engine.errors import EncoderUnavailable, InvalidInput, RebusError
 from engine.facets import known_facets
 from engine.media.pictures import decode_upload
 from engine.search import Searcher
@@ -109,7 +110,8 @@ class Services:
         """Encode words together, that will be asked for one by one. What cannot be is told when it is asked for."""
         version = self.searcher.version
         if texts and version.head.texts is None and version.head.reads_words:
-            self.searcher.encoder(version).encode_text(texts)
+            with suppress(EncoderUnavailable):
+                self.searcher.encoder(version).encode_text(texts)
 
     def warm(self) -> threading.Thread:
         """Load the version and its encoder in the background, and encode once: the first query waits for less."""

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os.path import expanduser
@@ -36,7 +37,7 @@ class OpenClipEncoder:
     def __init__(
         self, spec: str, model: Any, preprocess: Callable[[Image], Tensor], tokenizer: Any, architecture: object
     ) -> None:
-        self.spec = spec
+        self.spec, self._making = spec, threading.Lock()
         # Pixels come with their channels last: convolutions that take them so need no other order, and are faster.
         self.model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.tokenizer = tokenizer
@@ -75,7 +76,8 @@ class OpenClipEncoder:
         return folded(self.model) if self.device.type == "cpu" else self.model
 
     def encode_pixels(self, pixels: U8) -> F32:
-        assert self._for_pixels is not None  # made once, before the parts are encoded side by side
+        with self._making:  # once, before the parts of one batch or of two are encoded side by side
+            assert self._for_pixels is not None
         return self._in_parts(lambda part: self._encode_pixels(pixels[part]), len(pixels))
 
     def encode_images(self, images: Sequence[Image]) -> F32:

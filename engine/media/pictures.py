@@ -99,12 +99,14 @@ def _first_frame(image: Image.Image, at_least: int) -> Frame:
 
 
 def thumbnail(image: Image.Image, pixels: int) -> bytes:
-    """A JPEG whose longer side is at most `pixels`, without metadata.
+    """A JPEG of an RGB picture whose longer side is at most `pixels`, without metadata.
 
-    Progressive: a page that loads slowly shows all of it blurred first, and it takes fewer bytes.
+    Not progressive: that took five times as long to write, for 6 % fewer bytes.
     """
-    small = image.copy()
-    small.thumbnail((pixels, pixels), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    small = image
+    if max(image.size) > pixels:
+        small = image.copy()
+        small.thumbnail((pixels, pixels), Image.Resampling.LANCZOS, reducing_gap=2.0)
     out = io.BytesIO()
-    small.save(out, "JPEG", quality=82, progressive=True)
+    small.save(out, "JPEG", quality=82, comment=b"")  # Pillow would keep that of the original
     return out.getvalue()

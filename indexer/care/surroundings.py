@@ -9,18 +9,17 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from engine.artifacts import MANIFEST, read_manifest
 from engine.catalog import IMPORT, Catalog, EncoderRow, IndexVersion, Item, Root
 from engine.config import Config
-from engine.encoders import PREFIX, folder_of, load_encoder, resolved_spec
-from engine.encoders.features import is_features
-from engine.errors import ArtifactError, ConfigError, RebusError
+from engine.encoders import PREFIX, STARTER, folder_of, resolved_spec
+from engine.errors import ConfigError
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
 from indexer.bundled import is_older
 from indexer.care.accelerator import has_driver
 from indexer.care.findings import Finding, note, ok, problem
 from indexer.care.leftovers import missing_thumbnails, orphan_thumbnails
+from indexer.usable import unusable
 
 _LITTLE, _TOO_LITTLE = 2 * 2**30, 128 * 2**20  # free bytes
 _PACKAGES = ("rebus", "torch", "open_clip_torch", "faiss-gpu", "faiss-cpu", "numpy", "pillow")
@@ -67,7 +66,7 @@ def examine_encoders(catalog: Catalog, config: Config, deep: bool) -> Iterator[F
     newest = max((last for _, last in found), default=0)
     for encoder, last in found:
         spec = resolved_spec(catalog.home, encoder.spec)
-        wrong = _weights(spec) or (_other(spec, encoder.fingerprint, config.encoder.device) if deep else "")
+        wrong = unusable(catalog.home, encoder, config.encoder.device, load=deep)
         if not wrong:
             yield ok(f"the encoder {spec} is there" + (", and is the one that embedded" if deep else ""))
             if last == newest and is_older(spec):
@@ -77,35 +76,13 @@ def examine_encoders(catalog: Catalog, config: Config, deep: bool) -> Iterator[F
                 )
         elif last == newest:
             repair = "bring its weights back, restore a backup, or choose another with `rebus index --encoder SPEC`"
-            yield problem(f"the encoder {spec} cannot be used, words cannot be searched: {wrong}", repair)
+            if spec == STARTER:
+                repair = "embed everything anew with what comes with Rebus now: `rebus index`"
+            yield problem(
+                f"the encoder {spec} cannot be used, words are only looked up as they are written: {wrong}", repair
+            )
         else:
             yield note(f"the encoder {spec} of an older version cannot be used: {wrong}", "`rebus gc --encoders`")
-
-
-def _weights(spec: str) -> str:
-    """What is wrong with an encoder's files, "" when nothing is seen. A model named at a hub is not looked at."""
-    if is_features(spec):
-        return ""
-    if spec.startswith(PREFIX):
-        checkpoint = Path(spec.partition("/")[2])
-        return f"no checkpoint at {checkpoint}" if checkpoint.is_absolute() and not checkpoint.is_file() else ""
-    folder = folder_of(spec)
-    if not folder.is_dir():
-        return "its folder is not there"
-    try:
-        if (folder / MANIFEST).exists():
-            read_manifest(folder)
-    except ArtifactError as error:
-        return str(error)
-    return "" if any(folder.iterdir()) else "its folder is empty"
-
-
-def _other(spec: str, fingerprint: str, device: str) -> str:
-    try:
-        found = load_encoder(spec, device).fingerprint
-    except RebusError as error:
-        return str(error)
-    return "" if found == fingerprint else f"its fingerprint is {found}, not {fingerprint}: it was altered"
 
 
 def examine_thumbnails(catalog: Catalog) -> Iterator[Finding]:

@@ -51,7 +51,8 @@ def use(context: click.Context, version: int, json_: bool) -> None:
     """Serve version N, in every process, from the next search on."""
     from engine.turns import choose
 
-    _say(choose(_catalog(context), version), json_)
+    catalog = _catalog(context)
+    _say(context, catalog, choose(catalog, version), json_)
 
 
 @versions.command()
@@ -61,7 +62,8 @@ def rollback(context: click.Context, json_: bool) -> None:
     """Serve the version before the present one."""
     from engine.turns import roll_back
 
-    _say(roll_back(_catalog(context)), json_)
+    catalog = _catalog(context)
+    _say(context, catalog, roll_back(catalog), json_)
 
 
 @versions.command()
@@ -82,11 +84,16 @@ def prune(context: click.Context, keep: int | None, json_: bool) -> None:
         click.echo(f"Dropped {', '.join(f'version {number}' for number in dropped) or 'none'}.")
 
 
-def _say(row: "IndexVersion", json_: bool) -> None:
+def _say(context: click.Context, catalog: "Catalog", row: "IndexVersion", json_: bool) -> None:
+    from indexer.usable import warning
+
+    said = warning(catalog, row, settings(context).encoder.device)
     if json_:
-        click.echo(json.dumps({"index_version": row.id, "head": row.head_id}))
+        click.echo(json.dumps({"index_version": row.id, "head": row.head_id, "warning": said}))
     else:
         click.echo(f"Version {row.id} is served now. What came after it is searched beside it.")
+        if said:
+            click.echo(said, err=True)
 
 
 def _catalog(context: click.Context) -> "Catalog":

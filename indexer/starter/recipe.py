@@ -1,22 +1,33 @@
 """A recipe: which pictures and words an encoder is made of, in which steps; read from a TOML file and checked."""
 
+import re
+import reprlib
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os.path import expanduser
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Interval, MinLen, MultipleOf
+from annotated_types import Ge, Interval, MinLen, MultipleOf
 
-from engine.config import HeadSettings, Positive
+from engine.config import HeadSettings
 from engine.errors import ConfigError
 
 FOLDER = Path(__file__).parent / "recipes"
 Share = Annotated[float, Interval(ge=0, lt=1)]
+Count = Annotated[int, Interval(ge=0, le=1_000_000)]
+Few = Annotated[int, Interval(ge=1, le=1000)]
+Epochs = Annotated[int, Interval(ge=1, le=100_000)]
+BatchSize = Annotated[int, Interval(ge=2, le=65_536)]
+Minutes = Annotated[float, Interval(gt=0, le=1_000_000)]
+Rate = Annotated[float, Interval(gt=0, le=10)]
+Seed = Annotated[int, Interval(ge=0, lt=2**32)]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # it names a folder
 
 
 class _Checked:
-    __pydantic_config__ = {"extra": "forbid", "str_strip_whitespace": True}
+    __pydantic_config__ = {"extra": "forbid", "str_strip_whitespace": True, "allow_inf_nan": False}
 
 
 @dataclass(frozen=True)
@@ -31,11 +42,11 @@ class Source(_Checked):
     kind: Literal["captions", "samples", "icons"]
     name: str
     folder: str = ""
-    views: Positive = 8
+    views: Few = 8
     smallest_crop: Annotated[float, Interval(gt=0, le=1)] = 0.4
-    count: Annotated[int, Ge(60)] = 2400
-    seed: int = 7
-    held_out: Annotated[int, Ge(0)] = 0
+    count: Annotated[Count, Ge(60)] = 2400
+    seed: Seed = 7
+    held_out: Count = 0
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,9 @@ class Student(_Checked):
 
     image_tower: str = "hgnetv2_b0"
     image_pixels: Annotated[int, Interval(ge=32, le=512)] = 128
-    embedding_width: Annotated[int, Ge(32), MultipleOf(8)] = 256
-    text_width: Annotated[int, Ge(32), MultipleOf(32)] = 256
-    text_layers: Positive = 3
+    embedding_width: Annotated[int, Interval(ge=32, le=4096), MultipleOf(8)] = 256
+    text_width: Annotated[int, Interval(ge=32, le=4096), MultipleOf(32)] = 256
+    text_layers: Annotated[int, Interval(ge=1, le=64)] = 3
     context_length: Annotated[int, Interval(ge=8, le=77)] = 32
     merges: Annotated[int, Interval(ge=0, le=48894)] = 8000
 
@@ -55,14 +66,30 @@ class Student(_Checked):
 class Stage(_Checked):
     """One run of the training loop; see engine.config.TrainSettings for what the names mean."""
 
-    epochs: Positive = 10
-    max_minutes: Annotated[float, Gt(0)] = 10_000.0  # epochs end a stage, so that no result hangs on a machine's speed
-    batch_size: Annotated[int, Ge(2)] = 128
-    accumulate: Positive = 1
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
-    weight_decay: Annotated[float, Ge(0)] = 0.05
-    patience: Positive = 1000
-    seed: int = 0
+    epochs: Epochs = 10
+    max_minutes: Minutes = 10_000.0  # epochs end a stage, so that no result hangs on a machine's speed
+    batch_size: BatchSize = 128
+    accumulate: Few = 1
+    learning_rate: Rate = 1e-3
+    weight_decay: Annotated[float, Interval(ge=0, le=10)] = 0.05
+    patience: Epochs = 1000
+    seed: Seed = 0
+
+
+@dataclass(frozen=True)
+class Space(HeadSettings):
+    """The head between the teacher's features and words; see engine.config.HeadSettings, which have no upper bounds."""
+
+    __pydantic_config__ = _Checked.__pydantic_config__
+
+    epochs: Epochs = 8
+    max_minutes: Minutes = 20.0
+    batch_size: BatchSize = 1024
+    accumulate: Few = 1
+    learning_rate: Rate = 2e-3
+    weight_decay: Annotated[float, Interval(ge=0, le=10)] = 0.05
+    patience: Epochs = 6
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
@@ -75,13 +102,13 @@ class Recipe(_Checked):
 
     sources: Annotated[tuple[Source, ...], MinLen(1)]
     teacher: str
-    space_seeds: Positive = 3
-    set_aside: Positive = 300
+    space_seeds: Few = 3
+    set_aside: Annotated[Count, Ge(1)] = 300
     low_share: Share = 0.6
     low_pixels: Annotated[int, Interval(ge=32, le=512)] = 96
     high_pixels: Annotated[int, Interval(ge=32, le=512)] = 112
     student: Student = field(default_factory=Student)
-    space: HeadSettings = field(default_factory=HeadSettings)
+    space: Space = field(default_factory=Space)
     text: Stage = field(default_factory=Stage)
     image: Stage = field(default_factory=Stage)
     both: Stage = field(default_factory=Stage)
@@ -97,8 +124,10 @@ def load_recipe(name: str) -> Recipe:
         raise ConfigError(f"there is no recipe {name!r}: name a TOML file, or one of {known}")
     try:
         return checked(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: also of letters and of numbers that are too long
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path} cannot be read as TOML: it is nested too deeply") from None
 
 
 def checked(values: dict[str, Any], source: str) -> Recipe:
@@ -106,12 +135,30 @@ def checked(values: dict[str, Any], source: str) -> Recipe:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(Recipe).validate_python(values)
+        recipe = TypeAdapter(Recipe).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "missing":
+        key = ".".join(str(part)[:40] for part in first["loc"][:8])
+        if first["type"] in ("missing", "too_short"):
             raise ConfigError(
                 f"{source} does not say {key}, which a recipe needs: {FOLDER / 'free.toml'} shows how"
             ) from None
-        raise ConfigError(f"{key} = {first['input']!r} in {source} is not possible: {first['msg']}") from None
+        raise ConfigError(
+            f"{key} = {reprlib.repr(first['input'])} in {source} is not possible: {first['msg']}"
+        ) from None
+    for wrong in _wrong_sources(recipe):
+        raise ConfigError(f"{wrong}: mend it in {source}")
+    return recipe
+
+
+def _wrong_sources(recipe: Recipe) -> Iterator[str]:
+    """What is wrong with the names of sources, which name folders of the work, and with where the data lie."""
+    names = set[str]()
+    for source in recipe.sources:
+        if not _NAME.fullmatch(source.name):
+            yield f"a source's name is made of letters, digits, _, . and -, and {source.name[:80]!r} is not"
+        if source.name.casefold() in names:
+            yield f"two sources are named {source.name!r}, and each needs a name of its own"
+        if Path(source.folder).is_absolute() or ".." in Path(source.folder).parts:
+            yield f"{source.folder[:80]!r} of {source.name!r} is no folder below the data's"
+        names.add(source.name.casefold())

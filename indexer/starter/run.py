@@ -86,6 +86,9 @@ def train_starter(
     recipe: Recipe, teacher: Teacher, data: Path, work: Path, tell: Tell, hear: Hear
 ) -> tuple[PixelTowers, dict[str, TrainingReport]]:
     """All of a recipe; `work` keeps what is done. The same recipe, data and teacher give the same weights."""
+    bpe = work / MERGES_FILE
+    write_merges(bpe, recipe.student.merges)
+    towers, tokenizer = make_student(recipe.student, bpe, recipe.text.seed)  # first: one that cannot be made is told
     material = gather(recipe, teacher, data, work, tell)
     features = np.concatenate([_first(one, material.views) for one in material.views])
     facts = {name: value for name, value in asdict(recipe).items() if name not in _STAGES}
@@ -94,9 +97,6 @@ def train_starter(
     space = fit_space(material.train, features, settings, recipe.space_seeds, width, place, teacher.name, hear)
     lessons = Lessons.make(material.train, material.views, space)
 
-    bpe = work / MERGES_FILE
-    write_merges(bpe, recipe.student.merges)
-    towers, tokenizer = make_student(recipe.student, bpe, recipe.text.seed)
     sides = (recipe.low_pixels, recipe.high_pixels)
     course = Course(lessons, space, tokenizer, sides, recipe.low_share, tell)
     tokens = [tokenizer(list(one.texts)) for one in material.aside]

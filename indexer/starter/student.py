@@ -6,18 +6,28 @@ from typing import Any
 import torch
 
 from engine.encoders.imports import open_clip
+from engine.errors import ConfigError
 from indexer.pixel_towers import MEAN, STD, PixelTowers
 from indexer.starter.recipe import Student
 
 
 def make_student(student: Student, bpe: Path, seed: int) -> tuple[PixelTowers, Any]:
-    """The towers and open_clip's tokenizer over the merges in the file `bpe`."""
+    """The towers and open_clip's tokenizer over the merges in the file `bpe`.
+
+    Raises ConfigError for a tower that timm does not know, or cannot make for such pictures.
+    """
     tokenizer = open_clip.SimpleTokenizer(bpe_path=str(bpe), context_length=student.context_length)
     shape = _shape(student, tokenizer.vocab_size)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = {name: value for name, value in shape["model_cfg"].items() if name != "custom_text"}
-        model = open_clip.CustomTextCLIP(**config)
+        try:
+            model = open_clip.CustomTextCLIP(**config)
+        except Exception as error:  # timm's and torch's kinds are many
+            raise ConfigError(
+                f"student.image_tower = {student.image_tower[:80]!r} cannot be made for {student.image_pixels} pixels "
+                f"({str(error)[:200]}): name one of timm's towers, such as {Student.image_tower}"
+            ) from None
     return PixelTowers(model.to(memory_format=torch.channels_last), shape), tokenizer
 
 

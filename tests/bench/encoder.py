@@ -30,7 +30,7 @@ from indexer.starter.recipe import load_recipe
 from indexer.starter.sources import Example, examples
 from tests.bench.index import photos
 from tests.bench.report import write
-from tests.bench.support import library, say
+from tests.bench.support import Cores, library, say
 
 DATA = Path(__file__).resolve().parent.parent.parent.parent / "shared" / "data"
 LARGER = ("ViT-B-32", "MobileCLIP2-S0", "ViT-S-32-alt")
@@ -62,14 +62,20 @@ def figures(encoder: Encoder, held: Sequence[Example]) -> dict[str, float]:
     return {**{name: round(value, 4) for name, value in found.items()}, "pictures": len(held), "texts": len(owner)}
 
 
-def costs(encoder: Encoder, spec: str, media: Path, count: int, queries: Sequence[str], place: Path) -> Row:
-    """A run of indexing over `count` photos, and queries one at a time, as a search asks them."""
+def indexed(encoder: Encoder, media: Path, count: int, place: Path) -> Row:
+    """A run of `rebus index` over `count` photos: how many a second, and what the cores did meanwhile, a photo."""
     with library(place) as config:
         started = time.perf_counter()
-        report = index_folders(config, [media], lambda *_: None, encoder=encoder)
+        with Cores() as cores:
+            report = index_folders(config, [media], lambda *_: None, encoder=encoder)
         seconds = time.perf_counter() - started
         assert report.embedded == count and report.failures == 0
-    times = []
+    return {"photos": count, "images_per_s": round(count / seconds, 1), **cores.row(count)}
+
+
+def costs(encoder: Encoder, spec: str, media: Path, count: int, queries: Sequence[str], place: Path) -> Row:
+    """A run of indexing, and queries one at a time, as a search asks them."""
+    run, times = indexed(encoder, media, count, place), []
     for query in queries:
         started = time.perf_counter()
         encoder.encode_text([query])
@@ -80,7 +86,7 @@ def costs(encoder: Encoder, spec: str, media: Path, count: int, queries: Sequenc
         encoder.encode_pixels(pixels)
         bare = max(bare, _BLOCK / (time.perf_counter() - started))
     return {
-        "images_per_s": round(count / seconds, 1),
+        **run,
         "forward_images_per_s": round(bare, 1),
         "ms_per_query": round(1e3 * statistics.median(times), 2),
         "megabytes": round(_bytes(spec) / 1e6, 1),
@@ -118,13 +124,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the development data")
     parser.add_argument("--work", type=Path, help="the work of a recipe, whose drawn pictures need not be drawn again")
     parser.add_argument("--photos", type=int, default=1000, help="photos that are indexed, of the small encoders")
+    parser.add_argument(
+        "--more-photos", type=int, default=5000, help="and once more of the first, where starting counts for little"
+    )
     parser.add_argument("--large-photos", type=int, default=200, help="and of the larger ones")
     parser.add_argument("--also", nargs="*", default=[], metavar="NAME=FOLDER", help="other encoders of a recipe")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rebus-bench-") as folder:
         place = Path(folder)
         sets = held_out(given.data, given.work or place)
-        counts = {"many": given.photos, "few": given.large_photos}
+        counts = {"many": given.photos, "more": given.more_photos, "few": given.large_photos}
         media = {name: (place / name, len(photos(given.data, place / name, count))) for name, count in counts.items()}
         queries = [text for held in sets.values() for one in held[:_QUERIES] for text in one.texts][:_QUERIES]
         rows: list[Row] = []
@@ -132,6 +141,8 @@ def main() -> None:
             encoder = load_encoder(spec, "cpu")
             row: Row = {"encoder": name, "found": {of: figures(encoder, held) for of, held in sets.items()}}
             rows.append(row | costs(encoder, spec, *media["many"], queries, place))
+            if spec == STARTER:
+                rows[-1]["longer"] = indexed(encoder, *media["more"], place)
             say(json.dumps(rows[-1]))
         for name in LARGER:
             spec = random_model(name, place)

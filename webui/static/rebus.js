@@ -5,11 +5,13 @@ import { listenToKeys, linkNeighbours, rememberResults } from "./keys.js";
 import { followMore } from "./results.js";
 import { watchPicks } from "./picks.js";
 import { watchPanels } from "./panels.js";
+import { watchPlaceholders } from "./placeholders.js";
 import { followWork } from "./status.js";
 
 document.documentElement.classList.add("js");
 
 onPicture(addPictures, (item) => addLikes([item]));
+watchPlaceholders();
 watchSearch();
 listenToKeys();
 linkNeighbours();
