@@ -11,13 +11,14 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.catalog import Catalog, Item, Mark
+from engine.catalog import Catalog, HeadRow, Item, Mark
 from engine.errors import InvalidInput, NotFound
 from engine.types import F32, Term
 
 _SAME = 0.9995  # cosine from which on two vectors are of one query: float16 takes less than that away
 _DRAWING = 64  # good marks that a query is drawn to: the last ones
 _LOOKED_AT = 4096  # marks known by vectors that are compared with one, the last ones
+_ENOUGH = 20  # marks since the last training that are worth another
 _HALF = 3.0  # good marks from which on they weigh half as much as they can
 
 
@@ -39,6 +40,20 @@ class Marked:
 
     def __len__(self) -> int:
         return len(self.good) + len(self.bad)
+
+
+@dataclass(frozen=True, slots=True)
+class ToLearn:
+    """Marks that training reads: all, and those since head `trained`, which is the last one (0: none)."""
+
+    count: int
+    fresh: int
+    trained: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether it is time to train, again or at all."""
+        return self.fresh >= _ENOUGH
 
 
 def words_asked(terms: Sequence[Term]) -> str | None:
@@ -105,9 +120,18 @@ def listed(
 
 def learned(catalog: Catalog) -> int:
     """How many marks there are that training reads: on words, and on items that are present."""
-    query = sa.select(sa.func.count()).select_from(Mark).join(Item, Item.id == Mark.item_id)
+    return to_learn(catalog).count
+
+
+def to_learn(catalog: Catalog) -> ToLearn:
+    """Whether there are enough marks to train."""
+    head = sa.select(HeadRow.id, HeadRow.created_at).order_by(HeadRow.id.desc()).limit(1)
     with catalog.session() as session:
-        return session.scalar(query.where(Mark.vector.is_(None), Item.removed_at.is_(None))) or 0
+        trained, at = session.execute(head).tuples().first() or (0, 0.0)
+        read = sa.select(sa.func.count(), sa.func.count(sa.case((Mark.marked_at > at, 1)))).select_from(Mark)
+        read = read.join(Item, Item.id == Mark.item_id).where(Mark.vector.is_(None), Item.removed_at.is_(None))
+        count, fresh = session.execute(read).tuples().one()
+        return ToLearn(count, fresh, trained)
 
 
 def stamp(catalog: Catalog) -> str:

@@ -67,7 +67,7 @@ def use_version() -> Answer:
 def training() -> str:
     """The trained heads beside each other, and their curves."""
     heads = head_facts(services().catalog)
-    learned = marks.learned(services().catalog)
+    learned = marks.to_learn(services().catalog)
     return _page("training", heads=heads, learned=learned, drawn=any(head.get("curve") for head in heads))
 
 
