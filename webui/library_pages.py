@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, request, send_file, session, url_for
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, send_file, session, url_for
 from werkzeug.wrappers import Response as Answer
 
 from engine import marks
@@ -37,6 +37,17 @@ def library() -> str:
         "library", facts=public_status(), sizes=taken, languages=languages, map=drawn, published=version is not None,
         map_size=(WIDTH, HEIGHT),
     )  # fmt: skip
+
+
+@library_pages.get("/library/map.json")
+def dots() -> Response:
+    """Where each picture lies on the map, for the script that makes its dots links."""
+    drawn = services().maps.newest()
+    if drawn is None:
+        raise NotFound("the map is being drawn: ask again in a moment")
+    response = jsonify(items=drawn.items, spots=drawn.spots)
+    response.set_etag(f"{drawn.version}-{len(drawn.items)}")
+    return response.make_conditional(request)
 
 
 @library_pages.get("/status")

@@ -6,6 +6,7 @@ import { followMore } from "./results.js";
 import { watchPicks } from "./picks.js";
 import { watchPanels } from "./panels.js";
 import { followWork } from "./status.js";
+import { watchMap } from "./map.js";
 
 document.documentElement.classList.add("js");
 
@@ -18,3 +19,4 @@ watchPicks();
 watchPanels();
 followMore();
 followWork();
+watchMap();
