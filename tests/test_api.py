@@ -27,7 +27,7 @@ HIT_KEYS = {
     "place", "alike", "confidence", "explanation",
 }  # fmt: skip
 
-ANSWER_KEYS = {"hits", "next", "took_ms", "index_version", "confidence", "band", "mode", "marks"}
+ANSWER_KEYS = {"hits", "next", "took_ms", "index_version", "confidence", "band", "mode", "marks", "depths"}
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,19 @@ def test_items_in_the_box_are_weighted_and_may_be_parts(client: FlaskClient) -> 
     assert client.get("/?q=like:99999").status_code == 404
 
 
+def test_how_deep_a_search_looked_is_told_where_it_is_explained(client: FlaskClient) -> None:
+    asked = {"text": "a red boat", "mode": "vector", "explain": True}
+    depths = client.post("/api/v1/search", json=asked).get_json()["depths"]
+    assert depths["items"] == 40 and depths["candidates"] >= 24 and isinstance(depths["codes"], str)
+    assert client.post("/api/v1/search", json={**asked, "exact": True}).get_json()["depths"] == {"exact": 40}
+    assert client.post("/api/v1/search", json={**asked, "explain": False}).get_json()["depths"] is None
+    assert client.get("/api/v1/items/3/similar?explain=true&exact=true").get_json()["depths"] == {"exact": 40}
+    batch = client.post("/api/v1/search/batch", json={"searches": [asked]}).get_json()
+    assert batch["answers"][0]["depths"] == depths
+    told = client.get("/openapi.json").get_json()["components"]["schemas"]["SearchResponse"]["properties"]["depths"]
+    assert {"type": "null"} in told["anyOf"] and told["anyOf"][0]["type"] == "object"
+
+
 def test_more_than_a_search_takes_are_cut_with_a_line(client: FlaskClient) -> None:
     likes = "&".join(f"like={n}" for n in range(1, 22))
     answer = client.get(f"/picked?{likes}&was=")

@@ -225,7 +225,7 @@ def _fill(page: SearchPage, where: Where) -> None:
         return
     query = Query(page.terms, page.modality, where, limit, 0 if page.cursor else page.offset)
     query = replace(query, least=page.least, mode=page.asked_mode, explain=page.explain)
-    page.answer = SearchResponse.of(*search_page(services(), query, page.cursor))
+    page.answer = SearchResponse.of(*search_page(services(), query, page.cursor), page.explain)
     liked = {chip.likeness.item for chip in page.likes if chip.weight > 0}
     page.hits = [hit for hit in page.answer.hits if hit.id not in liked]
     page.following = page.answer.next
