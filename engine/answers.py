@@ -22,8 +22,8 @@ Ranked = tuple[I64, F32]  # ids (n,), each once, and what orders them (n,), desc
 class Asked:
     """A query's vector (1, d), of unit length, and what it is made of: (term, weight, unit row (d,)).
 
-    length: of the weighted sum of the rows, before it was made a unit vector. words: the row of the only term, if it
-    is words, before marks moved it.
+    length: of the weighted sum of the rows, before it was made a unit vector. words: the row of the only term that
+    pulls, if it is words.
     """
 
     vector: F32
@@ -59,6 +59,11 @@ class Answer:
         """Whether a longer list is needed than what is shown of it, and the same for every page."""
         return self.mode is not Mode.VECTOR or bool(self.marked.bad) or self.least > 0
 
+    @property
+    def moved(self) -> bool:
+        """Whether marks, or terms with a minus, drew the query away from its words."""
+        return self.asked is not None and len(self.asked.parts) > 1
+
     def ranked(self, nearest: Ranked, found: Found) -> tuple[I64, F32]:
         """The two lists as one, less what is left out: ids (n,) and what orders them (n,), descending."""
         self.nearest, self.found = nearest, found
@@ -93,8 +98,7 @@ class Answer:
         out = np.full(len(ids), np.nan, np.float32)
         words = len(words_in(self.text))  # none in a query of signs alone, which means nothing
         if words and self.calibration is not None and self.asked is not None and self.asked.words is not None:
-            moved = bool(self.marked.good)
-            out = self.calibration.confidences(self.cosines(ids, self.asked.words if moved else None), words)
+            out = self.calibration.confidences(self.cosines(ids, self.asked.words if self.moved else None), words)
         if self.mode is Mode.TEXT or self.calibration is not None:
             out[[i in self.found.whole for i in ids.tolist()]] = CERTAIN
         return out
@@ -103,7 +107,7 @@ class Answer:
     def confidence(self) -> float | None:
         """That what the words ask for is there at all: of the surest hit, whether it is on the page or not."""
         near = self.nearest[0][: _NEAREST + len(self.marked.bad)]
-        ids = near[~np.isin(near, self.marked.bad)][: _NEAREST if self.marked.good else 1]
+        ids = near[~np.isin(near, self.marked.bad)][: _NEAREST if self.moved else 1]
         whole = sorted(set(self.found.whole) - set(self.marked.bad))
         both = np.concatenate([ids, np.array(whole[:1], np.int64)])
         found = self.confidences(both)
@@ -147,6 +151,12 @@ def looked_up(terms: Sequence[Term]) -> str:
     """The words of a query that are looked up as they are written: of all its terms that pull, if these are words."""
     pull = [term for term in terms if term.weight > 0]
     return " ".join(term.text for term in pull if term.text) if all(term.text for term in pull) else ""
+
+
+def words_at(terms: Sequence[Term]) -> int | None:
+    """The place of the only term that pulls, if it is words: what a search is for, whatever it is pushed away from."""
+    pull = [at for at, term in enumerate(terms) if term.weight > 0]
+    return pull[0] if len(pull) == 1 and terms[pull[0]].text is not None else None
 
 
 def named(term: Term) -> str:

@@ -7,6 +7,7 @@ calibrated has no confidence.
 
 import math
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -17,6 +18,7 @@ from engine.catalog import Catalog, IndexVersion
 from engine.types import F32
 
 LIKELY, UNLIKELY = 0.6, 0.3
+_AGAIN_S = 1.0
 CERTAIN = 1.0  # the words themselves stand there
 
 
@@ -55,22 +57,27 @@ class Calibration:
 
 
 class Calibrations:
-    """The calibration of each version, read once it is there. Safe to share between threads."""
+    """The calibration of each version, read once it is there, or now and then. Safe to share between threads."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog, self._lock = catalog, threading.Lock()
         self._known: dict[tuple[int, float], Calibration] = {}
+        self._missed: tuple[tuple[int, float], float] | None = None  # which had none, and until when that holds
 
     def of(self, version: int, published_at: float) -> Calibration | None:
         """The calibration of a version; None while it has none."""
         with self._lock:
-            known = self._known.get((version, published_at))
+            known, missed = self._known.get((version, published_at)), self._missed
+        if missed is not None and missed[0] == (version, published_at) and time.monotonic() < missed[1]:
+            return None
         if known is None:
             with self._catalog.session() as session:
                 row = session.get(IndexVersion, version)
             known = Calibration.read(row.calibration) if row and row.published_at == published_at else None
-            if known is not None:
-                with self._lock:
+            with self._lock:
+                if known is None:
+                    self._missed = (version, published_at), time.monotonic() + _AGAIN_S
+                else:
                     self._known = {(version, published_at): known}
         return known
 

@@ -156,6 +156,7 @@ class ServeSettings(_Checked):
     requests_per_minute: Annotated[int, Ge(0)] = 300
     max_upload_bytes: Positive = 20 * 2**20
     max_upload_pixels: Positive = 50_000_000
+    max_upload_seconds: Annotated[float, Gt(0)] = 10.0
     image_url: bool = False
     image_url_hosts: tuple[str, ...] = ()
     access_log: str = ""

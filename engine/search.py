@@ -15,7 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from engine import fulltext, marks
-from engine.answers import Answer, Asked, Ranked, looked_up, named
+from engine.answers import Answer, Asked, Ranked, looked_up, named, words_at
 from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, ItemView
 from engine.confidence import Calibrations
 from engine.config import Config
@@ -192,8 +192,8 @@ class Searcher:
             calibration = self._calibrations.of(version.id, version.published_at)
         if query.least > 0 and mode is not Mode.TEXT and calibration is None:
             raise InvalidInput(
-                "min cuts by confidence, and there is none for this query: it takes words alone, looking for pictures, "
-                "in a library that `rebus index` could calibrate, by captions of held-out pictures"
+                "min cuts by confidence, and there is none for this query: it takes words, looking for pictures, in a "
+                "library that `rebus index` could calibrate, by captions of held-out pictures"
             )
         if version is not None and asked is not None and marked.good:
             asked = self._drawn(version, asked, marked.good)
@@ -329,8 +329,8 @@ class Searcher:
         if length < 1e-6:
             raise InvalidInput("the terms cancel each other out: change a weight or leave one out")
         parts = tuple((named(term), term.weight, row) for term, row in zip(query.terms, rows, strict=True))
-        alone = marks.words_asked(query.terms) is not None
-        return Asked((total / length)[None], parts, length, rows[0] if alone else None)
+        words = words_at(query.terms)
+        return Asked((total / length)[None], parts, length, None if words is None else rows[words])
 
     def _term_input(self, version: Version, term: Term) -> tuple[Modality, F32 | str]:
         """A term's modality, and what the head reads of it: its embedding (1, d_in), or words as they are."""

@@ -36,6 +36,7 @@ from engine.words import duration, readable_bytes
 
 T = TypeVar("T")
 REPORT = "evaluation.html"  # in the home: the last report of `rebus eval`
+MAPS = "maps"  # below a home: the map of each version, by its number
 SILENT_S = 30.0  # a running job writes about once a second
 _ENCODABLE = (Modality.IMAGE, Modality.TEXT, Modality.VIDEO)
 _ORDER = (*_ENCODABLE, Modality.AUDIO)

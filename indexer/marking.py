@@ -16,12 +16,14 @@ _LONGEST = 2000  # characters of a query, as the page and the endpoint have it
 @click.command()
 @click.argument("query")
 @click.argument("items", nargs=-1, required=True, type=click.IntRange(1, 2**63 - 1), metavar="ID...")
-@click.option("--good", "said", flag_value="good", default="good", help="They are what was asked for (this is usual).")
-@click.option("--bad", "said", flag_value="bad", help="They are not: they are left out of this query's results.")
-@click.option("--forget", "said", flag_value="forget", help="Take back what was said of them.")
+@click.option("--good", is_flag=True, help="They are what was asked for (this is usual).")
+@click.option("--bad", is_flag=True, help="They are not: they are left out of this query's results.")
+@click.option("--forget", is_flag=True, help="Take back what was said of them.")
 @as_json
 @click.pass_context
-def mark(context: click.Context, query: str, items: tuple[int, ...], said: str, json_: bool) -> None:
+def mark(
+    context: click.Context, query: str, items: tuple[int, ...], good: bool, bad: bool, forget: bool, json_: bool
+) -> None:
     """Mark results of a query in words, by the ids that `rebus search --json` tells, as good or bad."""
     from engine import marks
     from engine.catalog import Catalog
@@ -29,19 +31,22 @@ def mark(context: click.Context, query: str, items: tuple[int, ...], said: str, 
     from engine.filters import check_text
     from engine.types import Term
 
+    if good + bad + forget > 1:
+        raise click.UsageError("--good, --bad and --forget say different things: give one of them")
     if len(query) > _LONGEST or query.startswith("-") or query.lower().startswith("like:"):
         raise InvalidInput(f"a mark belongs to a query in plain words, of at most {_LONGEST:,} characters")
     check_text((query,))
     catalog = Catalog(settings(context))
     asked = marks.Asked(marks.words_asked((Term(text=query),)) or "")
-    count = marks.put(catalog, asked, items, {"good": True, "bad": False}.get(said))
+    count = marks.put(catalog, asked, items, None if forget else not bad)
     now = marks.of_query(catalog, asked)
     facts = {"count": count, "good": now.good, "bad": now.bad, "learned": marks.learned(catalog)}
     if json_:
         print_json(facts)
         return
+    done = "taken back" if forget else "marked bad" if bad else "marked good"
     click.echo(
-        f"{count:,} {'taken back' if said == 'forget' else f'marked {said}'}. Of this query {len(now.good):,} are good "
+        f"{count:,} {done}. Of this query {len(now.good):,} are good "
         f"and {len(now.bad):,} bad; {facts['learned']:,} marks in all can be learned from with `rebus train`."
     )
 

@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from engine import marks
-from engine.catalog import Catalog, IndexVersion
+from engine.catalog import Catalog, HeadRow, IndexVersion
 from engine.confidence import Calibration
 from engine.config import Config
 from engine.search import Searcher
@@ -51,6 +51,31 @@ def test_marks_are_put_counted_and_forgotten_by_forms(app: Flask) -> None:
         assert client.post("/marks", data={**said, **wrong}).status_code == 400
     assert client.post("/marks", data={**said, "say": "good", "like": "99999"}).status_code == 404
     assert client.post("/marks", data={**said, "csrf": "x", "say": "good", "like": "1"}).status_code == 403
+
+
+def test_a_banner_says_once_that_there_are_enough_marks(app: Flask) -> None:
+    client, catalog = app.test_client(), app.extensions["rebus"].catalog
+    items = catalog.ids_matching(Where(), Modality.IMAGE)
+    item = f"/items/{items[0]}"
+    marks.put(catalog, marks.Asked("a red boat"), items[:19], True)
+    assert "enough to learn from" not in client.get("/?q=tree").text
+    assert "19 marks" in client.get("/training").text and "enough for another" not in client.get("/training").text
+    marks.put(catalog, marks.Asked("a tree"), items[:2], False)
+    for address in ("/", "/?q=tree", item):
+        assert "21 new marks of yours are enough to learn from" in client.get(address).text, address
+    assert "21 are new since the last training: enough for another" in client.get("/training").text
+    later = unescape(re.findall(r'href="([^"]+)">Not now', client.get(item).text)[0])
+    answer = client.get(later)
+    assert answer.headers["Location"] == item and "HttpOnly" in answer.headers["Set-Cookie"]
+    assert client.get("/marks/later?next=//evil.example").headers["Location"] == "/"
+    for address in ("/", "/?q=tree", item):
+        assert "enough to learn from" not in client.get(address).text, address
+    with catalog.session() as session:
+        session.add(HeadRow(encoder_id=1, method="ridge", folder="heads/x", report={}))
+    assert marks.to_learn(catalog) == marks.ToLearn(21, 0, 1)
+    assert "enough to learn from" not in app.test_client().get("/").text, "they were learned from"
+    marks.put(catalog, marks.Asked("a sea"), items[:20], True)
+    assert "20 new marks of yours are enough" in client.get("/").text, "others have come since"
 
 
 def test_a_read_only_server_takes_no_marks(changed: Config) -> None:

@@ -27,7 +27,9 @@ HIT_KEYS = {
     "place", "alike", "confidence", "explanation",
 }  # fmt: skip
 
-ANSWER_KEYS = {"hits", "next", "took_ms", "index_version", "confidence", "band", "mode", "marks", "notice"}
+ANSWER_KEYS = {
+    "hits", "next", "took_ms", "index_version", "confidence", "band", "mode", "marks", "depths", "notice",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

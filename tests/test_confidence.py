@@ -86,10 +86,21 @@ def test_words_that_stand_there_are_certain(searcher: Searcher) -> None:
 
 def test_only_words_looking_for_pictures_have_any(searcher: Searcher) -> None:
     item = Term(item=ask(searcher, BOAT).hits[0].id)
-    for terms in ((item,), (BOAT, item), (BOAT, Term(text="night", weight=-0.5))):
+    for terms in ((item,), (BOAT, item), (BOAT, Term(text="a tree"))):
         assert ask(searcher, *terms).confidence is None
         with pytest.raises(InvalidInput, match="min cuts by confidence"):
             ask(searcher, *terms, least=0.5)
+
+
+def test_words_with_a_minus_leave_the_confidence_to_those_without(searcher: Searcher) -> None:
+    alone = {hit.id: hit.confidence for hit in ask(searcher, BOAT).hits}
+    for less in (Term(text="night", weight=-0.5), Term(item=min(alone), weight=-0.5)):
+        results = ask(searcher, BOAT, less)
+        assert [hit.id for hit in results.hits] != list(alone), "the order is another"
+        assert {hit.id: hit.confidence for hit in results.hits} == pytest.approx(alone, abs=1e-3)
+        assert results.confidence == pytest.approx(max(filter(None, alone.values())), abs=1e-3)
+        kept = [hit.id for hit in ask(searcher, BOAT, less, least=0.5).hits]
+        assert kept == [hit.id for hit in results.hits if (hit.confidence or 0) >= 0.5]
 
 
 @pytest.mark.parametrize("mode", Mode)

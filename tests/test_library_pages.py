@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from safetensors.numpy import save
 
-from engine.atlas import draw_atlas
-from engine.catalog import Catalog, EncoderRow, HeadRow
+from engine.atlas import _spread, draw_atlas, keep_atlas, kept_atlas
+from engine.catalog import Catalog, EncoderRow, HeadRow, Item
 from engine.config import Config
 from engine.search import Searcher
-from engine.status import REPORT
+from engine.status import MAPS, REPORT
+from indexer.care.leftovers import unnamed_folders
 from tests.made_library import publish
 from tests.web_library import HOSTILE, fetch, make_hostile
 from webui import create_app
@@ -63,11 +65,63 @@ def test_a_map_is_the_same_each_time_and_alike_pictures_lie_together(library: Co
     assert len(draw_atlas(catalog, version, most=7).ids) == 0
 
 
+def test_more_pictures_than_landmarks_lie_beside_those_they_are_like() -> None:
+    rng = np.random.default_rng(0)
+    heaps = rng.normal(size=(6, 32))
+    rows = heaps[np.arange(1500) % 6] + 0.3 * rng.normal(size=(1500, 32))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    places = _spread(rows)
+    assert places.shape == (1500, 2) and places.min() >= 0 and places.max() <= 1
+    far = ((places[:, None] - places[None]) ** 2).sum(2)
+    near = far.argsort(1)[:, 1:11]
+    assert (near % 6 == np.arange(1500)[:, None] % 6).mean() > 0.95
+
+
+def test_a_map_is_kept_and_what_is_no_map_is_drawn_again(changed: Config) -> None:
+    catalog = Catalog(changed)
+    version = Searcher(changed, catalog).version
+    assert kept_atlas(changed.home, version.id) is None
+    drawn = draw_atlas(catalog, version)
+    keep_atlas(changed.home, drawn)
+    kept = kept_atlas(changed.home, version.id)
+    assert kept is not None and (kept.version, kept.of) == (drawn.version, drawn.of)
+    assert np.array_equal(kept.ids, drawn.ids) and np.array_equal(kept.places, drawn.places)
+    file = changed.home / MAPS / f"{version.id}.safetensors"
+    whole = file.read_bytes()
+    places = (drawn.places[1:], drawn.places * 9, drawn.places.astype(np.float64))
+    wrong = [save({"ids": kept.ids, "places": np.ascontiguousarray(other)}, {"of": "40"}) for other in places]
+    for spoiled in (b"", whole[:-1], save({"ids": kept.ids}), *wrong):
+        file.write_bytes(spoiled)
+        assert kept_atlas(changed.home, version.id) is None
+    file.write_bytes(whole)
+    other = file.with_name("99.safetensors")
+    other.write_bytes(whole)
+    assert unnamed_folders(catalog) == [other], "swept with what versions that are gone have left"
+    catalog.engine.dispose()
+
+
+def test_a_kept_map_is_shown_at_once_and_without_what_is_gone(config: Config) -> None:
+    catalog = Catalog(config)
+    first = create_app(config, Searcher(config, catalog)).test_client()
+    map_page(first)
+    told = first.get("/library/map.json")
+    dots = told.get_json()
+    assert len(dots["items"]) == len(dots["spots"]) == 12
+    assert first.get("/library/map.json", headers={"If-None-Match": told.headers["ETag"]}).status_code == 304
+    with catalog.session() as session:
+        session.get_one(Item, dots["items"][0]).removed_at = 1.0
+    second = create_app(config, Searcher(config, catalog)).test_client()
+    html = second.get("/library").text
+    assert "data-drawing" not in html and len(re.findall(r"M\d+ \d+h0", html)) == 11
+    assert second.get("/library/map.json").get_json()["items"] == dots["items"][1:]
+    catalog.engine.dispose()
+
+
 def test_the_map_is_drawn_beside_serving_and_once_a_version(app: Flask) -> None:
     client = app.test_client()
     assert "data-drawing" in client.get("/library").text
     html = map_page(client)
-    links = re.findall(r'<a href="/\?like=(\d+)" aria-label="([^"]+)">', html)
+    links = re.findall(r'<a href="/items/(\d+)" aria-label="([^"]+)">', html)
     assert 4 <= len(links) <= 12 and len(re.findall(r"M\d+ \d+h0", html)) == 12
     maps = app.extensions["rebus"].maps
     drawn = maps.newest()

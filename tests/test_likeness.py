@@ -89,3 +89,14 @@ def test_an_impossible_region_is_refused(
         Searcher(library, catalog).search(Query((Term(item=boat, region=region),)))
     with pytest.raises(InvalidInput, match="region"):
         Searcher(library, catalog).search(Query((Term(text="a boat", region=(0, 0, 0.5, 0.5)),)))
+
+
+@pytest.mark.parametrize("text", ["1001:12", "-2000:12"])
+def test_what_weighs_too_much_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="weighs too much"):
+        Likeness.read(text)
+
+
+def test_an_item_as_a_term_is_written_as_it_was_read() -> None:
+    for text in ("12", "12@10,20,50,40", "12@29,57,58,43"):
+        assert str(Likeness.of(Likeness.read(text).term)) == text

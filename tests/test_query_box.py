@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from engine.errors import InvalidInput
 from engine.filters import Filters
+from engine.likeness import NEGATIVE_WEIGHT, Likeness
 from engine.types import Modality, Term
-from webui.query_box import MAX_CHARACTERS, NEGATIVE_WEIGHT, BoxQuery, parse, quoted
+from webui.query_box import MAX_CHARACTERS, BoxQuery, parse, quoted
 
 fragments = st.sampled_from(['"', "-", "path:", "like:", "type:", "boats/**", "12", "text", " ", "a", "é", "\x1f", ":"])
 
@@ -20,8 +21,8 @@ def test_any_text_parses_or_is_refused_with_a_message(text: str) -> None:
         assert str(error)
         return
     assert query.words == " ".join(query.words.split())
-    assert all(item >= 1 for item in (*query.like, *query.unlike))
-    assert all(term.weight in (1.0, NEGATIVE_WEIGHT) for term in query.terms)
+    assert all(like.item >= 1 for like in query.likes)
+    assert all(term.weight in (1.0, NEGATIVE_WEIGHT) for term in query.terms if term.text)
 
 
 @given(st.text() | st.lists(fragments).map("".join))
@@ -57,8 +58,11 @@ def test_plain_words_stay_as_they_are(words: list[str]) -> None:
         ("boat min:0.3", BoxQuery("boat", least=0.3)),
         ("min:,5 MIN", BoxQuery("MIN", least=0.5)),
         ("min:1", BoxQuery(least=1.0)),
-        ("like:12 like:7 snow", BoxQuery("snow", like=(12, 7))),
-        ("snow -like:7", BoxQuery("snow", unlike=(7,))),
+        ("like:12 like:7 snow", BoxQuery("snow", likes=(Likeness(12), Likeness(7)))),
+        ("like:2:12 boat", BoxQuery("boat", likes=(Likeness(12, 2.0),))),
+        ("like:12@10,20,50,40", BoxQuery(likes=(Likeness(12, region=(10, 20, 50, 40)),))),
+        ("LIKE:0.5:12@0,0,50,100 -like:2:7", BoxQuery(likes=(Likeness(12, 0.5, (0, 0, 50, 100)), Likeness(7, -1.0)))),
+        ("snow -like:7", BoxQuery("snow", likes=(Likeness(7, NEGATIVE_WEIGHT),))),
         ("type:text boat", BoxQuery("boat", modality=Modality.TEXT)),
         ("boat TYPE:Film", BoxQuery("boat", modality=Modality.VIDEO)),
         ("type:sound", BoxQuery(modality=Modality.AUDIO)),
@@ -73,7 +77,7 @@ def test_syntax(text: str, expected: BoxQuery) -> None:
 @pytest.mark.parametrize(
     "text",
     ["path:", "path: boats", "path:a path:b", "-path:a", "type:", "type:smell", "like:", "like:abc", "like:0", "like:٣",
-     "x" * (MAX_CHARACTERS + 1)],
+     "like:12@", "like:12@60,0,50,10", "like:x:12", "like:1001:12", "x" * (MAX_CHARACTERS + 1)],
 )  # fmt: skip
 def test_malformed_filters_are_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
@@ -83,7 +87,7 @@ def test_malformed_filters_are_refused(text: str) -> None:
 def test_terms() -> None:
     assert parse('boat -"red sail" like:3 -like:4').terms == (
         Term(text="boat"),
-        Term(item=3),
         Term(text="red sail", weight=NEGATIVE_WEIGHT),
+        Term(item=3),
         Term(item=4, weight=NEGATIVE_WEIGHT),
     )

@@ -151,7 +151,7 @@ class Access:
 @access.get("/login")
 def login() -> str:
     """The form that takes the token."""
-    return render_template("access/login.html", wrong=False, following=_following(request.args))
+    return render_template("access/login.html", wrong=False, following=following(request.args))
 
 
 @access.post("/login")
@@ -159,10 +159,10 @@ def enter() -> Answer | tuple[str, int]:
     """Let in who knows the token: with a cookie, for 30 days or until the token changes."""
     rules: Access = current_app.extensions["rebus.access"]
     if not rules.matches(request.form.get("token", "").strip()):
-        return render_template("access/login.html", wrong=True, following=_following(request.form)), 401
+        return render_template("access/login.html", wrong=True, following=following(request.form)), 401
     session.clear()
     session["in"] = session.permanent = True
-    return redirect(_following(request.form), 303)
+    return redirect(following(request.form), 303)
 
 
 @access.post("/logout")
@@ -197,8 +197,8 @@ def _bearer(asked: Request) -> str | None:
     return given.token if given is not None and given.type == "bearer" else None
 
 
-def _following(fields: Any) -> str:
-    """Where to go after the login: an address of this server, whatever was asked for."""
+def following(fields: Any) -> str:
+    """Where to go afterwards, as `next` says: an address of this server, whatever was asked for."""
     wanted = str(fields.get("next", ""))
     own = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and wanted.isprintable()
     return wanted if own else "/"

@@ -105,7 +105,7 @@ def similar(asked: Page, item_id: int) -> SearchResponse:
     query = asked.query((Term(item=item_id),), services().config.search.limit)
     results, following = search_page(services(), query, asked.cursor)
     others = tuple(hit for hit in results.hits if hit.id != item_id)
-    return SearchResponse.of(replace(results, hits=others), following)
+    return SearchResponse.of(replace(results, hits=others), following, asked.explain)
 
 
 @api.post("/encode")
@@ -124,7 +124,7 @@ def _query(asked: SearchRequest | SearchForm) -> Query:
 
 
 def _answer(asked: SearchRequest | SearchForm) -> SearchResponse:
-    return SearchResponse.of(*search_page(services(), _query(asked), asked.cursor))
+    return SearchResponse.of(*search_page(services(), _query(asked), asked.cursor), asked.explain)
 
 
 def _answer_or_problem(asked: SearchRequest) -> SearchResponse | Problem:

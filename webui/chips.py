@@ -1,15 +1,15 @@
 """The parts of a search that are no words: items, parts of items and own pictures, each with its weight."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from engine.catalog import ItemView
 from engine.errors import InvalidInput, NotFound
-from engine.likeness import Likeness
-from webui.query_box import NEGATIVE_WEIGHT
+from engine.likeness import NEGATIVE_WEIGHT, Likeness
 from webui.schemas import MAX_PICTURES, MAX_TERMS, thumbnail_address
 from webui.services import services
 
+MAX_LIKES = MAX_TERMS // 2
 WEIGHTS = {"more": 2.0, "normal": 1.0, "less": 0.5, "not": NEGATIVE_WEIGHT}  # what a person chooses between
 
 
@@ -50,22 +50,24 @@ class OwnChip:
 
 def weight_name(weight: float) -> str:
     """A weight in a word."""
-    return next((name for name, known in WEIGHTS.items() if known == weight), f"{weight:g} times")
+    times = f"{weight:,.3f}".rstrip("0").rstrip(".").replace("-", "−")
+    return next((name for name, known in WEIGHTS.items() if known == weight), f"{times} times")
 
 
-def likes_in(like: Sequence[str], unlike: Sequence[str]) -> list[Likeness]:
+def likes_in(like: Sequence[str], unlike: Sequence[str], most: int = MAX_LIKES) -> list[Likeness]:
     """The items that an address names. Raises InvalidInput for what is none, or too many."""
     likes = [Likeness.read(text) for text in like]
-    likes += [replace(one, weight=NEGATIVE_WEIGHT * one.weight) for one in map(Likeness.read, unlike)]
-    if len(likes) > MAX_TERMS // 2:
-        raise InvalidInput(f"{len(likes)} items are too many for one search: name at most {MAX_TERMS // 2}")
+    likes += [Likeness.read(text).negated for text in unlike]
+    if len(likes) > most:
+        raise InvalidInput(f"{len(likes)} items are too many for one search: name at most {most}")
     return list({(one.item, one.region): one for one in likes}.values())
 
 
 def likes_out(likes: Sequence[Likeness]) -> dict[str, list[str]]:
     """The same as parts of an address."""
-    negative = [replace(one, weight=one.weight / NEGATIVE_WEIGHT) for one in likes if one.weight < 0]
-    return {"like": [str(one) for one in likes if one.weight >= 0], "unlike": [str(one) for one in negative]}
+    against = [one for one in likes if one.weight == NEGATIVE_WEIGHT]  # the weight that `unlike` means
+    plain = [str(Likeness(one.item, region=one.region)) for one in against]
+    return {"like": [str(one) for one in likes if one not in against], "unlike": plain}
 
 
 def item_chips(likes: Sequence[Likeness]) -> list[ItemChip]:

@@ -1,17 +1,20 @@
 """What an item's page shows: a picture, a page, a film at its moment, a sound or a document's words."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import sqlalchemy as sa
 from flask import url_for
 
 from engine.catalog import Caption, Item, ItemView
+from engine.errors import NotFound
 from engine.media import modality_of
+from engine.media.files import file_inside
 from engine.regions import has_large
 from engine.types import Modality
 from engine.words import PAGED, place_in
 from webui.files import MIME_TYPES
+from webui.originals import is_kept_back
 from webui.schemas import FactsOut, HitOut, thumbnail_address
 from webui.search_page import neighbours
 from webui.services import services
@@ -27,7 +30,8 @@ class ItemPage:
     """One item as shown. file: the row of its file; frames: the others of it; passages: a document's words.
     known: what the file says of itself.
 
-    original: the address of the file, at the item's place; opens: whether a browser shows or plays it, or saves it.
+    original: the address of the file, at the item's place; kept_back: whether there is none because the file may tell
+    where it was made; opens: whether a browser shows or plays it, or saves it.
     picture: the address of what stands for it.
     """
 
@@ -38,6 +42,7 @@ class ItemPage:
     place: str | None
     frames_are: str
     original: str | None
+    kept_back: bool
     opens: bool
     picture: str | None
     captions: list[Caption]
@@ -58,7 +63,8 @@ def item_page(item_id: int) -> ItemPage:
     _, view = services().item_and_picture(item_id)
     item, path = view.item, PurePosixPath(view.item.path)
     file_id = item.parent_id or item.id
-    original = _original(item, file_id)
+    kept_back = not services().shows_places and _is_kept_back(view)
+    original = None if kept_back else _original(item, file_id)
     whole = item.modality == Modality.IMAGE and path.suffix.lower() in _DRAWN_BY_BROWSERS and not item.position
     drawn = _drawn(view)
     words, similar = neighbours(view, SIMILAR_STRIP)
@@ -70,8 +76,9 @@ def item_page(item_id: int) -> ItemPage:
         place=place_in(item.path, item.position, Modality(item.modality)),
         frames_are=_frames_are(item),
         original=original,
+        kept_back=kept_back,
         opens=path.suffix.lower() in MIME_TYPES,
-        picture=original if whole else drawn,
+        picture=original if whole and original else drawn,
         captions=_captions(item, file_id),
         passages=_passages(file_id) if item.modality == Modality.TEXT else [],
         frames=_frames(item, file_id),
@@ -86,6 +93,14 @@ def _drawn(view: ItemView) -> str | None:
     if view.thumb and has_large(view.item.path) and not view.item.position:
         return url_for("files.large", item_id=view.item.id, v=view.thumb)
     return thumbnail_address(view.item.id, view.thumb) if view.thumb else None
+
+
+def _is_kept_back(view: ItemView) -> bool:
+    try:
+        path = file_inside(Path(view.root), services().file_of(view).file)
+    except NotFound:
+        return False
+    return is_kept_back(path, services().config.media.max_bytes)
 
 
 def _original(item: Item, file_id: int) -> str | None:

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, request, send_file, session, url_for
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, send_file, session, url_for
 from werkzeug.wrappers import Response as Answer
 
 from engine import marks
@@ -39,6 +39,17 @@ def library() -> str:
     )  # fmt: skip
 
 
+@library_pages.get("/library/map.json")
+def dots() -> Response:
+    """Where each picture lies on the map, for the script that makes its dots links."""
+    drawn = services().maps.newest()
+    if drawn is None:
+        raise NotFound("the map is being drawn: ask again in a moment")
+    response = jsonify(items=drawn.items, spots=drawn.spots)
+    response.set_etag(f"{drawn.version}-{len(drawn.items)}")
+    return response.make_conditional(request)
+
+
 @library_pages.get("/status")
 def status() -> str:
     """Jobs, versions and failures of the library, without paths of this machine."""
@@ -67,7 +78,7 @@ def use_version() -> Answer:
 def training() -> str:
     """The trained heads beside each other, and their curves."""
     heads = head_facts(services().catalog)
-    learned = marks.learned(services().catalog)
+    learned = marks.to_learn(services().catalog)
     return _page("training", heads=heads, learned=learned, drawn=any(head.get("curve") for head in heads))
 
 

@@ -1,7 +1,7 @@
 """Original files as they may be given beyond this machine: without the place, serial numbers and makers' notes in them.
 
-A JPEG loses its metadata, and not a bit of its picture. Other kinds are given as they are when they hold nothing of the
-sort, and else kept back: nothing is encoded anew.
+A JPEG, a PNG and a WebP lose their metadata, and not a bit of their picture. Other kinds are given as they are when
+they hold nothing of the sort, and else kept back: nothing is encoded anew.
 """
 
 import io
@@ -16,6 +16,7 @@ from engine.media import modality_of
 from engine.media.files import read_file
 from engine.media.pictures import FORMATS
 from engine.types import Modality
+from webui.chunks import bare_png, bare_webp
 
 _SOI, _EOI = 0xD8, 0xD9
 _KEPT_APPS = {0xE0: b"", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}  # JFIF, colours, how components were made
@@ -23,6 +24,9 @@ _COMMENT, _APPS = 0xFE, range(0xE0, 0xF0)
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither stuffed bytes nor restarts
 _ORIENTATION = 0x0112
 _TELLING = re.compile(r"location|gps|xyz|©xyz|serial|coordinates", re.IGNORECASE)
+_EXIF = b"Exif\0\0"
+_BARE = {"PNG": bare_png, "WEBP": bare_webp}
+_ALWAYS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp")
 _DRAWN = (".svg", ".svgz", ".pdf", ".txt", ".md")  # kinds without EXIF
 
 
@@ -45,8 +49,11 @@ def placeless(path: Path, max_bytes: int) -> bytes | None:
     data = read_file(path, max_bytes)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS[:-1]) as image:
+            upright = image.getexif().get(_ORIENTATION)
             if image.format == "JPEG":
-                return without_metadata(data, image.getexif().get(_ORIENTATION))
+                return without_metadata(data, upright)
+            if image.format in _BARE:
+                return _BARE[image.format](data, _turned(upright)[len(_EXIF) :])
             tells = bool(image.getexif()) or any(key in image.info for key in ("exif", "xmp", "XML:com.adobe.xmp"))
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         raise KeptBack from None  # HEIC and raw files among them: they nearly always do
@@ -58,10 +65,7 @@ def placeless(path: Path, max_bytes: int) -> bytes | None:
 def without_metadata(data: bytes, orientation: int | None) -> bytes:
     """A JPEG's first picture, with nothing else said of it than its colours and which side is up. Raises KeptBack."""
     out, at = bytearray(b"\xff\xd8"), 2
-    if orientation in range(2, 9):
-        exif = Image.Exif()
-        exif[_ORIENTATION] = orientation
-        block = exif.tobytes()
+    if block := _turned(orientation):
         out += b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block
     if data[:2] != b"\xff\xd8":
         raise KeptBack
@@ -79,6 +83,28 @@ def without_metadata(data: bytes, orientation: int | None) -> bytes:
         segment = data[start:at]
         if _is_kept(marker, segment[2:]):
             out += bytes((0xFF, marker)) + segment
+
+
+def is_kept_back(path: Path, max_bytes: int) -> bool:
+    """Whether a file is not given, as far as that is not a matter of damage: quick for kinds that are always given."""
+    if path.suffix.lower() in _ALWAYS:
+        return False
+    try:
+        placeless(path, max_bytes)
+    except KeptBack:
+        return True
+    except RebusError:  # it is gone, or too large: who asks for it is told
+        pass
+    return False
+
+
+def _turned(orientation: int | None) -> bytes:
+    """A block of EXIF that says which side is up; b"" where that needs no saying."""
+    if orientation not in range(2, 9):
+        return b""
+    exif = Image.Exif()
+    exif[_ORIENTATION] = orientation
+    return exif.tobytes()
 
 
 def _is_kept(marker: int, content: bytes) -> bool:

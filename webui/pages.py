@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, flash, redirect, render_template, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
@@ -13,7 +13,8 @@ from engine.errors import InvalidInput
 from engine.likeness import Likeness
 from engine.status import job_state
 from engine.words import duration, readable_bytes
-from webui.chips import WEIGHTS, likes_in, weight_name
+from webui.access import following
+from webui.chips import MAX_LIKES, WEIGHTS, likes_in, weight_name
 from webui.facets_page import facet_lists, facet_titles
 from webui.item_page import item_page
 from webui.library import working
@@ -31,7 +32,10 @@ pages.add_app_template_filter(duration)
 pages.add_app_template_filter(colours_of, "colours")
 
 _SHAPES = (56, 67, 75, 87, 100, 117, 133, 150, 178, 200, 240)  # width per height in hundredths, as rebus.css has them
+_MOST_SELECTED = 10_000  # what a search finds at most
+_LATER, _YEAR_S = "rebus-later", 31_536_000
 _SAID = ("good", "bad", "forget")
+_MODES = {"hybrid": "looks and words", "vector": "looks alone", "text": "words as written"}
 _KINDS = {"image": "pictures", "text": "captions", "video": "moments of film", "audio": "sounds"}
 
 
@@ -59,19 +63,25 @@ def facets() -> str:
 
 @pages.get("/picked")
 def picked() -> Response:
-    """From selected results to a search by them: alone, or (`add`) beside what was searched for (`was`)."""
-    was = MultiDict(parse_qsl(request.args.get("was", "")))
-    page = asked_for(was)
-    likes = likes_in(request.args.getlist("like"), [])
+    """From selected results to a search by them: alone, or (`add`) beside what was searched for (`was`).
+
+    Of more than a search takes the first are searched for, and the page says so.
+    """
+    page = asked_for(MultiDict(parse_qsl(request.args.get("was", ""))))
+    likes = likes_in(request.args.getlist("like")[:_MOST_SELECTED], [], most=_MOST_SELECTED)
     kept = [chip.likeness for chip in page.likes] if "add" in request.args else []
     page = page if "add" in request.args else SearchPage(modality=page.modality)
-    return redirect(page.address(likes=list({one.item: one for one in (*kept, *likes)}.values())))
+    chosen = list({one.item: one for one in (*kept, *likes)}.values())
+    if len(chosen) > MAX_LIKES:
+        flash(f"{len(likes)} were selected. A search takes {MAX_LIKES} items: these are the first.")
+    return redirect(page.address(likes=chosen[:MAX_LIKES]))
 
 
 @pages.post("/marks")
 def mark() -> Response:
     """Say that selected results are good or bad answers to what was searched for, or forget what was said of all."""
-    page = asked_for(MultiDict(parse_qsl(request.form.get("was", ""))))
+    uploads = [upload.read() for upload in request.files.getlist("picture")]
+    page = asked_for(MultiDict(parse_qsl(request.form.get("was", ""))), uploads, request.form.getlist("weight"))
     if not page.terms:
         raise InvalidInput("a mark belongs to a search: search for something first")
     services().freshness.ensure()
@@ -84,7 +94,16 @@ def mark() -> Response:
         marks.forget_all(services().catalog, known)
     elif ids:
         marks.put(services().catalog, known, ids, said == "good")
-    return redirect(page.address(), 303)
+    return Response(status=204) if uploads else redirect(page.address(), 303)  # no address holds these
+
+
+@pages.get("/marks/later")
+def later() -> Response:
+    """Say no more of marks to learn from until the next training: this browser remembers after which it was."""
+    answer = redirect(following(request.args))
+    trained = request.args.get("trained", 0, type=int)
+    answer.set_cookie(_LATER, str(trained), max_age=_YEAR_S, httponly=True, samesite="Lax", secure=request.is_secure)
+    return answer
 
 
 @pages.get(f"/items/<int(max={LARGEST_ID}):item_id>")
@@ -97,9 +116,18 @@ def item(item_id: int) -> str:
 def _in_every_template() -> dict[str, Any]:
     return {
         "quoted": quoted, "filter_for": filter_for, "working": working, "job_state": job_state, "kinds": _KINDS,
+        "mode_names": _MODES, "marks_to_learn": _marks_to_learn,
         "weights": WEIGHTS, "weight_name": weight_name, "facet_titles": facet_titles, "as_curl": as_curl,
         "as_command": as_command, "may_change": not services().config.serve.read_only,
     }  # fmt: skip
+
+
+def _marks_to_learn() -> marks.ToLearn | None:
+    """What the banner says of marks: nothing while there are too few, or after somebody said not now."""
+    if services().config.serve.read_only:
+        return None
+    found = marks.to_learn(services().catalog)
+    return found if found.enough and request.cookies.get(_LATER) != str(found.trained) else None
 
 
 @pages.app_template_filter("moment")

@@ -1,6 +1,7 @@
 """What a person types into the query box, as terms and filters.
 
-Plain words are one text term. `-word` pushes away from a word, `like:123` adds an item, `type:video` looks for films.
+Plain words are one text term. `-word` pushes away from a word, `like:123` adds an item (`like:2:123` twice as much,
+`like:123@10,20,50,40` a part of its picture), `type:video` looks for films.
 `path:holiday/**`, `taken:2023-06..2023-08`, `camera:leica`, `keyword:harbour`, `place:lisbon`, `near:38.72,-9.14,5`
 and `source:ocr` filter; `min:0.3` leaves out what is less sure. Double quotes hold a phrase together and make its
 words literal: `-"red car"`, `"-5 degrees"`, `camera:"Leica M6"`.
@@ -11,11 +12,10 @@ from dataclasses import dataclass
 
 from engine.errors import InvalidInput
 from engine.filters import Filters
+from engine.likeness import NEGATIVE_WEIGHT, Likeness
 from engine.types import Modality, Term
 
 MAX_CHARACTERS = 2000
-# A negative term at full weight overwhelms the words it qualifies: texts of one encoder lie close together.
-NEGATIVE_WEIGHT = -0.5
 
 _FILTERS = {
     "path": "holiday/**",
@@ -36,7 +36,6 @@ _KINDS = {
     "image": Modality.IMAGE, "picture": Modality.IMAGE, "text": Modality.TEXT, "words": Modality.TEXT,
     "video": Modality.VIDEO, "film": Modality.VIDEO, "audio": Modality.AUDIO, "sound": Modality.AUDIO,
 }  # fmt: skip
-_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 _SHARE = re.compile(r"0?[.,][0-9]{1,6}|[01](?:[.,]0{1,6})?", re.ASCII)
 
 
@@ -44,13 +43,13 @@ _SHARE = re.compile(r"0?[.,][0-9]{1,6}|[01](?:[.,]0{1,6})?", re.ASCII)
 class BoxQuery:
     """The parsed box.
 
-    like, unlike: item ids. filters: as they were written. modality: what `type:` asks for. least: confidence.
+    likes: items, of negative weight when they push away. filters: as they were written. modality: what `type:` asks
+    for. least: confidence.
     """
 
     words: str = ""
     without: tuple[str, ...] = ()
-    like: tuple[int, ...] = ()
-    unlike: tuple[int, ...] = ()
+    likes: tuple[Likeness, ...] = ()
     filters: Filters = Filters()
     modality: Modality | None = None
     least: float = 0.0
@@ -58,11 +57,9 @@ class BoxQuery:
     @property
     def terms(self) -> tuple[Term, ...]:
         """The terms to search with; empty when only filters were typed."""
-        positive = [Term(text=self.words)] if self.words else []
-        positive += [Term(item=item) for item in self.like]
-        negative = [Term(text=words, weight=NEGATIVE_WEIGHT) for words in self.without]
-        negative += [Term(item=item, weight=NEGATIVE_WEIGHT) for item in self.unlike]
-        return (*positive, *negative)
+        words = [Term(text=self.words)] if self.words else []
+        without = [Term(text=words, weight=NEGATIVE_WEIGHT) for words in self.without]
+        return (*words, *without, *(like.term for like in self.likes))
 
 
 def parse(text: str) -> BoxQuery:
@@ -71,13 +68,14 @@ def parse(text: str) -> BoxQuery:
         raise InvalidInput(f"the query has {len(text):,} characters, the limit is {MAX_CHARACTERS:,}: shorten it")
     words: list[str] = []
     without: list[str] = []
-    items: dict[bool, list[int]] = {True: [], False: []}
+    likes: list[Likeness] = []
     filters: dict[str, list[str]] = {}
     for match in _TOKEN.finditer(text):
         key = (match["key"] or "").lower()
         value = " ".join((match["quoted"] if match["quoted"] is not None else match["plain"]).split())
         if key == "like":
-            items[not match["minus"]].append(_item_id(value))
+            like = Likeness.read(value)
+            likes.append(like.negated if match["minus"] else like)
         elif key:
             _add_filter(filters, key, value, negated=bool(match["minus"]))
         elif value:
@@ -85,7 +83,7 @@ def parse(text: str) -> BoxQuery:
     modality = _modality(filters.pop("type")[0]) if "type" in filters else None
     least = _least(filters.pop("min")[0]) if "min" in filters else 0.0
     asked = _filters(filters)
-    return BoxQuery(" ".join(words), tuple(without), tuple(items[True]), tuple(items[False]), asked, modality, least)
+    return BoxQuery(" ".join(words), tuple(without), tuple(likes), asked, modality, least)
 
 
 def quoted(text: str) -> str:
@@ -142,12 +140,6 @@ def _least(value: str) -> float:
     if not _SHARE.fullmatch(value):
         raise InvalidInput(f"min:{value} is no confidence: use a number from 0 to 1, such as min:0.3")
     return float(value.replace(",", "."))
-
-
-def _item_id(value: str) -> int:
-    if not _ID.fullmatch(value) or int(value) < 1:
-        raise InvalidInput(f"like:{value} is no item: use the number in a picture's address, such as like:123")
-    return int(value)
 
 
 def narrowed(text: str, key: str, value: str | None) -> str:

@@ -265,6 +265,8 @@ class SearchResponse(Shape):
     confidence: from 0 to 1, that what the words ask for is there at all, and in a word; null where nothing is
     calibrated. mode: what answered. marks: how many of this query counted. index_version: 0 before there is one.
     notice: why a hybrid query was answered by text alone; null where it was not.
+    depths: where `explain` was asked for, how deep the stages looked: `items` compared by `codes`, `candidates` handed
+    on to refine, `probes` of `lists` read, `measured_recall` at 10; or how many were compared one by one (`exact`).
     """
 
     hits: list[HitOut]
@@ -276,15 +278,17 @@ class SearchResponse(Shape):
     mode: Mode
     marks: int
     notice: str | None
+    depths: dict[str, str | int | float] | None = None
 
     @classmethod
-    def of(cls, results: Results, following: str | None) -> Self:
-        """From the engine's results, and the cursor of what follows them."""
+    def of(cls, results: Results, following: str | None, explain: bool = False) -> Self:
+        """From the engine's results, and the cursor of what follows them. explain: whether that was asked for."""
         hits = [HitOut.of(hit) for hit in results.hits]
         return cls(
             hits=hits, next=following, took_ms=results.took_ms, index_version=results.index_version,
             confidence=results.confidence, band=band(results.confidence), mode=results.mode, marks=results.marks,
             notice=results.notice and explain_error(results.notice)[1],
+            depths=results.depths if explain else None,
         )  # fmt: skip
 
 

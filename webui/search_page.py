@@ -10,20 +10,21 @@ from flask import url_for
 from PIL.Image import Image
 from werkzeug.datastructures import MultiDict
 
+from engine.answers import looked_up
 from engine.catalog import ItemView
 from engine.confidence import UNLIKELY
 from engine.errors import InvalidInput, NotFound, NotReady
 from engine.filters import Filters
 from engine.likeness import Likeness
 from engine.media.pictures import thumbnail
-from engine.types import Modality, Query, Term, Where
+from engine.types import Modality, Mode, Query, Term, Where
 from webui.browsing import newest
 from webui.chips import ItemChip, OwnChip, item_chips, likes_in, likes_out, own_weights
 from webui.films import Film, films
 from webui.paging import Cursor, search_page
 from webui.problems import explain_error
 from webui.query_box import narrowed, parse
-from webui.schemas import HitOut, SearchResponse
+from webui.schemas import MAX_TERMS, HitOut, SearchResponse
 from webui.services import services
 
 KINDS = (Modality.IMAGE, Modality.TEXT, Modality.VIDEO, Modality.AUDIO)
@@ -39,7 +40,8 @@ class SearchPage:
     """One state of the page. more: the address of what follows; following: its cursor.
 
     browsed: what is listed when nothing was asked for. terms, filters: what was asked, least: how sure
-    hits must be. likes, own: the chips. explain: say of each hit why it is there.
+    hits must be. likes, own: the chips. mode: what words are compared with, None as the settings say. explain: say of
+    each hit why it is there.
     """
 
     box: str = ""
@@ -51,6 +53,7 @@ class SearchPage:
     own: list[OwnChip] = field(default_factory=list)
     terms: tuple[Term, ...] = ()
     least: float = 0.0
+    mode: Mode | None = None
     explain: bool = False
     words: list[HitOut] = field(default_factory=list)
     hits: list[HitOut] = field(default_factory=list)
@@ -77,6 +80,18 @@ class SearchPage:
         return [*self.own, *self.likes]
 
     @property
+    def asked_mode(self) -> Mode | None:
+        """The mode that this search has: pictures and items are asked by vectors, whatever was chosen for words."""
+        return self.mode if looked_up(self.terms) else None
+
+    @property
+    def modes(self) -> list[tuple[Mode, str]]:
+        """What words may be compared with, each with the address that chooses it; none for a search of more."""
+        usual = services().config.search.mode
+        kinds = Mode if looked_up(self.terms) else ()
+        return [(mode, self.address(mode=None if mode == usual else str(mode))) for mode in kinds]
+
+    @property
     def filtered(self) -> bool:
         """Whether anything is left out of the search."""
         return self.filters != Filters()
@@ -97,6 +112,7 @@ class SearchPage:
             "q": self.box or None,
             "for": None if self.modality is Modality.IMAGE else str(self.modality),
             "path": self.path,
+            "mode": None if self.mode is None else str(self.mode),
             "explain": "1" if self.explain else None,
             **likes_out([chip.likeness for chip in self.likes] if likes is None else likes),
         }
@@ -126,10 +142,11 @@ class SearchPage:
         return self.address(likes=[changed if one is chip else one.likeness for one in self.likes])
 
 
-def asked_for(fields: Fields) -> SearchPage:
-    """What an address asks for, without asking. Raises InvalidInput or NotFound, with what could be read of it."""
+def asked_for(fields: Fields, uploads: Sequence[bytes] = (), weights: Sequence[str] = ()) -> SearchPage:
+    """What an address asks for, with own pictures beside it, without asking. Raises InvalidInput or NotFound."""
     page = SearchPage()
     _read(page, fields)
+    _take(page, uploads, weights)
     return page
 
 
@@ -149,7 +166,7 @@ def page_of(fields: Fields, uploads: Sequence[bytes] = ()) -> SearchPage:
 
 def _read(page: SearchPage, fields: Fields) -> None:
     page.box, page.path = fields.get("q", "").strip(), fields.get("path", "").strip() or None
-    page.modality = _modality(fields.get("for") or "image")
+    page.modality, page.mode = _modality(fields.get("for") or "image"), _mode(fields.get("mode"))
     box = parse(page.box)
     page.modality = box.modality or page.modality
     page.cursor = fields.get("cursor") or None
@@ -160,6 +177,8 @@ def _read(page: SearchPage, fields: Fields) -> None:
     page.filters = replace(box.filters, path=box.filters.path or page.path)
     page.least, page.explain = box.least, bool(fields.get("explain"))
     page.terms = (*(chip.likeness.term for chip in page.likes), *box.terms)
+    if len(page.terms) > MAX_TERMS:
+        raise InvalidInput(f"{len(page.terms)} parts are too many for one search: give at most {MAX_TERMS}")
 
 
 def _take(page: SearchPage, uploads: Sequence[bytes], weights: Sequence[str]) -> None:
@@ -205,8 +224,8 @@ def _fill(page: SearchPage, where: Where) -> None:
         _browse(page, where, limit)
         return
     query = Query(page.terms, page.modality, where, limit, 0 if page.cursor else page.offset)
-    query = replace(query, least=page.least, explain=page.explain)
-    page.answer = SearchResponse.of(*search_page(services(), query, page.cursor))
+    query = replace(query, least=page.least, mode=page.asked_mode, explain=page.explain)
+    page.answer = SearchResponse.of(*search_page(services(), query, page.cursor), page.explain)
     liked = {chip.likeness.item for chip in page.likes if chip.weight > 0}
     page.hits = [hit for hit in page.answer.hits if hit.id not in liked]
     page.following = page.answer.next
@@ -238,6 +257,12 @@ def _modality(value: str) -> Modality:
     if value not in KINDS:
         raise InvalidInput(f"for={value[:40]} is unknown: use {', '.join(KINDS)}")
     return Modality(value)
+
+
+def _mode(value: str | None) -> Mode | None:
+    if value and value not in list(Mode):
+        raise InvalidInput(f"mode={value[:40]} is unknown: use {', '.join(Mode)}")
+    return Mode(value) if value else None
 
 
 def _offset(fields: Fields) -> int:

@@ -5,16 +5,16 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flask import current_app
 from PIL.Image import Image
 
 from engine.catalog import Catalog, ItemView
 from engine.config import Config
+from engine.decoding.uploads import UploadDecoder
 from engine.errors import EncoderUnavailable, InvalidInput, RebusError
 from engine.facets import known_facets
-from engine.media.pictures import decode_upload
 from engine.search import Searcher
 from engine.status import LiveStatus, Remembered
 from engine.types import Query, Results, Term, Where
@@ -66,6 +66,7 @@ class Services:
     status: LiveStatus = field(init=False)
     known_facets: Remembered[frozenset[str]] = field(init=False)
     maps: Maps = field(init=False)
+    uploads: UploadDecoder = field(init=False)
     measured: Measured = field(default_factory=Measured)
     warming: bool = False
     shows_places: bool = True
@@ -74,6 +75,12 @@ class Services:
         self.freshness = Freshness(self.searcher)
         self.status = LiveStatus(self.catalog)
         self.maps = Maps(self.searcher)
+        given = self.config.serve
+        limits = replace(
+            self.config.media, max_bytes=given.max_upload_bytes, max_pixels=given.max_upload_pixels,
+            max_seconds=given.max_upload_seconds,
+        )  # fmt: skip
+        self.uploads = UploadDecoder(limits, most=max(2, given.threads // 4))
         self.known_facets = Remembered(lambda: known_facets(self.catalog), _FACETS_S)
 
     @property
@@ -122,6 +129,7 @@ class Services:
 
     def _warm(self) -> None:
         try:
+            self.uploads.start()
             self.search(Query((Term(text="warm"),)))
         except RebusError as error:  # whoever asks will meet it too, and be told
             log.info("nothing could be loaded ahead: %s", error)
@@ -142,11 +150,8 @@ class Services:
 
     def decode(self, data: bytes) -> Image:
         """An uploaded picture, decoded no larger than its use needs. Raises InvalidInput, TooLarge or NotReady."""
-        limits = self.config.serve
         self.freshness.ensure()
-        pixels = self.searcher.encoder(self.searcher.version).image_input.shorter_side
-        image = decode_upload(data, limits.max_upload_bytes, limits.max_upload_pixels, pixels)
-        return _reduced(image, 2 * pixels)
+        return self.uploads.decode(data, self.searcher.encoder(self.searcher.version).image_input.shorter_side)
 
 
 def services() -> Services:
@@ -154,9 +159,3 @@ def services() -> Services:
     found = current_app.extensions["rebus"]
     assert isinstance(found, Services)
     return found
-
-
-def _reduced(image: Image, enough: int) -> Image:
-    """Averaged down while its short side stays `enough`, so that several pictures of one query fit in memory."""
-    factor = min(image.size) // enough
-    return image.reduce(factor) if factor > 1 else image

@@ -9,6 +9,7 @@ from typing import Any
 from flask import current_app, request
 
 from engine.filters import Filters
+from engine.likeness import Likeness
 from engine.types import Modality
 from webui.search_page import SearchPage
 from webui.services import services
@@ -33,28 +34,25 @@ def as_command(page: SearchPage) -> str:
     """`rebus search` for this search."""
     parts: list[str] = []
     for term in page.terms:
-        value = term.text or ""
+        value = term.text or f"like:{Likeness.of(term)}" if term.image is None else ""
         if term.image is not None:
             value = f"./{_PICTURE.format(len([part for part in parts if '.jpg' in part]) + 1)}"
         weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g}:"
-        parts += (["-"] if term.weight < 0 else ["+"] if parts else []) + [weight + (value or _like(page, term.item))]
+        parts += (["-"] if term.weight < 0 else ["+"] if parts else []) + [weight + value]
     for name in _FIELDS:
         given = getattr(page.filters, name)
         for value in given if isinstance(given, tuple) else [given] if given else []:
             parts += [f"--{name}", value]
     if page.least:
         parts += ["--min", f"{page.least:g}"]
+    if page.asked_mode:
+        parts += ["--mode", str(page.asked_mode)]
     if page.explain:
         parts.append("--explain")
     if page.modality is not Modality.IMAGE:
         parts += ["--for", str(page.modality)]
     top = services().config.search.limit
     return shlex.join(["rebus", "search", *parts, "--top", str(top)])
-
-
-def _like(page: SearchPage, item: int | None) -> str:
-    chip = next(chip for chip in page.likes if chip.likeness.item == item)
-    return f"like:{str(chip.likeness).rpartition(':')[2]}"
 
 
 def _body(page: SearchPage) -> dict[str, Any]:
@@ -73,5 +71,6 @@ def _body(page: SearchPage) -> dict[str, Any]:
     given = {name: getattr(page.filters, name) for name in _FIELDS}
     filters = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
     kind = {} if page.modality is Modality.IMAGE else {"modality": str(page.modality)}
-    more = {key: value for key, value in (("min", page.least), ("explain", page.explain)) if value}
+    given_too = {"mode": page.asked_mode, "min": page.least, "explain": page.explain}
+    more = {key: value for key, value in given_too.items() if value}
     return {"terms": terms, **kind, **filters, **more, "limit": services().config.search.limit}

@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from engine.config import MediaSettings
 from engine.decoding.contract import Wanted
@@ -26,15 +26,9 @@ _NICE = 5  # decoders use what the encoder leaves: it waits for a whole batch, t
 
 def main() -> None:
     """The decoder's side: answer requests until the pipe closes."""
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not come between answers
     if hasattr(os, "nice"):
         os.nice(_NICE)
-    order, _ = receive(requests)
-    settings = MediaSettings(**order["settings"])
-    importlib.import_module("engine.media.pictures")  # is not the first file's time
-    _limit(settings)
-    send(answers, {}, b"")
+    requests, answers, settings = begun()
     with suppress(EOFError, BrokenPipeError):
         while True:
             request, _ = receive(requests)
@@ -54,6 +48,18 @@ def main() -> None:
             except OSError as error:  # no thumbnail can be stored
                 header, payload = {"refused": [error.errno, error.strerror]}, b""
             send(answers, header, payload)
+
+
+def begun() -> tuple[IO[bytes], IO[bytes], MediaSettings]:
+    """The pipe's two ends, once the process is ready: bounded, and with its libraries loaded."""
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not come between answers
+    order, _ = receive(requests)
+    settings = MediaSettings(**order["settings"])
+    importlib.import_module("engine.media.pictures")  # is not the first file's time
+    _limit(settings)
+    send(answers, {}, b"")
+    return requests, answers, settings
 
 
 def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[str, Any], bytes]:

@@ -38,6 +38,8 @@ _MEMORY = {
 class DecoderProcess:
     """One process, started when it is first needed and again after it was killed or died."""
 
+    program = "engine.decoding.decoder"
+
     def __init__(self, settings: MediaSettings) -> None:
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,19 +51,24 @@ class DecoderProcess:
     def decode(self, path: Path, wanted: Wanted) -> Decoded:
         """Raises MediaError, also when the process dies of the file or is killed for taking too long."""
         process = self.start()
-        self._late, self._deadline = False, time.monotonic() + self.settings.max_seconds + _reading_time(path)
+        request: dict[str, Any] = {"path": os.fsencode(path).hex()}
+        if self._told is not wanted:
+            request["wanted"], self._told = dataclasses.asdict(wanted), wanted
+        return _parse(*self.asked(process, request, b"", _reading_time(path)))
+
+    def asked(
+        self, process: "subprocess.Popen[bytes]", request: dict[str, Any], payload: bytes, more_s: float = 0.0
+    ) -> tuple[dict[str, Any], bytes]:
+        """The answer to a request, `max_seconds` and `more_s` from now at the latest. Raises MediaError without one."""
+        self._late, self._deadline = False, time.monotonic() + self.settings.max_seconds + more_s
         try:
             assert process.stdin is not None and process.stdout is not None
-            request: dict[str, Any] = {"path": os.fsencode(path).hex()}
-            if self._told is not wanted:
-                request["wanted"], self._told = dataclasses.asdict(wanted), wanted
-            send(process.stdin, request, b"")
-            answer = receive(process.stdout)
+            send(process.stdin, request, payload)
+            return receive(process.stdout)
         except BROKEN:
             raise self._autopsy(process) from None
         finally:
             self._deadline = None
-        return _parse(*answer)
 
     def start(self) -> "subprocess.Popen[bytes]":
         """The running process. Raises MediaError when it was killed for good."""
@@ -73,7 +80,7 @@ class DecoderProcess:
             if self._closing:
                 raise _stopped()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "engine.decoding.decoder"],
+                [sys.executable, "-m", self.program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

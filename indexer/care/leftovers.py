@@ -9,6 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from engine.catalog import Catalog, EncoderRow, HeadRow, IndexVersion, Item
+from engine.status import MAPS
 from engine.store import store_folder
 from engine.thumbnails import thumbnail_file
 from engine.types import Modality
@@ -17,7 +18,10 @@ _TEMPORARY = ".tmp-"
 
 
 def unnamed_folders(catalog: Catalog) -> list[Path]:
-    """Folders of versions, heads and embeddings that no row names. Only the holder of the write lock may remove any."""
+    """Folders of versions, heads and embeddings, and maps, that no row names.
+
+    Only the holder of the write lock may remove any.
+    """
     with catalog.session() as session:
         folders = sa.union(sa.select(IndexVersion.folder), sa.select(HeadRow.folder))
         named = {catalog.home / folder for folder in session.scalars(folders)}
@@ -26,13 +30,15 @@ def unnamed_folders(catalog: Catalog) -> list[Path]:
         served = sa.select(EncoderRow.fingerprint, IndexVersion.generation)
         served = served.join(IndexVersion, IndexVersion.encoder_id == EncoderRow.id)
         named |= {store_folder(catalog.home, row.fingerprint, row.generation) for row in session.execute(served)}
-    places = [place for kind in ("versions", "heads", "embeddings") for place in catalog.home.glob(f"{kind}/*")]
+        versions = session.scalars(sa.select(IndexVersion.id))
+        named |= {catalog.home / MAPS / f"{version}.safetensors" for version in versions}
+    places = [place for kind in ("versions", "heads", "embeddings", MAPS) for place in catalog.home.glob(f"{kind}/*")]
     return sorted(place for place in places if place not in named and not place.name.startswith(_TEMPORARY))
 
 
 def temporary_files(home: Path) -> list[Path]:
     """What a killed run was writing. The next writer removes it before anything else."""
-    patterns = (f"{folder}/{_TEMPORARY}*" for folder in ("versions", "heads", "encoders", "training", "thumbs/*"))
+    patterns = (f"{folder}/{_TEMPORARY}*" for folder in ("versions", "heads", "encoders", "training", "thumbs/*", MAPS))
     return sorted(path for pattern in patterns for path in home.glob(pattern))
 
 

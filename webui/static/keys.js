@@ -76,8 +76,7 @@ export function rememberResults() {
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-item]");
     if (!link) return;
-    const ids = [...document.querySelectorAll(RESULT)].map((each) => each.dataset.item);
-    keepResults(ids);
+    keepResults([...document.querySelectorAll(RESULT)], link);
     rememberSearch();
   });
 }
@@ -86,7 +85,7 @@ export function rememberResults() {
 export function linkNeighbours() {
   const viewer = document.querySelector("[data-viewer]");
   if (!viewer) return;
-  const ids = rememberedResults();
+  const ids = rememberedResults().map(([item]) => item);
   const here = ids.indexOf(viewer.dataset.viewer);
   if (here < 0) return;
   for (const [selector, id] of [["#previous", ids[here - 1]], ["#next", ids[here + 1]]]) {

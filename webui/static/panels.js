@@ -19,11 +19,13 @@ export function watchPanels() {
   const left = rememberedSearch();
   if (add) add.hidden = !left;
   const marking = document.querySelector(".marking");
-  const asked = left && new URL(left.address).search.slice(1);
+  const asked = left ? new URL(left.address).search.slice(1) : "";
   // A mark belongs to what was searched for, and to what was found: not to the picture that a caption describes.
-  if (!marking || !asked || left.pictures.length || new URLSearchParams(asked).get("for") === "text") return;
-  if (!rememberedResults().includes(marking.elements.like.value)) return;
+  const found = rememberedResults().find(([item]) => item === marking?.elements.like.value)?.[1];
+  if (!found || !(asked || left.pictures.length)) return;
+  marking.elements.like.value = found;
   marking.elements.was.value = asked;
+  document.querySelector(`#w${found}`)?.setAttribute("aria-current", "true"); // of several captions this one was found
   marking.hidden = false;
 }
 

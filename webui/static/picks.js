@@ -1,30 +1,34 @@
 // Results that are selected, for a search by several of them. Without a script, the form does it by itself.
-import { addLikes } from "./search.js";
+import { addLikes, MOST_ITEMS } from "./search.js";
 import { announce } from "./results.js";
 
 const picked = () => [...document.querySelectorAll(".pick:checked")];
 
 export function watchPicks() {
-  const form = document.querySelector("#picked");
-  if (!form) return;
-  const count = () => {
-    const said = `${picked().length} selected`;
-    if (form.querySelector("output").textContent === said) return;
-    form.querySelector("output").textContent = said;
-    announce(said);
-  };
   document.addEventListener("change", (event) => { if (event.target.matches(".pick")) count(); });
-  form.addEventListener("reset", () => setTimeout(count));
-  form.addEventListener("submit", (event) => {
-    if (event.submitter?.name !== "add") return;
-    event.preventDefault();
-    addLikes(picked().map((each) => each.value));
+  document.addEventListener("reset", (event) => { if (event.target.id === "picked") setTimeout(count); });
+  document.addEventListener("submit", (event) => {
+    const { target, submitter } = event;
+    if (target.id !== "picked" || submitter?.name === "say") return;
+    const values = picked().map((each) => each.value);
+    const refused = submitter?.name === "add" ? addLikes(values) : values.length > MOST_ITEMS;
+    if (refused) say(`${values.length} selected. A search takes ${MOST_ITEMS} items: clear some`);
+    if (refused || submitter?.name === "add") event.preventDefault();
   });
+}
+
+const count = () => say(`${picked().length} selected`);
+
+function say(text) {
+  const line = document.querySelector("#picked output");
+  if (line.textContent === text) return;
+  line.textContent = text;
+  announce(text);
 }
 
 /** Select the result that has the focus, or take it back. */
 export function togglePick(element) {
-  element?.closest(".tiles > li")?.querySelector(".pick")?.click();
+  element?.closest(".tiles > li, .lines > li")?.querySelector(".pick")?.click();
 }
 
 /** Whether anything was selected. */

@@ -7,6 +7,7 @@ import { watchPicks } from "./picks.js";
 import { watchPanels } from "./panels.js";
 import { watchPlaceholders } from "./placeholders.js";
 import { followWork } from "./status.js";
+import { watchMap } from "./map.js";
 
 document.documentElement.classList.add("js");
 
@@ -20,3 +21,4 @@ watchPicks();
 watchPanels();
 followMore();
 followWork();
+watchMap();

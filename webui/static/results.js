@@ -1,15 +1,18 @@
 // The list of results as it grows. The server draws every hit; here they are only put in their place.
 
-const REMEMBERED = "rebus-results";
+const REMEMBERED = "rebus-found";
 
-/** The ids of the results that were left for the viewer, in their order. */
+/** The results that were left for the viewer, in their order: of each the item to show, and what was found. */
 export function rememberedResults() {
   return JSON.parse(sessionStorage.getItem(REMEMBERED) ?? "[]");
 }
 
-/** Keep them for the viewer. */
-export function keepResults(ids) {
-  sessionStorage.setItem(REMEMBERED, JSON.stringify([...new Set(ids)]));
+/** Keep them for the viewer: each item once, with what was found of it first, or what was opened. */
+export function keepResults(links, opened) {
+  const found = new Map([...links].reverse().map(({ dataset }) => [dataset.item, dataset.found ?? dataset.item]));
+  found.set(opened.dataset.item, opened.dataset.found ?? opened.dataset.item);
+  const order = [...new Set(links.map((link) => link.dataset.item))];
+  sessionStorage.setItem(REMEMBERED, JSON.stringify(order.map((item) => [item, found.get(item)])));
 }
 
 export function announce(text) {

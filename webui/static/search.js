@@ -3,6 +3,7 @@
 import { toBlob } from "./picture.js";
 import { announce, fetchPage, followMore } from "./results.js";
 
+export const MOST_ITEMS = 16;
 const MOST = 4;
 const CARRIED = "rebus-carried", SEARCH = "rebus-search"; // in the session's storage
 let latest = 0; // only the newest search may draw
@@ -51,18 +52,13 @@ function form(address, pictures, cursor) {
   const fields = new FormData();
   for (const [name, value] of new URL(address, location).searchParams) if (name !== "cursor" && name !== "offset") fields.append(name, value);
   if (cursor) fields.set("cursor", cursor);
-  for (const { data, weight } of pictures) {
-    fields.append("picture", toBlob(data), "picture");
-    fields.append("weight", weight);
-  }
+  attach(fields, pictures);
   return fields;
 }
 
 function show(page, address, pictures, scroll) {
   const typing = document.activeElement === document.querySelector("#q");
-  for (const part of ["search", "main"]) document.querySelector(part).replaceWith(page.querySelector(part));
-  for (const button of document.querySelectorAll("#picked [name=say]")) button.hidden = true; // no mark holds a picture
-  document.querySelector("#picked [name=was]").value = new URL(address, location).searchParams;
+  for (const part of ["search", "main", "#picked"]) document.querySelector(part).replaceWith(page.querySelector(part));
   document.title = page.title;
   if (typing) document.querySelector("#q").focus();
   if (scroll) scrollTo(0, 0);
@@ -97,9 +93,13 @@ export function watchSearch() {
   });
   if (own().length && location.pathname === "/") draw(location.href, own(), false);
   document.addEventListener("submit", (event) => {
-    if (event.target.id !== "search" || !own().length) return;
+    const { target, submitter } = event;
+    const search = searched();
+    const marks = submitter?.name === "say" && search.pictures.length;
+    if (!marks && !(target.id === "search" && own().length)) return;
     event.preventDefault();
-    go(asked(event.target));
+    if (marks) mark(target, submitter.value, search);
+    else go(asked(target));
   });
   document.addEventListener("change", (event) => {
     const { form, name } = event.target;
@@ -135,11 +135,36 @@ export function rememberSearch() {
 /** The search that was left for the viewer: {address, pictures}; null without one. */
 export const rememberedSearch = () => JSON.parse(sessionStorage.getItem(SEARCH) ?? "null");
 
-/** Add items, as the address has them, to this search, or to the one that was left for the viewer. */
+/** This search, or the one that was left for the viewer. */
+const searched = () => (location.pathname === "/" ? null : rememberedSearch()) ?? { address: here(), pictures: own() };
+
+/** Add items, as the address has them, to the search. Whether they are too many, and nothing was done. */
 export function addLikes(values) {
-  const left = location.pathname === "/" ? null : rememberedSearch();
-  const { address, pictures } = left ?? { address: here(), pictures: own() };
-  go(changed(address, (likes) => [...new Set([...likes, ...values])]), pictures);
+  const { address, pictures } = searched();
+  const to = changed(address, (likes) => [...new Set([...likes, ...values])]);
+  const asked = new URL(to).searchParams;
+  const refused = asked.getAll("like").length + asked.getAll("unlike").length > MOST_ITEMS;
+  if (refused) announce(`A search takes ${MOST_ITEMS} items: remove some first`);
+  else go(to, pictures);
+  return refused;
+}
+
+/** Mark results of a search with own pictures: no form holds these, so they travel along once more. */
+async function mark(form, said, { address, pictures }) {
+  const fields = new FormData(form);
+  fields.set("say", said);
+  attach(fields, pictures);
+  const response = await fetch("/marks", { method: "POST", body: fields }).catch(() => null);
+  if (!response?.ok) announce("That could not be marked: load the page again");
+  else if (location.pathname === "/") await draw(address, pictures, false);
+  else go(address, pictures);
+}
+
+function attach(fields, pictures) {
+  for (const { data, weight } of pictures) {
+    fields.append("picture", toBlob(data), "picture");
+    fields.append("weight", weight);
+  }
 }
 
 /** Put another item, or part of one, in the place of one of the search. */

@@ -1,0 +1,39 @@
+"""The map of a library: each dot opens its picture, by pointer and by keys."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+
+def test_dots_show_and_open_their_pictures(page: Page) -> None:
+    page.goto("/library")
+    page.wait_for_selector("[data-dots] .spot", timeout=60_000)
+    spot = page.locator(".spot")
+    expect(spot.locator("img")).to_be_hidden()
+    assert page.locator("svg.map a:not([tabindex='-1'])").count() == 0, "one stop for the keyboard, not hundreds"
+    spot.focus()
+    expect(spot.locator("img")).to_be_visible()
+    expect(spot).to_have_attribute("aria-label", re.compile("^(a|the) "))
+    places = []
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "ArrowRight"):
+        page.keyboard.press(key)
+        places.append(spot.get_attribute("href"))
+    assert len(set(places)) >= 3
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{places[-1]}")
+    page.go_back()
+    page.wait_for_selector("[data-dots] .spot")
+    dots = page.evaluate("fetch('/library/map.json').then((answer) => answer.json())")
+    tiled = page.locator("svg.map a").evaluate_all(
+        "all => all.map((one) => Number(one.getAttribute('href').split('/')[2]))"
+    )
+    at = next(at for at, item in enumerate(dots["items"]) if item not in tiled)
+    page.evaluate("document.querySelectorAll('svg.map a').forEach((tile) => tile.remove())")
+    box = page.locator("svg.map").bounding_box()
+    assert box is not None
+    x, y = dots["spots"][at]
+    page.mouse.move(box["x"] + x * box["width"] / 1000, box["y"] + y * box["height"] / 620)
+    expect(spot.locator("img")).to_be_visible()
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_url(f"**/items/{dots['items'][at]}")

@@ -1,0 +1,159 @@
+"""Pictures as queries are decoded where they can be stopped: slow ones end alone, and no pixel is lost by the way."""
+
+import gc
+import io
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.catalog import Catalog
+from engine.config import Config, MediaSettings
+from engine.decoding.uploads import UploadDecoder
+from engine.errors import InvalidInput, NotReady, TooLarge
+from engine.media.pictures import decode_upload
+from engine.search import Searcher
+from tests.media_files import encoded
+from webui import create_app
+
+LIMITS = MediaSettings(max_bytes=6 * 10**6, max_pixels=50_000_000, max_seconds=20)
+
+
+def mixed(size: tuple[int, int]) -> Image.Image:
+    """A picture of all shades."""
+    across, down = np.meshgrid(np.arange(size[0]) % 256, np.arange(size[1]) % 256)
+    return Image.fromarray(np.stack([across, down, (across + down) % 256], axis=2).astype(np.uint8))
+
+
+FINE = encoded(mixed((64, 48)), "PNG")
+
+
+def slow(scans: int = 2000) -> bytes:
+    """A JPEG of few bytes and of pixels within the limit that takes minutes: each scan goes over the whole picture."""
+    out = io.BytesIO()
+    Image.new("L", (4000, 4000), 90).save(out, "JPEG", progressive=True, quality=50)
+    data = out.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * scans + data[-2:]
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[UploadDecoder]:
+    yield UploadDecoder(LIMITS)
+
+
+def running(decoder: UploadDecoder) -> list[int]:
+    """The processes that run."""
+    started = [one._process for one in decoder._processes if one._process is not None]
+    return [process.pid for process in started if process.poll() is None]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF"])
+@pytest.mark.parametrize("size", [(300, 200), (1500, 1100)])
+def test_pixels_are_those_of_a_decode_in_process(decoder: UploadDecoder, kind: str, size: tuple[int, int]) -> None:
+    data = encoded(mixed(size), kind)
+    there, here = decoder.decode(data, 224), decode_upload(data, 10**7, 10**8, 224)
+    factor = min(here.size) // 448
+    assert np.array_equal(np.asarray(there), np.asarray(here.reduce(factor) if factor > 1 else here))
+
+
+def test_what_cannot_be_used_says_why(decoder: UploadDecoder) -> None:
+    for data, kind, said in (
+        (b"no picture", InvalidInput, "not a picture"),
+        (FINE[:-60], InvalidInput, "cannot be used"),
+        (bytes(6 * 10**6 + 1), TooLarge, "6,000,001 bytes"),
+        (encoded(Image.new("1", (8000, 8000)), "PNG"), TooLarge, "over the limit"),
+    ):
+        with pytest.raises(kind, match=said):
+            decoder.decode(data, 224)
+
+
+def test_one_process_serves_one_after_the_other(decoder: UploadDecoder) -> None:
+    decoder.start()
+    before = running(decoder)
+    for _ in range(5):
+        decoder.decode(FINE, 224)
+    assert running(decoder) == before and len(before) == 1
+
+
+def test_a_slow_picture_ends_alone_and_others_are_read_beside_it() -> None:
+    decoder = UploadDecoder(replace(LIMITS, max_seconds=1.5))
+    told: list[Exception] = []
+
+    def bomb() -> None:
+        try:
+            decoder.decode(slow(), 224)
+        except TooLarge as error:
+            told.append(error)
+
+    decoder.start()
+    thread = threading.Thread(target=bomb)
+    thread.start()
+    assert decoder.decode(FINE, 224).size == (64, 48)
+    assert not told, "it was not waited for"
+    thread.join(30)
+    assert "longer than 1.5 seconds" in str(told[0])
+    for _ in range(2):
+        assert decoder.decode(FINE, 224).size == (64, 48)
+
+
+def test_who_waits_too_long_is_told_to_ask_again() -> None:
+    decoder = UploadDecoder(replace(LIMITS, max_seconds=0.1), most=1)
+    process = decoder._idle.get()
+    with pytest.raises(NotReady, match="ask again"):
+        decoder.decode(FINE, 224)
+    decoder._idle.put(process)
+
+
+def test_a_process_that_dies_is_followed_by_another(decoder: UploadDecoder) -> None:
+    decoder.start()
+    (pid,) = running(decoder)
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + 20
+    while running(decoder):
+        assert time.monotonic() < until
+    assert decoder.decode(FINE, 224).size == (64, 48)
+
+
+def test_many_threads_share_the_processes(decoder: UploadDecoder) -> None:
+    pictures = [encoded(mixed((100 + n, 80)), "PNG") for n in range(12)]
+    sizes: dict[int, tuple[int, int]] = {}
+
+    def ask(number: int) -> None:
+        sizes[number] = decoder.decode(pictures[number], 224).size
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sizes == {number: (100 + number, 80) for number in range(12)} and len(running(decoder)) <= 2
+
+
+def test_no_process_outlives_its_decoder() -> None:
+    decoder = UploadDecoder(LIMITS)
+    decoder.start()
+    process = decoder._processes[0]._process or decoder._processes[1]._process
+    assert process is not None and process.poll() is None
+    del decoder
+    gc.collect()
+    assert process.poll() is not None
+
+
+def test_a_slow_picture_is_a_problem_of_its_sender_alone(library: Config) -> None:
+    catalog = Catalog(library)
+    serve = replace(library.serve, max_upload_seconds=1.0)
+    client = create_app(replace(library, serve=serve), Searcher(library, catalog)).test_client()
+    for address, name in (("/api/v1/search", "image"), ("/", "picture")):
+        answer = client.post(address, data={name: (io.BytesIO(slow()), "slow.jpg")})
+        assert answer.status_code == 413 and "longer than 1 seconds" in answer.text
+    assert answer.mimetype == "text/html"
+    fine = client.post("/api/v1/search", data={"image": (io.BytesIO(FINE), "fine.png")})
+    assert fine.status_code == 200 and fine.get_json()["hits"]
+    catalog.engine.dispose()
