@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import Change, DefaultFilter, watch
+from watchfiles._rust_notify import WatchfilesRustInternalError
 from watchfiles.main import FileChange
 
 from engine.catalog import Catalog
@@ -23,6 +24,7 @@ from indexer.scan import ScanReport
 from indexer.walk import is_passed_over
 
 _SETTLE_MS = 1000  # changes that come closer together are taken in as one
+_POLL_MS = 2000  # between looks at all files, where the system cannot tell of them
 _MANY = 64  # changed folders from which the whole root is compared instead
 _Identity = tuple[int, int]
 
@@ -43,7 +45,7 @@ def watch_folders(
     encoder = load_encoder(spec, config.encoder.device)
     roots = [folder.expanduser().resolve() for folder in folders] or known_roots(catalog)
     work = _Work(roots, note)
-    for watched, changes in _changes(roots, config.home.resolve()):
+    for watched, changes in _changes(roots, config.home.resolve(), note):
         if until():
             return
         work.take(watched, changes)
@@ -62,8 +64,12 @@ def watch_folders(
             work.done()
 
 
-def _changes(roots: Sequence[Path], home: Path) -> Iterator[tuple[dict[Path, _Identity], set[FileChange]]]:
-    """The roots that are watched, and what changed in them; once a second or so, and watched anew when one returns."""
+def _changes(roots: Sequence[Path], home: Path, note: Note) -> Iterator[tuple[dict[Path, _Identity], set[FileChange]]]:
+    """The roots that are watched, and what changed in them; once a second or so, and watched anew when one returns.
+
+    watchfiles gives up at a name that is not valid UTF-8: then all files are looked at again and again.
+    """
+    polling = False
     while True:
         watched = _there(roots)
         if not watched:
@@ -78,12 +84,20 @@ def _changes(roots: Sequence[Path], home: Path) -> Iterator[tuple[dict[Path, _Id
                 yield_on_timeout=True,
                 rust_timeout=1000,
                 raise_interrupt=True,
+                force_polling=polling or None,
+                poll_delay_ms=_POLL_MS,
             ):
                 yield watched, changes
                 if _there(roots) != watched:
                     break
         except FileNotFoundError:  # gone since it was looked for
             continue
+        except WatchfilesRustInternalError as error:
+            if not polling:
+                note(f"{error}: changes are looked for every two seconds. Rename it and watch again to be told of them")
+            polling = True
+            time.sleep(_SETTLE_MS / 1000)
+            yield watched, set()
 
 
 def _there(roots: Sequence[Path]) -> dict[Path, _Identity]:

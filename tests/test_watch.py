@@ -1,5 +1,6 @@
 """Following folders live: changes as they come, and roots that go away and return."""
 
+import os
 import queue
 import shutil
 import threading
@@ -94,6 +95,19 @@ def test_all_that_is_followed_is_compared_again_after_a_new_watch_began(tmp_path
     assert work.divided() == []
     work.take({second: (1, 2)}, [])  # the first went: what changed in the second meanwhile was seen by no watch
     assert work.divided() == [(True, [second])]
+
+
+def test_a_name_that_is_no_text_does_not_end_the_watch(config: Config, media: Path) -> None:
+    odd = os.fsencode(media) + b"/d\xff"
+    os.mkdir(odd)
+    with following(config, [media]) as said:
+        draw(media / "boats" / "late.jpg", "red", "boat", 5)
+        hear(said, "1 new")
+        assert "boats/late.jpg" in found(config)
+        os.replace(media / "boats" / "late.jpg", odd + b"/late.jpg")
+        hear(said, "1 removed")
+        draw(media / "boats" / "later.jpg", "red", "boat", 7)
+        hear(said, "1 new")
 
 
 def test_links_and_hidden_folders_that_come_are_not_opened(config: Config, media: Path, tmp_path: Path) -> None:
