@@ -140,8 +140,8 @@ def headline(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows in Markdown: of captions, then of pictures, in each column."""
     lines = [
-        "| set | codec | trained for | bytes | error of vectors | of scores, squared, 10⁻³ | of scores among the first 100 "
-        "| recall | perplexity | train s |",
+        "| set | codec | trained for | bytes | error of vectors | of scores, squared, 10⁻³ | "
+        "of scores in the first 100 | recall | perplexity | train s |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
