@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.types import F32
-from tests.bench.growth import growth
+from tests.bench.growth import growth, table
 from tests.bench.search import build, build_all, chosen, folder_of, given_up, headline, measure, shared, sweep
 from tests.bench.search_kinds import KINDS, Setting
 from tests.bench.search_plot import frontier, plot
@@ -83,6 +83,7 @@ def test_a_power_law_and_a_line_are_found_again_and_extended() -> None:
     assert laws["ms"]["exponent_error"] == 0 and laws["ms"]["extended"]["1e+08"] == [100.0] * 3
     assert (laws["bytes"]["fixed"], laws["bytes"]["each"]) == (10**6, 50)
     assert laws["bytes"]["extended"]["1e+09"] == [5e10] * 3
+    assert "| n^0.50 ± 0.00 |" in table([laws["ms"]]) and "| 100 (100 to 100) |" in table([laws["ms"]])
 
 
 def test_what_fits_less_well_is_less_certain() -> None:

@@ -123,6 +123,9 @@ def _factory(spec: str, lesson: Lesson) -> Coder:
     if "OPQ" in spec:
         rotation: Any = faiss.downcast_VectorTransform(index.chain.at(0))
         rotation.niter, rotation.max_train_points = _OPQ_ROUNDS, _OPQ_ROWS
+        start: Any = faiss.ProductQuantizer(rotation.d_out, rotation.M, 8)
+        start.cp.min_points_per_centroid = 1  # else it warns of few rows, in every round and part
+        rotation.pq = start
     index.train(rows[:_SLOW_ROWS] if "RQ" in spec or "LSQ" in spec else rows)
     words = spec.endswith("x8")
     return Coder(index.sa_code_size(), index.sa_encode, index.sa_decode, words)

@@ -137,6 +137,24 @@ def headline(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     return said
 
 
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows in Markdown: of captions, then of pictures, in each column."""
+    lines = [
+        "| set | codec | trained for | bytes | error of vectors | of scores, squared, 10⁻³ | "
+        "of scores in the first 100 | recall | perplexity | train s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+
+        def both(name: str, form: str, scale: float = 1, row: dict[str, Any] = row) -> str:
+            return " ".join(format(row[f"{kind}_{name}"] * scale, form) for kind in ("captions", "pictures"))
+
+        cells = [row["set"], row["codec"], row["aim"], str(row["bytes"]), both("vector_mse", ".3f")]
+        cells += [both("score_mse", ".2f", 1e3), both("first_error", ".4f"), both("recall10_in100", ".3f")]
+        lines.append("| " + " | ".join([*cells, f"{row.get('perplexity', '')}", f"{row['train_s']:.0f}"]) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure; rows of a codec that was left out are kept as they were."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,6 +170,7 @@ def main() -> None:
             say(json.dumps(row))
             rows[_key(row)] = row
             write("codes", sorted(rows.values(), key=_key), headline(list(rows.values())))
+    say(table(sorted(rows.values(), key=_key)))
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:

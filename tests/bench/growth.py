@@ -64,6 +64,26 @@ def line(sizes: Sequence[int], costs: Sequence[float]) -> dict[str, Any]:
     return {**facts, "each_error": _short(np.sqrt(spread[1, 1])), "extended": extended}
 
 
+def table(laws: Sequence[dict[str, Any]]) -> str:
+    """The laws in Markdown, with one standard error."""
+    if not laws:
+        return ""
+    sizes = sorted({size for law in laws for size in law["items"]})
+    names = [f"{size:,}" for size in (*sizes, *EXTENDED)]
+    lines = ["| kind | cost | " + " | ".join(names) + " | law |", "|" + "---|" * (len(names) + 3)]
+    for law in laws:
+        known = dict(zip(law["items"], law["measured"], strict=True))
+        cells = [f"{known[size]:,.3g}" if size in known else "" for size in sizes]
+        cells += ["{1:,.3g} ({0:,.3g} to {2:,.3g})".format(*some) for some in law["extended"].values()]
+        said = (
+            f"n^{law['exponent']:.2f} ± {law['exponent_error']:.2f}"
+            if "exponent" in law
+            else f"{law['fixed']:,.3g} + n × ({law['each']:.3g} ± {law['each_error']:.2g})"
+        )
+        lines.append(f"| {law['kind']} | {law['cost']} | " + " | ".join([*cells, said]) + " |")
+    return "\n".join(lines)
+
+
 def _fitted(design: Array, target: Array) -> tuple[Array, Array, float]:
     """Coefficients (2,), their covariance, and the variance of what is left."""
     found = np.linalg.lstsq(design, target)[0]

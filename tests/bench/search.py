@@ -29,7 +29,7 @@ import psutil
 
 from engine.store import half_scores
 from engine.types import F32, I64
-from tests.bench.growth import growth
+from tests.bench.growth import growth, table
 from tests.bench.report import RESULTS, last, write
 from tests.bench.search_kinds import KINDS, Ask, Setting
 from tests.bench.search_plot import plot
@@ -225,9 +225,11 @@ def finish(rows: list[dict[str, Any]], size: int) -> None:
     kept = [r for r in last("search") if r["items"] != size]
     rows = sorted(kept + rows, key=lambda r: (r["items"], r["kind"], r.get("ms", 0)))
     measured = [r for r in rows if "ms" in r]
-    write("search", rows, headline(measured), growth=growth(measured))
+    laws = growth(measured)
+    write("search", rows, headline(measured), growth=laws)
     (RESULTS / "search.svg").write_text(plot(measured), encoding="utf-8")
     say(json.dumps(headline(measured), indent=1))
+    say(table(laws))
 
 
 def main() -> None:
