@@ -9,11 +9,13 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, EncoderRow
 from engine.config import Config
-from engine.encoders import CONFIG_FILE, HOME_FOLDER, MERGES_FILE, STARTER, STARTER_FOLDER, WEIGHTS_FILE
+from engine.encoders import CONFIG_FILE, HOME_FOLDER, MERGES_FILE, STARTER, STARTER_FOLDER, WEIGHTS_FILE, load_encoder
+from engine.errors import EncoderUnavailable
 from engine.turns import choose, roll_back
 from indexer.bundled import is_older, is_starter, kept
 from indexer.care.collect import collect
 from indexer.care.doctor import examine
+from indexer.encoder_training import _begin
 from indexer.history import prune
 from indexer.library import index_folders
 from tests.conftest import config_at, draw_folder, found, silent
@@ -99,6 +101,17 @@ def test_the_new_one_is_taken_when_it_is_asked_for_and_the_old_one_is_gone_back_
     foreseen = collect(config, silent, encoders=True, dry_run=True)
     assert collect(config, silent, encoders=True).encoders == foreseen.encoders == [older.spec]
     assert copies(config) == [Path(newer.spec).name] and foreseen.bytes > 16_000_000 and len(found(config)) == 8
+
+
+def test_training_begins_with_the_copy_also_where_what_came_with_rebus_is_damaged(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(STARTER_FOLDER, tmp_path / "installed")
+    (folder / "manifest.json").unlink()
+    monkeypatch.setattr("engine.encoders.STARTER_FOLDER", folder)
+    with pytest.raises(EncoderUnavailable, match="install Rebus again"):
+        load_encoder(STARTER, "cpu")
+    assert _begin(config).fingerprint == encoders(config)[0].fingerprint
 
 
 @pytest.mark.parametrize("spec", [STARTER, None])

@@ -37,7 +37,7 @@ class OpenClipEncoder:
     def __init__(
         self, spec: str, model: Any, preprocess: Callable[[Image], Tensor], tokenizer: Any, architecture: object
     ) -> None:
-        self.spec, self._making = spec, threading.Lock()
+        self.spec, self._turn = spec, threading.Lock()
         # Pixels come with their channels last: convolutions that take them so need no other order, and are faster.
         self.model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.tokenizer = tokenizer
@@ -76,7 +76,7 @@ class OpenClipEncoder:
         return folded(self.model) if self.device.type == "cpu" else self.model
 
     def encode_pixels(self, pixels: U8) -> F32:
-        with self._making:  # once, before the parts of one batch or of two are encoded side by side
+        with self._turn:  # once, before the parts of one batch or of two are encoded side by side
             assert self._for_pixels is not None
         return self._in_parts(lambda part: self._encode_pixels(pixels[part]), len(pixels))
 
@@ -90,7 +90,10 @@ class OpenClipEncoder:
         up to ten times slower; parts that run apart wait for nothing. Where there are more cores than full parts, they
         are smaller: the first pictures of a run are to be found soon.
         """
-        if self.device.type != "cpu" or count < _LEAST:
+        if self.device.type != "cpu":
+            with self._turn:  # its memory is for one batch
+                return encode(slice(0, count))
+        if count < _LEAST:
             return encode(slice(0, count))
         size = min(_PART, -(-count // torch.get_num_threads()))
         parts = [slice(start, start + size) for start in range(0, count, size)]
