@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from engine.artifacts import replace_file
 from engine.catalog import Catalog, Embedding, chunks
 from engine.status import MAPS
-from engine.types import F32, I64, Modality
+from engine.types import F32, I64, Array, Modality
 from engine.versions import Version
 
 MOST = 5000  # pictures on a map
@@ -68,7 +68,7 @@ def kept_atlas(home: Path, version: int) -> Atlas | None:
 def keep_atlas(home: Path, atlas: Atlas) -> None:
     """Keep a map for the next time, and for other processes; where that cannot be, it is drawn again then."""
     file = _file(home, atlas.version)
-    whole = {"ids": np.ascontiguousarray(atlas.ids), "places": np.ascontiguousarray(atlas.places)}
+    whole: dict[str, Array] = {"ids": np.ascontiguousarray(atlas.ids), "places": np.ascontiguousarray(atlas.places)}
     try:
         file.parent.mkdir(exist_ok=True)
         replace_file(file, save(whole, {"of": str(atlas.of)}))

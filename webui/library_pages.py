@@ -40,7 +40,7 @@ def library() -> str:
 
 
 @library_pages.get("/library/map.json")
-def dots() -> Response:
+def dots() -> Answer:
     """Where each picture lies on the map, for the script that makes its dots links."""
     drawn = services().maps.newest()
     if drawn is None:
