@@ -19,6 +19,7 @@ import faiss
 import numpy as np
 
 from engine.codecs import Scanned
+from engine.codecs.pq import LIST_BYTES
 from engine.filtering import Filter
 from engine.index import Caps, PlacedRows, Rows, Selected, read_rows
 from engine.store import EmbeddingStore, StoredRows
@@ -52,7 +53,7 @@ class ListBackend(PlacedRows):
         width = codec.quantizer.d
         self._centroids: F32 = codec.lists if len(codec.lists) else np.zeros((1, width), np.float32)
         self._coarse = _nearest(np.ascontiguousarray(self._centroids), codec.quantizer.M)
-        self._list_of = np.empty(0, np.uint16)
+        self._list_of: Array = np.empty(0, np.uint16)
         self._index: Any = self._packed(np.empty(0, np.int64), np.empty((0, codec.quantizer.code_size), np.uint8), 0)
         self._whole: Any = None
         self._settled = False
@@ -73,7 +74,8 @@ class ListBackend(PlacedRows):
             self._index.merge_from(added, 0)
         else:
             self._index = added
-        self._list_of = np.concatenate([self._list_of, numbers.astype(np.uint16)])
+        told = _told(self.codec, codes)
+        self._list_of = np.concatenate([self._list_of, told]) if len(self._list_of) else told
         self._append(ids, vectors)
 
     def _packed(self, numbers: I64, codes: U8, first: int) -> Any:
@@ -160,7 +162,7 @@ class ListBackend(PlacedRows):
         """How many of these rows each list holds (lists,); of the living, counted once."""
         known, held = self._spread
         if known is not selected:
-            held = np.bincount(self._list_of[selected.rows], minlength=self.lists)
+            held = np.bincount(self._list_of[selected.rows] % self.lists, minlength=self.lists)
             if selected is self._living:
                 self._spread = selected, held
         return held
@@ -190,6 +192,13 @@ class ListBackend(PlacedRows):
         faiss.copy_array_to_vector(self.codec.asked(np.eye(turned.d_in, dtype=np.float32)).T.ravel(), turned.A)
         self._whole = refined(faiss.IndexPreTransform(turned, self._index), mapped.index)
         self.caps = replace(self.caps, whole=True)
+
+
+def _told(codec: Scanned, codes: U8) -> Array:
+    """The list that each code (n, code_size) names, read where codes lie: only a filter asks for it."""
+    if not len(codec.lists):
+        return np.broadcast_to(np.uint16(0), len(codes))
+    return codes[:, :LIST_BYTES].view("<u2")[:, 0]
 
 
 def _parameters(probes: int, selector: Any) -> Any:

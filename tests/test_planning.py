@@ -12,8 +12,6 @@ import pytest
 from engine.artifacts import read_manifest
 from engine.catalog import Caption, Item
 from engine.config import CodecSettings
-from engine.search import Searcher
-from engine.types import Query, Term
 from engine.versions import Version
 from indexer.build import Recipe, build
 from indexer.evaluation.memory import resident_bytes

@@ -228,7 +228,7 @@ _CASCADE, _GRAPH = _grid(probes=PROBES, candidates=CANDIDATES), _grid(ef=EFS)
 
 KINDS: dict[str, Kind] = {
     "Rebus, lists of PQ64x4": Kind("rebus", _train_lists(64), _lists, _CASCADE),
-    "Rebus, lists of PQ88x4": Kind("rebus", _train_lists(88), _lists, _CASCADE),
+    "Rebus, lists of PQ96x4": Kind("rebus", _train_lists(96), _lists, _CASCADE),
     "Rebus, 256 hash bits": Kind("rebus", _train_hashes, _hashes, _grid(candidates=(250, 500, 1000, 2000, 4000))),
     "FAISS Flat": Kind("faiss", _factory("Flat"), _flat, ({},)),
     "FAISS OPQ64,PQ64x4fs + refine": Kind("faiss", _factory("OPQ64,IVF{lists},PQ64x4fs"), _refined, _CASCADE),
