@@ -118,8 +118,8 @@ class Searcher:
         return marks.Asked(vector=self._vector(version, query).vector[0], space=_space(version))
 
     def search(self, query: Query) -> Results:
-        """The best hits of `query.modality`, with milliseconds by stage (encode, recall, refine,
-        cascade for both at once, exact for neither, text, catalog, total).
+        """The best hits of `query.modality`, with milliseconds by stage: encode, recall, refine, text, catalog, total;
+        cascade is both recall and refine, exact stands for them.
 
         Text mode needs no encoder and no index. Raises InvalidInput for a query that cannot be asked, NotFound for a
         term's missing item, NotReady before anything is indexed.
