@@ -35,7 +35,8 @@ def mapped_files(paths: Sequence[Path], sizes: Sequence[int]) -> U8 | None:
     if start in (None, ctypes.c_void_p(-1).value):
         return None
     memory: U8 = np.ctypeslib.as_array((ctypes.c_uint8 * total).from_address(start))
-    weakref.finalize(memory, libc.munmap, start, total).atexit = False  # a thread may search to the end
+    end = weakref.finalize(memory, libc.munmap, start, total)
+    end.atexit = False  # type: ignore[misc]  # a thread may search to the last
     place = start
     for path, size in zip(paths, sizes, strict=True):
         with path.open("rb") as file:
