@@ -4,6 +4,7 @@ The index on the processor stays the master: it takes deletions, answers what th
 filter, or deeper than its selection goes), and is what a mirror is made from. A delta is small, and stays there alone.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ _BLOCK = 65_536  # rows moved, or compared by an exact scan, at once
 _GATHERED = 1 << 17  # rows that candidates are gathered into at once
 _SHARE = 0.8  # of the device's free memory that a mirror may take
 _TRIALS = 5
+log = logging.getLogger(__name__)
 
 
 class _Codes(NamedTuple):
@@ -40,6 +42,8 @@ class DeviceBackend:
 
     Where the device is no GPU, codes stay with the master: so torch's part can be tested anywhere.
     """
+
+    in_place = False  # `exact` reads the device's rows
 
     def __init__(self, master: FaissBackend, device: torch.device) -> None:
         self.master, self.device, self.caps, self.bits = master, device, master.caps, master.bits
@@ -176,9 +180,14 @@ def placed(
 ) -> FaissBackend | ListBackend | DeviceBackend:
     """The backend where `search.device` wants it. auto: on the GPU, if there is one and it answers in less time here.
 
-    Raises ConfigError for cuda without a usable GPU, or where it has no room.
+    Product and additive codes stay on the processor, which is said where cuda was asked for. Raises ConfigError for
+    cuda without a usable GPU, or where it has no room.
     """
-    if wanted == "cpu" or not len(master) or not isinstance(master, FaissBackend):
+    if wanted == "cpu" or not len(master):
+        return master
+    if not isinstance(master, FaissBackend):
+        if wanted == "cuda":
+            log.warning("search.device is cuda, and codes in lists are searched on the processor all the same")
         return master
     device = choose_device(wanted, "search.device")
     if device.type != "cuda":

@@ -4,7 +4,7 @@ Ids are catalog ids. Scores are cosines, higher is nearer; a Hamming distance h 
 Absent results are id -1.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,22 +13,25 @@ import faiss
 import numpy as np
 
 from engine.filtering import Filter
+from engine.mapped import MappedRows
 from engine.store import EmbeddingStore, StoredRows
 from engine.types import F32, I32, I64, U8, Array, Bool
 
 _EXACT_BLOCK = 16_384  # rows scored at once by an exact scan: bounds its memory
 _WIDEST = 1 << 28  # a span of ids that a table of one byte each is made for: ten times as fast as sorted ids
 _NOTHING: I64 = np.empty(0, np.int64)
+_SPARE = 8  # answers asked for beyond those wanted: whether scores are equal where these end
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What a backend can do. max_candidates: the deepest first stage it serves."""
+    """What a backend can do. max_candidates: the deepest first stage it serves. whole: it has `search`."""
 
     adc: bool
     exact_dtype: str
     max_candidates: int
     distributed: bool
+    whole: bool = False
 
 
 class Rows(Protocol):
@@ -49,7 +52,11 @@ class Rows(Protocol):
 
 
 class VectorBackend(Protocol):
-    """Where codes and vectors are searched. `Searcher` runs hamming -> adc (when caps.adc) -> rescore over it."""
+    """Where codes and vectors are searched. `Searcher` runs hamming -> adc (when caps.adc) -> rescore over it.
+
+    A backend whose caps say `whole` runs them in one call too, which takes less: search(q, m, k, where), the k best by
+    exact inner product of the m best codes.
+    """
 
     caps: Caps
 
@@ -76,14 +83,10 @@ class VectorBackend(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selected:
-    """Rows (n,) that may be found, and how many these are.
-
-    bitmap: one bit a row, which `selector` reads; both are None when every row may be found.
-    """
+    """Rows (n,) that may be found, and how many these are. selector: FAISS's; None when every row may be found."""
 
     rows: Bool
     count: int
-    bitmap: U8 | None
     selector: Any
 
     @classmethod
@@ -91,9 +94,9 @@ class Selected:
         """What FAISS needs to pass over the others."""
         count = int(np.count_nonzero(rows))
         if count == len(rows):
-            return cls(rows, count, None, None)
+            return cls(rows, count, None)
         bitmap = np.packbits(rows, bitorder="little")
-        return cls(rows, count, bitmap, faiss.IDSelectorBitmap(len(bitmap), faiss.swig_ptr(bitmap)))
+        return cls(rows, count, faiss.IDSelectorBitmap(bitmap))  # type: ignore[call-arg, arg-type]  # keeps the bitmap
 
 
 class PlacedRows:
@@ -105,6 +108,8 @@ class PlacedRows:
         self._living = Selected.of(np.empty(0, np.bool_))
         self._order: I64 | None = None
         self._vectors = vectors
+        self._mapped: MappedRows | None = None
+        self._told = self._living, self._living
 
     def __len__(self) -> int:
         return self._living.count
@@ -131,6 +136,7 @@ class PlacedRows:
 
     def _append(self, ids: I64, vectors: Rows) -> None:
         self.delete(ids)
+        self._mapped = None
         self._ids = np.concatenate([self._ids, ids]) if len(self._ids) else ids  # not a copy of what lies on the disk
         self._living = Selected.of(np.concatenate([self.alive, np.ones(len(ids), np.bool_)]))
         self._vectors = self._vectors.extended(vectors)
@@ -189,6 +195,45 @@ class PlacedRows:
         positions = self._positions(np.unique(where.ids))
         return np.sort(positions[positions >= 0])
 
+    @property
+    def in_place(self) -> bool:
+        """Whether `exact` reads rows where they lie on the disk, a hundred times as fast as to copy them first."""
+        return self._mapped is not None
+
+    def _map(self) -> None:
+        """Let FAISS read the rows where they lie, if it can; until others are added."""
+        self._mapped = MappedRows.of(self._vectors) if isinstance(self._vectors, StoredRows) else None
+
+    def _numbered(self, mapped: MappedRows, selected: Selected) -> Selected:
+        """The same rows by the numbers that FAISS knows them by; of the living, told once."""
+        known, told = self._told
+        if known is not selected:
+            told = Selected.of(mapped.told(selected.rows))
+            if selected is self._living:
+                self._told = selected, told
+        return told
+
+    def _best(self, mapped: MappedRows, ask: Callable[[int], tuple[F32, I64]], k: int, there: int) -> tuple[I64, F32]:
+        """What FAISS answers when asked for so many: the k best of `there`, descending, ties by the smaller id.
+
+        It is asked for a few more: what it leaves out of equal ones that do not all fit, it does not say.
+        """
+        asked = min(k + _SPARE, there)
+        scores, numbers = ask(asked)
+        while asked < there and bool(((scores[:, k - 1] == scores[:, -1]) & (numbers[:, -1] >= 0)).any()):
+            asked = min(4 * asked, there)
+            scores, numbers = ask(asked)
+        ids = self._ids[mapped.positions(numbers)]
+        if bool((numbers < 0).any()):
+            ids[numbers < 0], scores[numbers < 0] = -1, -np.inf
+        if bool((scores[:, 1:] == scores[:, :-1]).any()):
+            order = np.lexsort((ids, -scores), axis=1)
+            ids, scores = np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
+        if asked >= k:
+            return ids[:, :k], scores[:, :k]
+        pad = ((0, 0), (0, k - asked))
+        return np.pad(ids, pad, constant_values=-1), np.pad(scores, pad, constant_values=-np.inf)
+
     def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
         """The k best of each query's candidates (nq, m) by exact inner product: ids and scores (nq, k), descending."""
         return self._refined(q, (self._positions(np.sort(wanted)) for wanted in candidates), k)
@@ -204,6 +249,9 @@ class PlacedRows:
 
     def exact(self, q: F32, k: int, where: Filter | None = None) -> tuple[I64, F32]:
         """The k best of all vectors: ids and scores (nq, k), descending. The ground truth."""
+        mapped = self._mapped
+        if mapped is not None and not (where and where.few(len(self._ids))):
+            return self._scanned(mapped, q, k, self._selected(where))
         best = np.full((len(q), k), -1, np.int64), np.full((len(q), k), -np.inf, np.float32)
         positions = self._places(where)
         for start in range(0, len(positions), _EXACT_BLOCK):
@@ -212,6 +260,13 @@ class PlacedRows:
             ids = np.broadcast_to(self._ids[block], scores.shape)
             best = merge(best, (ids, scores), k)
         return best
+
+    def _scanned(self, mapped: MappedRows, q: F32, k: int, selected: Selected) -> tuple[I64, F32]:
+        """The k best of these rows, read in place: ids and scores (nq, k), descending."""
+        if not selected.count:
+            return np.full((len(q), k), -1, np.int64), np.full((len(q), k), -np.inf, np.float32)
+        parameters: Any = faiss.SearchParameters(sel=self._numbered(mapped, selected).selector)  # type: ignore[call-arg]
+        return self._best(mapped, lambda n: mapped.index.search(q, n, params=parameters), k, selected.count)
 
 
 def write_rows(folder: Path, name: str, ids: I64, codes: U8, places: StoredRows) -> None:
@@ -294,6 +349,7 @@ class FaissBackend(PlacedRows):
         backend = cls(bits, StoredRows.none(store))
         ids, codes, rows = read_rows(folder, name, store)
         backend.upsert(ids, codes, rows, {})
+        backend._map()
         return backend
 
 

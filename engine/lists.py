@@ -2,15 +2,16 @@
 
 Hash recall over all codes grows with the library; lists let a search read a few in a hundred of the codes. FAISS holds
 positions, not catalog ids: ids and places stay on the disk, memory-mapped, since only those of candidates are read.
+What is loaded holds where its rows lie in the store instead, if these can be read in place: then FAISS refines too.
 
 A filter never costs recall: lists are looked into until they held as many allowed codes as the measured number of lists
 holds without one, all of them if need be. The same holds for what was removed.
 """
 
 import math
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ import faiss
 import numpy as np
 
 from engine.codecs import Scanned
+from engine.codecs.pq import LIST_BYTES
 from engine.filtering import Filter
 from engine.index import Caps, PlacedRows, Rows, Selected, read_rows
 from engine.store import EmbeddingStore, StoredRows
 from engine.types import F32, I64, U8, Array
+from engine.views import flat_index, pack_lists, refined, renumber
 
 FAST_SCAN_BITS = 4
+_NARROWED, _KEPT = 512, 3  # so many lists are first narrowed by codes of their own, to so many times those wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Depths:
 class ListBackend(PlacedRows):
     """Codes in a FAISS IndexIVFPQ, or, of 4 bits a part, in its fast-scan form.
 
-    `delete` is safe beside searches, `upsert` is not.
+    `delete` is safe beside searches, `upsert` is not; what was loaded takes none.
     """
 
     def __init__(self, codec: Scanned, vectors: Rows, depths: Depths) -> None:
@@ -48,11 +52,11 @@ class ListBackend(PlacedRows):
         self.codec, self.depths = codec, depths
         width = codec.quantizer.d
         self._centroids: F32 = codec.lists if len(codec.lists) else np.zeros((1, width), np.float32)
-        self._coarse = faiss.IndexFlatIP(width)
-        self._coarse.add(np.ascontiguousarray(self._centroids))
-        self._list_of = np.empty(0, np.uint16)
+        self._coarse = _nearest(np.ascontiguousarray(self._centroids), codec.quantizer.M)
+        self._list_of: Array = np.empty(0, np.uint16)
         self._index: Any = self._packed(np.empty(0, np.int64), np.empty((0, codec.quantizer.code_size), np.uint8), 0)
-        self._last = threading.local()
+        self._whole: Any = None
+        self._settled = False
         self._spread: tuple[Selected, I64] = self._living, np.zeros(self.lists, np.int64)
 
     @property
@@ -62,13 +66,16 @@ class ListBackend(PlacedRows):
 
     def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
         """Add (n,) ids with their codes (n, code_size) and vectors; an id that is there is replaced."""
+        if self._settled:
+            raise NotImplementedError("loaded lists take no rows: add to a delta, and publish a version")
         numbers, rest = self.codec.split(codes)
         added = self._packed(numbers, rest, len(self._ids))
         if self._index.ntotal:
             self._index.merge_from(added, 0)
         else:
             self._index = added
-        self._list_of = np.concatenate([self._list_of, numbers.astype(np.uint16)])
+        told = _told(self.codec, codes)
+        self._list_of = np.concatenate([self._list_of, told]) if len(self._list_of) else told
         self._append(ids, vectors)
 
     def _packed(self, numbers: I64, codes: U8, first: int) -> Any:
@@ -105,28 +112,41 @@ class ListBackend(PlacedRows):
         if not count:
             return ids, scores
         asked = self.codec.asked(q)
-        probes = self._probes(asked, m, selected)
-        parameters: Any = faiss.SearchParametersIVF(sel=selected.selector, nprobe=probes)  # type: ignore[call-arg]
-        found, positions = self._index.search(asked, count, params=parameters)
-        there = positions >= 0
-        ids[:, :count] = np.where(there, self._ids[np.maximum(positions, 0)], -1)
+        lists = _parameters(self._probes(q, m, selected), self._selector(selected))
+        found, numbers = self._index.search(asked, count, params=lists)
+        positions, there = self._mapped.positions(numbers) if self._mapped else numbers, numbers >= 0
+        ids[:, :count] = np.where(there, self._ids[positions], -1)
         scores[:, :count] = np.where(there, found + (q @ self.codec.mean)[:, None], -np.inf)
-        self._last.found = ids, positions
         return ids, scores
 
-    def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
-        """As PlacedRows has it; what this thread's last `recall` gave is not looked up again."""
-        ids, found = getattr(self._last, "found", (None, None))
-        if candidates is not ids or found is None:
-            return super().rescore(q, candidates, k)
-        alive = self.alive
-        return self._refined(q, (np.sort(row[(row >= 0) & alive[row]]) for row in found), k)
+    def search(self, q: F32, m: int, k: int, where: Filter | None = None) -> tuple[I64, F32]:
+        """`recall` of m and `rescore` of these in one call of FAISS: ids and exact cosines (nq, k), descending."""
+        mapped, selected = self._mapped, self._selected(where)
+        assert mapped is not None  # as caps.whole says
+        if not selected.count:
+            return np.full((len(q), k), -1, np.int64), np.full((len(q), k), -np.inf, np.float32)
+        probes = self._probes(q, m, selected)
+        selector = self._selector(selected)
+
+        def ask(n: int) -> tuple[F32, I64]:
+            deep = max(n, min(m, selected.count))
+            how = _refine_parameters(probes, deep, n, selector) if selector else _plain_parameters(probes, deep, n)
+            found: tuple[F32, I64] = self._whole.search(q, n, params=how)
+            return found
+
+        return self._best(mapped, ask, k, min(max(m, k), selected.count))
+
+    def _selector(self, selected: Selected) -> Any:
+        """What FAISS passes rows over by, or None."""
+        if selected.selector is None or self._mapped is None:
+            return selected.selector
+        return self._numbered(self._mapped, selected).selector
 
     def probes(self, m: int) -> int:
         """Lists that a search for m candidates looks into, when every row may be found."""
         return min(self.lists, math.ceil(self.depths.probes * max(1.0, m / self.depths.candidates)))
 
-    def _probes(self, asked: F32, m: int, selected: Selected) -> int:
+    def _probes(self, q: F32, m: int, selected: Selected) -> int:
         """Lists to look into for m candidates: as many as hold what the measured number holds of all rows."""
         if m >= selected.count:
             return self.lists
@@ -134,7 +154,7 @@ class ListBackend(PlacedRows):
         if selected.selector is None or probes == self.lists:
             return probes
         enough = min(selected.count, math.ceil(probes * len(self._ids) / self.lists))
-        nearest = np.argsort(-(asked @ self._centroids.T), axis=1)
+        nearest = np.argsort(-(self.codec.asked(q) @ self._centroids.T), axis=1)
         passed = np.cumsum(self._held(selected)[nearest], axis=1)
         return max(probes, int((passed < enough).sum(axis=1).max()) + 1)
 
@@ -142,7 +162,7 @@ class ListBackend(PlacedRows):
         """How many of these rows each list holds (lists,); of the living, counted once."""
         known, held = self._spread
         if known is not selected:
-            held = np.bincount(self._list_of[selected.rows], minlength=self.lists)
+            held = np.bincount(self._list_of[selected.rows] % self.lists, minlength=self.lists)
             if selected is self._living:
                 self._spread = selected, held
         return held
@@ -153,4 +173,64 @@ class ListBackend(PlacedRows):
         backend = cls(codec, StoredRows.none(store), depths)
         ids, codes, rows = read_rows(folder, name, store)
         backend.upsert(ids, codes, rows, {})
+        backend._map()
+        backend._settle(rows)
         return backend
+
+    def _settle(self, rows: StoredRows) -> None:
+        """Pack the lists, and let FAISS refine what it finds in them, if it can read the rows."""
+        mapped = self._mapped
+        if mapped is not None:
+            renumber(self._index, rows.numbers())
+        if isinstance(self._index, faiss.IndexIVFPQFastScan):
+            pack_lists(self._index)
+        self._settled = True
+        if mapped is None:
+            return
+        turned: Any = faiss.LinearTransform(mapped.index.d, self._index.d, False)
+        turned.is_trained = True
+        faiss.copy_array_to_vector(self.codec.asked(np.eye(turned.d_in, dtype=np.float32)).T.ravel(), turned.A)
+        self._whole = refined(faiss.IndexPreTransform(turned, self._index), mapped.index)
+        self.caps = replace(self.caps, whole=True)
+
+
+def _told(codec: Scanned, codes: U8) -> Array:
+    """The list that each code (n, code_size) names, read where codes lie: only a filter asks for it."""
+    if not len(codec.lists):
+        return np.broadcast_to(np.uint16(0), len(codes))
+    return codes[:, :LIST_BYTES].view("<u2")[:, 0]
+
+
+def _parameters(probes: int, selector: Any) -> Any:
+    """How FAISS is to look into lists."""
+    return faiss.SearchParametersIVF(sel=selector, nprobe=probes)  # type: ignore[call-arg]
+
+
+@lru_cache(maxsize=64)  # FAISS only reads them, and takes a tenth of a search to make them
+def _plain_parameters(probes: int, candidates: int, k: int) -> Any:
+    return _refine_parameters(probes, candidates, k, None)
+
+
+def _refine_parameters(probes: int, candidates: int, k: int, selector: Any) -> Any:
+    """How it is to refine so many candidates for k of them."""
+    lists: Any = faiss.SearchParametersPreTransform(  # type: ignore[call-arg]
+        index_params=_parameters(probes, selector)
+    )
+    factor = (candidates + 0.5) / k  # FAISS cuts off what is behind the point
+    return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=lists)  # type: ignore[call-arg]
+
+
+def _nearest(centroids: F32, parts: int) -> Any:
+    """An index of lists' centroids (L, D): of many, 4-bit codes tell which are compared themselves.
+
+    parts: a divisor of D.
+    """
+    flat = flat_index(centroids)
+    if len(centroids) < _NARROWED:
+        return flat
+    codes: Any = faiss.IndexPQFastScan(centroids.shape[1], parts, FAST_SCAN_BITS, faiss.METRIC_INNER_PRODUCT)
+    codes.train(centroids)
+    codes.add(centroids)
+    narrowed = refined(codes, flat)
+    narrowed.k_factor = _KEPT
+    return narrowed

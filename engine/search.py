@@ -23,7 +23,7 @@ from engine.encoders import Encoder
 from engine.encoders.matching import MatchingEncoder
 from engine.encoders.queries import QueryEncoder
 from engine.errors import ArtifactError, EncoderUnavailable, InvalidInput, NotFound, NotReady
-from engine.filtering import Filter, scan_pays
+from engine.filtering import Filter
 from engine.filters import check_text
 from engine.folding import Fold, groups_of
 from engine.heads import Head
@@ -118,7 +118,8 @@ class Searcher:
         return marks.Asked(vector=self._vector(version, query).vector[0], space=_space(version))
 
     def search(self, query: Query) -> Results:
-        """The best hits of `query.modality`, with milliseconds by stage (encode, recall, refine, text, catalog, total).
+        """The best hits of `query.modality`, with milliseconds by stage: encode, recall, refine, text, catalog, total;
+        cascade is both recall and refine, exact stands for them.
 
         Text mode needs no encoder and no index. Raises InvalidInput for a query that cannot be asked, NotFound for a
         term's missing item, NotReady before anything is indexed.
@@ -267,7 +268,8 @@ class Searcher:
     def _find(
         self, version: Version, vector: F32, query: Query, k: int, trace: "_Trace"
     ) -> tuple[Ranked, tuple[str, ...]]:
-        """The cascade: recall by codes, then exact refine; or the exact scan alone, which few ids of a filter need.
+        """The cascade: recall by codes, then exact refine, in one call where the index can; or the exact scan alone,
+        which a small library and few ids of a filter need.
 
         Ids and scores, best first, and the stages that they went through.
         """
@@ -275,11 +277,15 @@ class Searcher:
         if index is None:
             return _NOTHING, ()
         where, candidates = self._filter(query), max(self._depth(index), k)
-        if query.exact or scan_pays(where, len(index), candidates):
+        if query.exact or index.scan_pays(where, candidates):
             stages: tuple[str, ...] = ("exact",)
             trace.depths = {"exact": len(index) if where is None else len(where.ids)}
             with trace.timed("exact"):
                 ids, scores = index.exact(vector, k, where)
+        elif index.whole:
+            stages, trace.depths = ("cascade",), index.explained(candidates)
+            with trace.timed("cascade"):
+                ids, scores = index.search(vector, candidates, k, where)
         else:
             stages, trace.depths = ("recall", "refine"), index.explained(candidates)
             with trace.timed("recall"):

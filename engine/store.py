@@ -221,10 +221,13 @@ class StoredRows:
 
     def check(self) -> None:
         """Raise ArtifactError when a row lies past what the store holds."""
-        flat = self.shards.astype(np.int64) * self.store.shard_rows + self.rows
-        last, whole = int(flat.max(initial=-1)), self.store.whole_rows()
+        last, whole = int(self.numbers().max(initial=-1)), self.store.whole_rows()
         if last >= whole:
             raise ArtifactError(f"row {last:,} of {self.store.folder} is wanted, which holds {whole:,}: `rebus doctor`")
+
+    def numbers(self) -> I64:
+        """Where each row (n,) lies, counted from the first of the first shard on."""
+        return self.shards.astype(np.int64) * self.store.shard_rows + self.rows
 
     def scores(self, positions: I64, query: F32) -> F32:
         """Inner products (n,) of some of these rows with a query (dim,)."""

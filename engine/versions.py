@@ -18,7 +18,7 @@ from engine.codecs.vq import AdditiveCode
 from engine.encoders import resolved_spec
 from engine.encoders.features import is_features
 from engine.errors import ArtifactError
-from engine.filtering import Filter
+from engine.filtering import Filter, scan_pays
 from engine.gpu import DeviceBackend, placed
 from engine.heads import Head
 from engine.index import FaissBackend, Rows, hamming_score, merge
@@ -77,6 +77,27 @@ class LiveIndex:
     def refine(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
         """The k best candidates of each query by exact cosine: ids and scores (nq, k)."""
         return merge(self.base.rescore(q, candidates, k), self.delta.rescore(q, candidates, k), k)
+
+    @property
+    def whole(self) -> bool:
+        """Whether `search` is one call for recall and refine, which takes less than two."""
+        return self.base.caps.whole
+
+    def search(self, q: F32, m: int, k: int, where: Filter | None) -> tuple[I64, F32]:
+        """The k best by exact cosine of the m nearest codes: ids and scores (nq, k), by both stages or at once."""
+        if not isinstance(self.base, ListBackend) or not self.whole:
+            return self.refine(q, self.recall(q, m, where)[0], k)
+        found = self.base.search(q, m, k, where)
+        if not len(self.delta):
+            return found
+        return merge(found, self.delta.rescore(q, self._hashed(self.delta, q, m, where)[0], k), k)
+
+    def scan_pays(self, where: Filter | None, m: int) -> bool:
+        """Whether comparing all vectors that may be found is no more work than a search for m candidates."""
+        if where is None and self.whole:
+            return False  # it goes past a few in a hundred of the codes
+        in_place = self.base.in_place and len(self.delta) <= m  # a delta's rows are copied
+        return scan_pays(where, len(self), m, in_place=in_place)
 
     def exact(self, q: F32, k: int, where: Filter | None) -> tuple[I64, F32]:
         """The k best of all vectors."""

@@ -79,4 +79,5 @@ def explained(results: Results) -> list[str]:
         said["recall"] = f"{depths.get('codes')} codes of {counted(depths.get('items', 0), 'item')}"
     if "measured_recall" in depths:
         said["refine"] += f"; recall@10 measured: {depths['measured_recall']:.3f}"
+    said["cascade"] = f"{said.get('recall')}; {said['refine']}"
     return [f"{stage:8} {ms:9.2f} ms  {said.get(stage, '')}".rstrip() for stage, ms in took.items()]

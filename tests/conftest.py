@@ -52,6 +52,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture
+def codes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where rows cannot be read in place: a small library is asked by its codes too."""
+    monkeypatch.setattr("engine.mapped.mapped_files", lambda *_: None)
+
+
 def draw(path: Path, color: str, shape: str, offset: int, size: tuple[int, int] = (96, 72)) -> None:
     """A simple picture: a boat or a tree of one colour."""
     image = Image.new("RGB", size, (235, 235, 225))

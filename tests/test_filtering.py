@@ -51,6 +51,7 @@ def recall(searcher: Searcher, captions: list[int], where: Where, depth: int = 1
     return found / there
 
 
+@pytest.mark.usefixtures("codes_alone")
 def test_no_filter_loses_what_is_found_without_one(library: Served) -> None:
     """With a first stage so shallow that something is lost."""
     config = replace(library.config, search=replace(library.config.search, candidates=60))
@@ -66,6 +67,13 @@ def test_no_filter_loses_what_is_found_without_one(library: Served) -> None:
     assert recall(searcher, captions, few) == 1.0  # fewer than candidates: all are compared
 
 
+def test_a_library_that_is_scanned_in_no_time_is_not_asked_by_its_codes(library: Served) -> None:
+    searcher, caption = Searcher(library.config, library.catalog), library.catalog.ids_matching(Where(), Modality.TEXT)
+    results = searcher.search(Query((Term(item=caption[0]),)))
+    assert "exact" in results.took_ms and results.depths == {"exact": COUNT}
+
+
+@pytest.mark.usefixtures("codes_alone")
 def test_few_allowed_ids_are_compared_one_by_one_and_many_by_their_codes(library: Served) -> None:
     config = replace(library.config, search=replace(library.config.search, candidates=60))
     searcher = Searcher(config, library.catalog)

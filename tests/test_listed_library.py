@@ -129,9 +129,10 @@ def test_a_search_says_how_deep_it_looked(shelf: Shelf) -> None:
         "codes": "product", "items": PICTURES, "candidates": base.depths.candidates, "lists": base.lists,
         "probes": base.depths.probes, "measured_recall": base.depths.recall,
     }  # fmt: skip
-    recall, refine = (next(line for line in explained(plain) if line.startswith(stage)) for stage in ("recall", "ref"))
-    assert f"in {base.depths.probes} of {base.lists} lists of 400 items" in recall
-    assert f"{base.depths.candidates} candidates" in refine
+    (cascade,) = (line for line in explained(plain) if line.startswith("cascade"))  # both stages, in one call
+    assert not {"recall", "refine"} & set(plain.took_ms)
+    assert f"in {base.depths.probes} of {base.lists} lists of 400 items" in cascade
+    assert f"{base.depths.candidates} candidates" in cascade
     exact = searcher.search(Query((Term(item=1),), exact=True))
     assert exact.depths == {"exact": PICTURES} and any("all 400 vectors" in line for line in explained(exact))
 

@@ -220,7 +220,7 @@ def test_what_was_written_is_searched_from_the_disk_as_it_was_from_memory() -> N
         loaded = ListBackend.load(Path(name), "image", LISTED, store, Depths(4, 50, 0.0))
         held = backend_of(ROWS, ids, 4, 50)
         assert isinstance(loaded.vectors, StoredRows) and isinstance(loaded.vectors.rows.base, np.memmap | mmap)
-        assert resident_bytes(loaded) < COUNT * (LISTED.code_size + 8 + 2 + 1) + 20_000  # position, list, whether alive
+        assert resident_bytes(loaded) < COUNT * (LISTED.code_size - 2 + 8 + 1) + 20_000  # where it lies, whether alive
         for m in (50, 200):
             a, b = loaded.recall(QUERIES, m), held.recall(QUERIES, m)
             np.testing.assert_array_equal(a[0], b[0])

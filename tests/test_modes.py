@@ -43,7 +43,7 @@ def test_hybrid_is_both_lists_by_reciprocal_rank(searcher: Searcher) -> None:
     results = ask(searcher, BOAT, mode=Mode.HYBRID)
     assert ids(results) == truth[:100].tolist()
     assert [hit.order for hit in results.hits] == pytest.approx(sums[:100].tolist(), abs=1e-5)
-    assert results.mode is Mode.HYBRID and {"text", "recall", "refine"} <= set(results.took_ms)
+    assert results.mode is Mode.HYBRID and {"text", "exact"} <= set(results.took_ms)
 
 
 def test_a_file_s_name_is_found_where_words_are(searcher: Searcher) -> None:
@@ -159,7 +159,7 @@ def test_ranks_and_stages_are_those_of_the_lists(searcher: Searcher) -> None:
         assert why is not None and why.fused == pytest.approx(hit.order, abs=1e-5)
         assert why.vector_rank == (vectors.index(hit.id) + 1 if hit.id in vectors else None)
         assert why.text_rank == (texts.index(hit.id) + 1 if hit.id in texts else None)
-        assert ("text" in why.stages) == (hit.id in texts) and {"recall", "refine"} <= set(why.stages)
+        assert ("text" in why.stages) == (hit.id in texts) and "exact" in why.stages
     (first, *_) = ask(searcher, NAME, mode=Mode.TEXT, explain=True).hits
     assert first.explanation is not None
     assert (first.explanation.stages, first.explanation.text_of, first.explanation.parts) == (("text",), "path", ())

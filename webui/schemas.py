@@ -189,7 +189,7 @@ class PartOut(Shape):
 
 
 class ExplanationOut(Shape):
-    """Why a hit is there. stages: what let it in (recall, refine, exact, text). parts: what each term gave.
+    """Why a hit is there. stages: what let it in (recall, refine, cascade, exact, text). parts: what each term gave.
 
     vector_rank, text_rank: its places in the two lists, from 1 on. text_score: BM25. text_of: what holds the words,
     caption, path or keywords. fused: the sum of reciprocal ranks, by which hybrid hits are ordered.

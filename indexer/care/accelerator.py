@@ -37,6 +37,12 @@ def examine_accelerator(config: Config) -> Iterator[Finding]:
     except (RuntimeError, MemoryError) as error:  # another program may fill the device
         yield note(f"searches on the GPU could not be timed: {error}", "free the GPU, or set search.device to cpu")
         return
+    if config.search.device == "cuda":
+        yield note(
+            f"search.device is cuda, and from {config.codec.lists_from:,} items of a kind on the processor searches "
+            "all the same: it holds for hash codes",
+            "raise codec.lists_from to search more by hash codes, if the times below say so",
+        )
     for row in rows:
         faster = "the GPU" if row["device_ms"] < row["cpu_ms"] else "the processor"
         yield ok(

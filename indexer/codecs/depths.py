@@ -28,9 +28,11 @@ def choose_depths(backend: ListBackend, queries: F32, wanted: float) -> tuple[De
     tried: Tried = []
     for probes in sorted({min(probes, backend.lists) for probes in _PROBES}):
 
-        def find(query: F32, candidates: int, probes: int = probes) -> I64:
+        def find(query: F32, candidates: int, k: int, probes: int = probes) -> I64:
             backend.depths = Depths(probes, candidates, 0.0)
-            return backend.recall(query, candidates)[0]
+            if backend.caps.whole:
+                return backend.search(query, candidates, k)[0]
+            return backend.rescore(query, backend.recall(query, candidates)[0], k)[0]
 
         tried += _deeper(backend, find, probes, _CANDIDATES, queries, truth, wanted)
     backend.depths = before
@@ -40,8 +42,8 @@ def choose_depths(backend: ListBackend, queries: F32, wanted: float) -> tuple[De
 def choose_candidates(backend: FaissBackend, codec: SignHash, queries: F32, wanted: float) -> tuple[Depths, Tried]:
     """As `choose_depths`, for hash codes: there is one list, which is always read whole."""
 
-    def find(query: F32, candidates: int) -> I64:
-        return backend.hamming(codec.quantize_query(query), candidates)[0]
+    def find(query: F32, candidates: int, k: int) -> I64:
+        return backend.rescore(query, backend.hamming(codec.quantize_query(query), candidates)[0], k)[0]
 
     tried = _deeper(backend, find, 1, _HASHED, queries, _truth(backend, queries), wanted)
     return _best(tried, wanted, Depths(1, FIRST, 0.0)), tried
@@ -52,7 +54,7 @@ def _truth(backend: ListBackend | FaissBackend, queries: F32) -> I64:
 
 
 def _deeper(
-    backend: ListBackend | FaissBackend, find: Callable[[F32, int], I64], probes: int, steps: tuple[int, ...],
+    backend: ListBackend | FaissBackend, find: Callable[[F32, int, int], I64], probes: int, steps: tuple[int, ...],
     queries: F32, truth: I64, wanted: float,
 ) -> Tried:  # fmt: skip
     """Ever more candidates, one query at a time as a search asks, until they are enough or not what is lacking."""
@@ -61,7 +63,7 @@ def _deeper(
     for candidates in (c for c in steps if c < len(backend) or c == steps[0]):
         started, found = time.perf_counter(), []
         for query in np.split(queries, len(queries)):
-            found.append(backend.rescore(query, find(query, candidates), first)[0][0])
+            found.append(find(query, candidates, first)[0])
         took = (time.perf_counter() - started) * 1000 / len(queries)
         recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(truth, found, strict=True)]))
         depths = Depths(probes, candidates, round(recall, 4))

@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.catalog import Catalog
 from engine.config import Config
-from engine.filtering import Filter, scan_pays
+from engine.filtering import Filter
 from engine.gpu import DeviceBackend
 from engine.search import Searcher
 from engine.types import F32, I64, Modality, Term
@@ -102,12 +102,16 @@ def drawn(index: LiveIndex, count: int) -> F32:
 
 
 def _stages(index: LiveIndex, queries: F32, m: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of each stage, one query at a time, and of the exact scan that they stand for."""
+    """Milliseconds of each stage, one query at a time, and of the exact scan that they stand for.
+
+    total: of both, in one call where the index has one.
+    """
     took: dict[str, list[float]] = {"recall": [], "refine": [], "total": [], "exact": []}
     for query in (queries[:1], *np.split(queries, len(queries))):  # the first one twice: it warms
         recall, (candidates, _) = _clocked(partial(index.recall, query, m, None))
         refine, _ = _clocked(partial(index.refine, query, candidates, DEPTH))
-        for stage, ms in (("recall", recall), ("refine", refine), ("total", recall + refine)):
+        total = _clocked(partial(index.search, query, m, DEPTH, None))[0] if index.whole else recall + refine
+        for stage, ms in (("recall", recall), ("refine", refine), ("total", total)):
             took[stage].append(ms)
     for query in np.split(queries, len(queries))[:_SCANNED]:
         took["exact"].append(_clocked(partial(index.exact, query, DEPTH, None))[0])
@@ -118,8 +122,7 @@ def _batches(index: LiveIndex, queries: F32, m: int) -> float:
     """Queries a second through both stages, many at a time."""
     began = time.perf_counter()
     for start in range(0, len(queries), _BATCH):
-        block = queries[start : start + _BATCH]
-        index.refine(block, index.recall(block, m, None)[0], DEPTH)
+        index.search(queries[start : start + _BATCH], m, DEPTH, None)
     return round(len(queries) / (time.perf_counter() - began), 1)
 
 
@@ -127,7 +130,7 @@ def _filtered(index: LiveIndex, queries: F32, m: int, share: float) -> dict[str,
     """Recall at 10 and milliseconds under a filter that allows a share of the ids, drawn at random."""
     ids = np.random.default_rng(1).permutation(index.ids)[: max(1, round(share * len(index)))]
     where = Filter(np.sort(ids)) if share < 1 else None
-    scan = scan_pays(where, len(index), m)
+    scan = index.scan_pays(where, m)
     exact, scores = index.exact(queries, DEPTH, where)
     worst = np.where(exact >= 0, scores, np.inf).min(axis=1)
     same, took = 0, []
@@ -141,7 +144,7 @@ def _filtered(index: LiveIndex, queries: F32, m: int, share: float) -> dict[str,
 def _find(index: LiveIndex, query: F32, m: int, where: Filter | None, scan: bool) -> tuple[I64, F32]:
     if scan:
         return index.exact(query, DEPTH, where)
-    return index.refine(query, index.recall(query, m, where)[0], DEPTH)
+    return index.search(query, m, DEPTH, where)
 
 
 def _searches(searcher: Searcher, version: Version, modality: Modality) -> tuple[str, dict[str, dict[str, float]]]:

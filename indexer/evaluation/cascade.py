@@ -33,11 +33,7 @@ def _first(index: LiveIndex, queries: F32, m: int, where: Filter) -> I64:
     m = index.depth or m
     if len(where.ids) <= m:  # all are handed on, so refine is the exact scan, which reads each vector once a block
         return np.concatenate([index.exact(block, DEPTH, where)[0] for block in _blocks(queries)])
-    parts = []
-    for block in _blocks(queries):
-        candidates, _ = index.recall(block, m, where)
-        parts.append(index.refine(block, candidates, DEPTH)[0])
-    return np.concatenate(parts)
+    return np.concatenate([index.search(block, m, DEPTH, where)[0] for block in _blocks(queries)])
 
 
 def compare(index: LiveIndex, queries: F32, right: list[I64], m: int) -> dict[str, Any]:

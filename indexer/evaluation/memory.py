@@ -6,6 +6,8 @@ from typing import Any
 import faiss
 import numpy as np
 
+from engine.mapped import MappedRows
+
 
 def resident_bytes(thing: Any) -> int:
     """Bytes of the arrays and FAISS indexes below an object of the engine, each once: codes, ids, places, tables.
@@ -27,6 +29,10 @@ def _bytes(thing: Any, seen: set[int]) -> int:
         return 0 if mapped or (whole is not thing and id(whole) in seen) else _counted(whole, seen)
     if isinstance(thing, faiss.IndexBinary):
         return int(faiss.serialize_index_binary(thing).nbytes)
+    if isinstance(thing, faiss.IndexRefine):
+        return 0  # its parts are counted where they are held
+    if isinstance(thing, MappedRows):
+        return _bytes(thing.table, seen)  # its index looks at files
     if isinstance(thing, faiss.Index):
         return int(faiss.serialize_index(thing).nbytes)
     if isinstance(thing, dict):

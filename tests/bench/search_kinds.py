@@ -152,7 +152,7 @@ def _lists(made: AnnSet, folder: Path) -> Ask:
         depths = Depths(setting["probes"], max(k, setting["candidates"]), 0.0)
         if backend.depths != depths:
             backend.depths = depths
-        return backend.rescore(queries, backend.recall(queries, depths.candidates)[0], k)[0]
+        return backend.search(queries, depths.candidates, k)[0]
 
     return ask
 
@@ -175,6 +175,11 @@ def _hashes(made: AnnSet, folder: Path) -> Ask:
         return backend.rescore(queries, found, k)[0]
 
     return ask
+
+
+def _scanned(made: AnnSet, folder: Path) -> Ask:
+    backend = FaissBackend.load(folder, "image", 256, made.rows().store)
+    return lambda queries, k, _: backend.exact(queries, k)[0]
 
 
 # --- others' graphs ---
@@ -230,6 +235,7 @@ KINDS: dict[str, Kind] = {
     "Rebus, lists of PQ64x4": Kind("rebus", _train_lists(64), _lists, _CASCADE),
     "Rebus, lists of PQ96x4": Kind("rebus", _train_lists(96), _lists, _CASCADE),
     "Rebus, 256 hash bits": Kind("rebus", _train_hashes, _hashes, _grid(candidates=(250, 500, 1000, 2000, 4000))),
+    "Rebus, exact scan in place": Kind("rebus", _train_hashes, _scanned, ({},)),
     "FAISS Flat": Kind("faiss", _factory("Flat"), _flat, ({},)),
     "FAISS OPQ64,PQ64x4fs + refine": Kind("faiss", _factory("OPQ64,IVF{lists},PQ64x4fs"), _refined, _CASCADE),
     "FAISS OPQ64,PQ64x4fsr + refine": Kind("faiss", _factory("OPQ64,IVF{lists},PQ64x4fsr"), _refined, _CASCADE),
