@@ -50,7 +50,7 @@ pictures: install
 bench-serve: install
 	$(BIN)/python -m tests.bench.serve $(BENCH)
 
-# It needs the data beside the checkout. BENCH="--codecs additive": some of them, the others keep their last rows.
+# It needs the data beside the checkout, and an hour of one core. BENCH="--codecs additive": some of them, the others keep their last rows.
 bench-codes: install
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m tests.bench.codes $(BENCH)
 
