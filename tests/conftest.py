@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import faiss
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -34,6 +35,7 @@ with suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the programs that tests start: two workers share two cores
 torch.set_num_threads(1)
+faiss.omp_set_num_threads(1)
 settings.register_profile("rebus", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 settings.load_profile("rebus")
 

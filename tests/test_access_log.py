@@ -67,7 +67,7 @@ def test_histograms_count_searches_by_stage(library: Config, catalog: Catalog) -
         for sample in family.samples
         if "le" not in sample.labels
     }
-    for stage in ("encode", "recall", "refine", "catalog", "total"):
+    for stage in ("encode", "exact", "catalog", "total"):
         assert samples["rebus_search_seconds_count", stage] == 3
         assert 0 <= samples["rebus_search_seconds_sum", stage] <= samples["rebus_search_seconds_sum", "total"]
     assert samples["rebus_http_seconds_count", "/api/v1/search", "2xx"] == 3

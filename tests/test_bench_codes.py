@@ -20,7 +20,7 @@ def rows(count: int, seed: int) -> F32:
 
 
 BASE, QUERIES = rows(600, 0), rows(40, 1)
-NAMED = ("signs and factor, descended", "OPQ", "FAISS RaBitQ", "FAISS PQ")
+NAMED = ("signs and factor, ITQ", "OPQ", "FAISS RaBitQ", "FAISS PQ")
 
 
 def named(name: str) -> Compared:

@@ -89,8 +89,7 @@ def test_items_in_the_box_are_weighted_and_may_be_parts(client: FlaskClient) -> 
 def test_how_deep_a_search_looked_is_told_where_it_is_explained(client: FlaskClient) -> None:
     asked = {"text": "a red boat", "mode": "vector", "explain": True}
     depths = client.post("/api/v1/search", json=asked).get_json()["depths"]
-    assert depths["items"] == 40 and depths["candidates"] >= 24 and isinstance(depths["codes"], str)
-    assert client.post("/api/v1/search", json={**asked, "exact": True}).get_json()["depths"] == {"exact": 40}
+    assert depths == {"exact": 40}, "as few are compared whole"
     assert client.post("/api/v1/search", json={**asked, "explain": False}).get_json()["depths"] is None
     assert client.get("/api/v1/items/3/similar?explain=true&exact=true").get_json()["depths"] == {"exact": 40}
     batch = client.post("/api/v1/search/batch", json={"searches": [asked]}).get_json()

@@ -120,6 +120,9 @@ def _rebus() -> list[Compared]:
 def _factory(spec: str, lesson: Lesson) -> Coder:
     rows = np.ascontiguousarray(lesson.rows)
     index: Any = faiss.index_factory(rows.shape[1], spec, faiss.METRIC_INNER_PRODUCT)
+    inner: Any = faiss.downcast_index(index.index if isinstance(index, faiss.IndexPreTransform) else index)
+    if hasattr(inner, "do_polysemous_training"):
+        inner.do_polysemous_training = False  # it orders words for Hamming distances, and takes most of the time
     if "OPQ" in spec:
         rotation: Any = faiss.downcast_VectorTransform(index.chain.at(0))
         rotation.niter, rotation.max_train_points = _OPQ_ROUNDS, _OPQ_ROWS
