@@ -181,7 +181,7 @@ class ListBackend(PlacedRows):
         """Pack the lists, and let FAISS refine what it finds in them, if it can read the rows."""
         mapped = self._mapped
         if mapped is not None:
-            renumber(self._index, rows.numbers())
+            renumber(self._index, mapped.number(np.arange(len(rows))))
         if isinstance(self._index, faiss.IndexIVFPQFastScan):
             pack_lists(self._index)
         self._settled = True

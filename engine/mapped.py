@@ -5,50 +5,90 @@ from typing import Any
 import numpy as np
 
 from engine.store import StoredRows
-from engine.types import I32, I64, Bool
-from engine.views import half_index, mapped_files
+from engine.types import I64, Array, Bool
+from engine.views import half_index, joined_rows, mapped_files
+
+_COPIED = 4  # of so many rows one may be copied into memory, since it shares its place with another
 
 
 class MappedRows:
     """Rows by their numbers, which count from the first row of the store's first shard.
 
+    Items of equal content share a row of the store; all but the first of them have copies here, behind the shards.
     index: FAISS's, of all rows up to the last of these. A position is a row's place among these, as elsewhere.
-    table: the position of each number, or -1; None where these rows lie one after another.
+    numbers: ascending, with the position of each in `order`; None where they, or positions, lie one after another.
     """
 
     def __init__(self, index: Any, numbers: I64) -> None:
         """numbers: of each position (n,), no two alike."""
         self.index, self._first, self._count = index, int(numbers[0]), len(numbers)
-        self.table: I32 | None = None  # 4 bytes a row of the store, where its rows are not these, one after another
-        if (np.diff(numbers) != 1).any():
-            self.table = np.full(index.ntotal, -1, np.int32)
-            self.table[numbers] = np.arange(self._count, dtype=np.int32)
+        self.copied = 0  # bytes of rows that are in memory
+        self.numbers: Array | None = None  # 4 bytes a row, where rows are not all those between the first and the last
+        self.order: Array | None = None  # 4 more, where they lie in another order
+        steps = np.diff(numbers)
+        if (steps != 1).any():
+            kind = np.int32 if index.ntotal < 2**31 else np.int64
+            if (steps < 0).any():
+                self.order = np.argsort(numbers).astype(kind)
+                numbers = numbers[self.order]
+            self.numbers = numbers.astype(kind)
 
     @classmethod
     def of(cls, rows: StoredRows) -> "MappedRows | None":
         """None where they cannot be read in place: rows of any length, none, or shards that the system cannot join.
 
-        Raises OSError when a shard is gone.
+        None, too, where many share a row. Raises OSError when a shard is gone.
         """
         store, numbers = rows.store, rows.numbers()
-        if store.raw or not len(numbers) or len(np.unique(numbers)) < len(numbers):
+        if store.raw or not len(numbers):
+            return None
+        shared = _shared(numbers)
+        if len(shared) * _COPIED > len(numbers):
             return None
         last, width = int(numbers.max()), 2 * store.dim
         shards = last // store.shard_rows + 1
         sizes = [width * min(store.shard_rows, last + 1 - shard * store.shard_rows) for shard in range(shards)]
-        memory = mapped_files([store.path(shard) for shard in range(shards)], sizes)
-        return None if memory is None else cls(half_index(memory, store.dim), numbers)
+        paths = [store.path(shard) for shard in range(shards)]
+        if not len(shared):
+            memory = mapped_files(paths, sizes)
+            return None if memory is None else cls(half_index(memory, store.dim), numbers)
+        joined = joined_rows(paths, sizes, rows[shared].astype("<f2"))
+        if joined is None:
+            return None
+        memory, start = joined
+        numbers[shared] = start + np.arange(len(shared))
+        mapped = cls(half_index(memory, store.dim), numbers)
+        mapped.copied = width * len(shared)
+        return mapped
+
+    def number(self, positions: I64) -> I64:
+        """The number at each position (n,), of all of them in turn."""
+        if self.numbers is None:
+            return positions + self._first
+        if self.order is None:
+            return self.numbers[positions].astype(np.int64)
+        out = np.empty(self._count, np.int64)
+        out[self.order] = self.numbers
+        return out[positions]
 
     def positions(self, numbers: I64) -> I64:
         """The position of each number; of a negative one, any."""
-        if self.table is None:
+        if self.numbers is None:
             return np.maximum(numbers - self._first, 0)
-        return self.table[numbers].astype(np.int64)
+        places = np.searchsorted(self.numbers, numbers.astype(self.numbers.dtype))
+        return places if self.order is None else self.order[places].astype(np.int64)
 
     def told(self, rows: Bool) -> Bool:
         """A mask of positions (n,) as one of numbers, of all rows of the index."""
-        if self.table is not None:
-            return (self.table >= 0) & rows[self.table]
         told = np.zeros(self.index.ntotal, np.bool_)
-        told[self._first : self._first + self._count] = rows
+        if self.numbers is None:
+            told[self._first : self._first + self._count] = rows
+        else:
+            told[self.numbers[rows if self.order is None else rows[self.order]]] = True
         return told
+
+
+def _shared(numbers: I64) -> I64:
+    """Positions whose number stands at an earlier one, too."""
+    order = np.argsort(numbers, kind="stable")
+    return np.sort(order[1:][np.diff(numbers[order]) == 0])

@@ -12,10 +12,10 @@ from typing import Any
 import faiss
 import numpy as np
 
-from engine.types import F32, I64, U8
+from engine.types import F16, F32, I64, U8
 
 _ALIGNED = 64  # bytes: what FAISS's kernels read at once, at most
-_MAP_FIXED = 0x10  # Linux's; Python's mmap has no name for it
+_MAP_FIXED, _NORESERVE = 0x10, 0x4000  # Linux's; Python's mmap has no names for them
 
 
 def mapped_files(paths: Sequence[Path], sizes: Sequence[int]) -> U8 | None:
@@ -25,17 +25,41 @@ def mapped_files(paths: Sequence[Path], sizes: Sequence[int]) -> U8 | None:
     """
     if len(paths) == 1:
         return np.asarray(np.memmap(paths[0], np.uint8, "r", shape=(sizes[0],)))
+    return _joined(paths, sizes, sum(sizes))
+
+
+def joined_rows(paths: Sequence[Path], sizes: Sequence[int], more: F16) -> tuple[U8, int] | None:
+    """`mapped_files` with more rows (n, d) in memory behind them, and how many rows lie before these; or None.
+
+    Between both lie up to two pages of nothing.
+    """
+    width = 2 * more.shape[1]
+    start = -(-_whole_pages(sum(sizes)) // width)
+    memory = _joined(paths, sizes, (start + len(more)) * width)
+    if memory is None:
+        return None
+    memory[start * width :] = more.view(np.uint8).ravel()
+    return memory, start
+
+
+def _whole_pages(size: int) -> int:
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def _joined(paths: Sequence[Path], sizes: Sequence[int], total: int) -> U8 | None:
+    """Files one behind another, then memory of its own, from the next page up to `total` bytes."""
     if sys.platform != "linux" or any(size % mmap.PAGESIZE for size in sizes[:-1]):
         return None
-    libc, total = ctypes.CDLL(None, use_errno=True), sum(sizes)
+    libc, files = ctypes.CDLL(None, use_errno=True), _whole_pages(sum(sizes))
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
     libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    start = libc.mmap(None, total, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)  # addresses alone
+    own = mmap.PROT_READ | mmap.PROT_WRITE
+    start = libc.mmap(None, max(total, files), own, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE, -1, 0)
     if start in (None, ctypes.c_void_p(-1).value):
         return None
     memory: U8 = np.ctypeslib.as_array((ctypes.c_uint8 * total).from_address(start))
-    end = weakref.finalize(memory, libc.munmap, start, total)
+    end = weakref.finalize(memory, libc.munmap, start, max(total, files))
     end.atexit = False  # type: ignore[misc]  # a thread may search to the last
     place = start
     for path, size in zip(paths, sizes, strict=True):

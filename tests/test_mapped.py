@@ -30,13 +30,16 @@ joins = pytest.mark.skipif(sys.platform != "linux", reason="shards are joined on
 
 @contextmanager
 def shelf(
-    rows: F32, order: I64, shard_rows: int = PAGE_ROWS, *, raw: bool = False
+    rows: F32, order: I64, shard_rows: int = PAGE_ROWS, *, raw: bool = False, like: I64 | None = None
 ) -> Iterator[tuple[ListBackend, FaissBackend, I64, EmbeddingStore]]:
-    """Lists and hashes of rows that lie in this order, with ids in the order of rows, depths that cover all."""
+    """Lists and hashes of rows that lie in this order, with ids in the order of rows, depths that cover all.
+
+    like: the row whose place in the store each takes, when it is equal to that one; its own.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder, store = Path(name), EmbeddingStore(Path(name) / "store", DIM, shard_rows, raw=raw)
         shards, places = store.append(rows[order])
-        back = np.argsort(order)
+        back = np.argsort(order)[like if like is not None else np.arange(len(rows))]
         ids, lie = np.arange(len(rows)) * 2 + 5, StoredRows(store, shards[back], places[back])
         write_rows(folder, "lists", ids, LISTED.quantize(rows), lie)
         hashes = SignHash.fit(ROWS, 64)
@@ -49,13 +52,17 @@ def shelf(
 @settings(max_examples=25, deadline=None)
 @given(
     count=st.integers(1, 3 * PAGE_ROWS), mixed=st.booleans(), gone=st.sampled_from((0.0, 0.4, 1.0)),
-    share=st.sampled_from((0.02, 0.5, 1.0)), k=st.integers(1, 40),
+    share=st.sampled_from((0.02, 0.5, 1.0)), k=st.integers(1, 40), shared=st.booleans(),
 )  # fmt: skip
-def test_search_and_scan_in_place_equal_brute_force(count: int, mixed: bool, gone: float, share: float, k: int) -> None:
+def test_search_and_scan_in_place_equal_brute_force(
+    count: int, mixed: bool, gone: float, share: float, k: int, shared: bool
+) -> None:
     rng = np.random.default_rng(count)
-    rows = ROWS[rng.integers(0, len(ROWS), count)]  # some of them twice: equal scores
+    like = np.where(rng.random(count) < 0.05 * (shared and count > 40), rng.integers(0, count, count), np.arange(count))
+    like = like[like]  # equal files share a row
+    rows = ROWS[rng.integers(0, len(ROWS), count)][like]  # some of them twice: equal scores
     order = rng.permutation(count) if mixed else np.arange(count)
-    with shelf(rows, order) as (lists, hashes, ids, _):
+    with shelf(rows, order, like=like) as (lists, hashes, ids, _):
         assert lists.in_place and hashes.in_place and lists.caps.whole
         dead, allowed = rng.random(count) < gone, rng.random(count) < share
         for backend in (lists, hashes):

@@ -32,7 +32,7 @@ def _bytes(thing: Any, seen: set[int]) -> int:
     if isinstance(thing, faiss.IndexRefine):
         return 0  # its parts are counted where they are held
     if isinstance(thing, MappedRows):
-        return _bytes(thing.table, seen)  # its index looks at files
+        return thing.copied + _bytes([thing.numbers, thing.order], seen)  # its index looks at files
     if isinstance(thing, faiss.Index):
         return int(faiss.serialize_index(thing).nbytes)
     if isinstance(thing, dict):
