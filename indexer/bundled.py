@@ -10,8 +10,9 @@ import xxhash
 
 from engine.artifacts import read_manifest, write_artifact
 from engine.encoders import CONFIG_FILE, HOME_FOLDER, MERGES_FILE, PREFIX, STARTER, WEIGHTS_FILE, folder_of
+from engine.errors import ArtifactError
 
-_LICENCE = "LICENSE"  # goes where the weights go
+LICENCE = "LICENSE"  # goes where the weights go
 _PARTS = CONFIG_FILE, WEIGHTS_FILE, MERGES_FILE
 NEWER = (
     "Rebus comes with another small encoder now than the one that this library keeps and goes on with: "
@@ -38,27 +39,37 @@ def is_older(spec: str | None) -> bool:
 def kept(home: Path, spec: str) -> str:
     """The spec of the library's copy where one of the bundled encoder is asked for, and any other as it is.
 
-    A copy that is not there yet is made. Raises ArtifactError where the bundled files are not as they were made.
+    A copy that is not there yet, or not whole, is made. Raises ArtifactError where the bundled files are not as they
+    were made.
     """
     if not _is_bundled(spec):
         return spec
     copy, bundled = _copy(home), folder_of(STARTER)
-    if not copy.is_dir():
+    if not _is_whole(copy):
         read_manifest(bundled)
+        shutil.rmtree(copy, ignore_errors=True)
         with write_artifact(copy, {"kind": "encoder", "from": STARTER}) as temporary:
-            for name in (*_PARTS, _LICENCE):
+            for name in (*_PARTS, LICENCE):
                 shutil.copyfile(bundled / name, temporary / name)
     return str(copy)
 
 
 def found(home: Path, spec: str) -> str:
-    """What to load for a spec: the library's copy of what is bundled, if it has one; what is bundled for a lost copy.
+    """What to load for a spec: the library's copy of what is bundled; what is bundled where that is lost or damaged.
 
     Any other spec stays as it is.
     """
     if is_copy(spec) and not Path(spec).is_dir():
         return STARTER
-    return str(_copy(home)) if _is_bundled(spec) and _copy(home).is_dir() else spec
+    if _is_bundled(spec) or (is_copy(spec) and not is_older(spec)):
+        return str(_copy(home)) if _is_whole(_copy(home)) else STARTER
+    return spec
+
+
+def licence_of(folder: Path | None) -> dict[str, bytes]:
+    """The licence of weights by its file's name, for what goes on from them; nothing where there is none."""
+    file = folder / LICENCE if folder else None
+    return {LICENCE: file.read_bytes()} if file and file.is_file() else {}
 
 
 def _copy(home: Path) -> Path:
@@ -67,6 +78,13 @@ def _copy(home: Path) -> Path:
     for name in _PARTS:
         digest.update((bundled / name).read_bytes())
     return home / HOME_FOLDER / f"{STARTER}-{digest.hexdigest()[:16]}"
+
+
+def _is_whole(copy: Path) -> bool:
+    try:
+        return bool(read_manifest(copy)["kind"] == "encoder")
+    except ArtifactError:
+        return False
 
 
 def _is_bundled(spec: str) -> bool:

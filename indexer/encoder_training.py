@@ -19,7 +19,7 @@ from engine.encoders.features import is_features
 from engine.encoders.imports import open_clip
 from engine.encoders.open_clip import OpenClipEncoder
 from engine.errors import InvalidInput
-from indexer.bundled import found
+from indexer.bundled import found, licence_of
 from indexer.heads.judging import Ranked, Verdict, judge
 from indexer.jobs import Tell
 from indexer.metrics import PairRanks
@@ -109,19 +109,24 @@ def train_encoder(
     verdict = judge(Ranked(ranked(towers), {}), rivals, len(train))
     trained = TrainedEncoder(report, start, verdict, None)
     if report.best["r10"] > start["r10"]:
-        kept = save_towers(towers, {"training": trained.facts}, config.home / HOME_FOLDER, begun.merges)
+        place = config.home / HOME_FOLDER
+        kept = save_towers(towers, {"training": trained.facts}, place, begun.merges, licence_of(begun.folder))
         trained = replace(trained, folder=kept)
     checkpoint.unlink(missing_ok=True)
     return trained
 
 
 class _Begun(NamedTuple):
-    """What training begins with. merges: the file of a tokenizer's own; fingerprint: of given weights, "" for none."""
+    """What training begins with. merges: the file of a tokenizer's own; fingerprint: of given weights, "" for none.
+
+    folder: of given weights.
+    """
 
     towers: PixelTowers
     tokenizer: Any
     merges: Path | None
     fingerprint: str
+    folder: Path | None = None
 
 
 def _begin(config: Config) -> _Begun:
@@ -147,7 +152,7 @@ def _begin(config: Config) -> _Begun:
     merges = folder / MERGES_FILE
     model = encoder.model.requires_grad_(True)
     return _Begun(
-        PixelTowers(model, shape), encoder.tokenizer, merges if merges.is_file() else None, encoder.fingerprint
+        PixelTowers(model, shape), encoder.tokenizer, merges if merges.is_file() else None, encoder.fingerprint, folder
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import xxhash
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from engine.aligners import Aligner
@@ -122,7 +122,7 @@ def save_towers(
     folder = parent / digest.hexdigest()[:16]
     with write_artifact(folder, {"kind": "encoder", **facts}) as temporary:
         (temporary / CONFIG_FILE).write_text(json.dumps(towers.shape, indent=1) + "\n", encoding="utf-8")
-        save_file(weights, temporary / WEIGHTS_FILE)
+        (temporary / WEIGHTS_FILE).write_bytes(save(weights))  # `save_file` lets nobody else read what it writes
         if merges is not None:
             shutil.copyfile(merges, temporary / MERGES_FILE)
         for name, data in (files or {}).items():

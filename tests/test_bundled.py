@@ -114,6 +114,15 @@ def test_training_begins_with_the_copy_also_where_what_came_with_rebus_is_damage
     assert _begin(config).fingerprint == encoders(config)[0].fingerprint
 
 
+def test_a_damaged_copy_is_made_anew_from_what_comes_with_rebus(config: Config) -> None:
+    (row,) = encoders(config)
+    weights = config.home / row.spec / WEIGHTS_FILE
+    before = weights.read_bytes()
+    weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    assert index_folders(config, [], silent).embedded == 0
+    assert weights.read_bytes() == before and encoders(config)[0].spec == row.spec and len(found(config)) == 8
+
+
 @pytest.mark.parametrize("spec", [STARTER, None])
 def test_a_library_that_has_no_copy_any_more_or_never_had_one_gets_it_by_the_next_run(
     config: Config, spec: str | None

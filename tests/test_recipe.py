@@ -180,6 +180,18 @@ def test_what_a_recipe_needs_and_does_not_find_is_told(data: Path, tmp_path: Pat
         examples(photos, tmp_path, tmp_path, silent)
 
 
+@pytest.mark.parametrize(
+    ("image", "said"), [("a.jpg", '"a dog"'), ("a.jpg", "[1]"), ("a.jpg", "[]"), ("a.jpg", '[" "]'),
+                        ("a.jpg", '["\\ud800"]'), ("../a.jpg", '["a dog"]'), ("/a.jpg", '["a dog"]')],
+)  # fmt: skip
+def test_captions_that_cannot_be_learned_from_are_told(tmp_path: Path, image: str, said: str) -> None:
+    (tmp_path / "photos").mkdir()
+    line = f'{{"image": "{image}", "split": "train", "en": {said}}}'
+    (tmp_path / "photos" / "captions.jsonl").write_text(line)
+    with pytest.raises(InvalidInput, match="no captions that can be read"):
+        examples(small_recipe().sources[0], tmp_path, tmp_path, silent)
+
+
 @pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"tags": "box"}', '{"tags": [1]}'])
 def test_an_icon_without_its_words_is_named(data: Path, tmp_path: Path, content: str | None) -> None:
     icons = Path(shutil.copytree(data / "icons", tmp_path / "icons"))

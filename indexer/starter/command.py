@@ -8,13 +8,16 @@ from pathlib import Path
 import click
 
 from engine.curves import draw_curves
-from engine.encoders import MERGES_FILE
+from engine.encoders import MERGES_FILE, STARTER, folder_of
 from engine.errors import InvalidInput
+from indexer.bundled import licence_of
 from indexer.pixel_towers import save_towers
 from indexer.progress import Progress
 from indexer.starter.recipe import load_recipe
 from indexer.starter.run import train_starter
 from indexer.starter.teacher import LiteTeacher
+
+_RESEARCH = ("flickr8k",)  # sources whose terms the licence of the bundled weights tells
 
 
 def follow(name: str, data: Path, out: Path | None, json_: bool) -> None:
@@ -34,6 +37,8 @@ def follow(name: str, data: Path, out: Path | None, json_: bool) -> None:
     log = {"recipe": asdict(recipe), "parameters": towers.parameter_count, "stages": stages}
     files = {f"{stage}.svg": draw_curves({stage: report.curve}, {}) for stage, report in reports.items()}
     files["training.json"] = (json.dumps(log, indent=1) + "\n").encode()
+    if any(source.name in _RESEARCH for source in recipe.sources):
+        files |= licence_of(folder_of(STARTER))
     folder = save_towers(towers, {"recipe": name}, out, out / "work" / MERGES_FILE, files)
     best = list(reports.values())[-1].best
     if json_:

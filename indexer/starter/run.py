@@ -139,6 +139,11 @@ class _Line:
             self.reports[name] = TrainingReport(**kept["report"])
             return
         steps, parts = count // settings.batch_size, (self.towers, objective, batches)
+        if not steps:
+            raise ConfigError(
+                f"{name}.batch_size = {settings.batch_size:,} is more than the {count:,} pictures that are learned "
+                "from: name a smaller one"
+            )
         report = fit(*parts, steps, judge, settings, checkpoint, self.identity, self.hear)
         facts = {"kind": "stage", "identity": self.identity, "report": asdict(report)}
         with write_artifact(folder, facts) as temporary:

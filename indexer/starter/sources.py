@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.errors import InvalidInput
 from indexer.jobs import Tell
@@ -69,12 +70,27 @@ def _captioned(source: Source, folder: Path) -> Examples:
     try:
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         found = [
-            (row["split"], Example(folder / "images" / row["image"], tuple(row["en"]), source.name)) for row in rows
+            (row["split"], Example(folder / "images" / _inside(row["image"]), _said(row["en"]), source.name))
+            for row in rows
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{file} holds no captions that can be read ({error}): check --data") from None
     train, held = (tuple(one for split, one in found if split == name) for name in ("train", "val"))
     return Examples(train, held)
+
+
+def _inside(name: str) -> str:
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"{name[:80]!r} leaves the folder")
+    return name
+
+
+def _said(texts: Any) -> tuple[str, ...]:
+    """A picture's captions. Raises ValueError for what is none."""
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError(f"{str(texts)[:80]} is no list of captions")
+    "".join(texts).encode()  # half a character cannot be learned from
+    return tuple(texts)
 
 
 def _icons(source: Source, folder: Path) -> Examples:

@@ -44,7 +44,7 @@ def _shape(student: Student, vocabulary: int) -> dict[str, Any]:
         "context_length": student.context_length,
         "vocab_size": vocabulary,
         "width": student.text_width,
-        "heads": max(1, student.text_width // 64),
+        "heads": max(n for n in range(1, 1 + max(1, student.text_width // 64)) if student.text_width % n == 0),
         "layers": student.text_layers,
     }
     model = {"embed_dim": student.embedding_width, "custom_text": True, "vision_cfg": vision, "text_cfg": text}
