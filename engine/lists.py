@@ -229,6 +229,9 @@ def _nearest(centroids: F32, parts: int) -> Any:
     if len(centroids) < _NARROWED:
         return flat
     codes: Any = faiss.IndexPQFastScan(centroids.shape[1], parts, FAST_SCAN_BITS, faiss.METRIC_INNER_PRODUCT)
+    codes.pq.cp.min_points_per_centroid = (
+        1  # there are no other points: FAISS would say for each part that they are few
+    )
     codes.train(centroids)
     codes.add(centroids)
     narrowed = refined(codes, flat)

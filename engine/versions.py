@@ -164,9 +164,7 @@ class Version:
                 f"{folder} belongs to another encoder or head than the catalog says: run `rebus index` again"
             )
         head = load_head(catalog, row.head_id, encoder)
-        raw = is_features(encoder.spec) and head.is_identity  # a head reads rows as they were imported
-        shards = store_folder(catalog.home, encoder.fingerprint, row.generation)
-        store = EmbeddingStore(shards, encoder.dim, raw=raw)
+        store = store_of(catalog.home, encoder, row.generation, head)
         own = store if head.is_identity else EmbeddingStore(folder, head.aligner.dim)
         live = StoredRows.none(store) if head.is_identity else HeldRows.none(head.aligner.dim)
         indexes = {
@@ -189,11 +187,7 @@ class Version:
     @classmethod
     def of_nothing(cls, catalog: Catalog, encoder: EncoderRow) -> "Version":
         """Number 0, which was never published: it holds nothing but what is taken in, all that the encoder embedded."""
-        folder = store_folder(catalog.home, encoder.fingerprint, encoder.generation)
-        store, head = (
-            EmbeddingStore(folder, encoder.dim, raw=is_features(encoder.spec)),
-            Head.identity(dims_of(encoder)),
-        )
+        store, head = store_of(catalog.home, encoder, encoder.generation), Head.identity(dims_of(encoder))
         spec = resolved_spec(catalog.home, encoder.spec)
         return cls(0, 0.0, encoder.id, spec, encoder.fingerprint, None, head, store, {}, 0, encoder.generation)
 
@@ -214,6 +208,15 @@ class Version:
         bits = next((index.delta.bits for index in self.indexes.values()), 256)
         codec, none = SignHash.fit(rows[slice(None)], bits), rows.take(_NOTHING)
         return LiveIndex(codec, FaissBackend(bits, none), FaissBackend(bits, none))
+
+
+def store_of(home: Path, encoder: EncoderRow, generation: int, head: Head | None = None) -> EmbeddingStore:
+    """A generation of an encoder's shards, as they are compared: imported features become unit rows as they are read.
+
+    Not so for a head that projects: it reads them as they were imported.
+    """
+    raw = is_features(encoder.spec) and (head is None or head.is_identity)
+    return EmbeddingStore(store_folder(home, encoder.fingerprint, generation), encoder.dim, raw=raw)
 
 
 def load_head(catalog: Catalog, head_id: int | None, encoder: EncoderRow) -> Head:

@@ -18,9 +18,9 @@ from engine.config import CodecSettings, Config
 from engine.errors import ArtifactError, NotReady
 from engine.index import write_rows
 from engine.status import lacking
-from engine.store import EmbeddingStore, StoredRows, store_folder
+from engine.store import EmbeddingStore, StoredRows
 from engine.types import F32, Modality
-from engine.versions import embeddings_after, load_head, words_of
+from engine.versions import embeddings_after, load_head, store_of, words_of
 from indexer.codecs.fit import depth_facts, fit_codes, scans
 from indexer.history import prune
 from indexer.jobs import Tell
@@ -103,8 +103,8 @@ def write_version(
     found: what `embeddings_after` gives, its places those of this generation of the encoder's shards.
     """
     recipe = recipe or Recipe.of(catalog, config)
-    store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, generation), encoder.dim)
     head = load_head(catalog, head_id, encoder)
+    store = store_of(catalog.home, encoder, generation, head)
     sources = sources_of(catalog, head, store, found)
     manifest: dict[str, Any] = {"encoder": encoder.fingerprint, "head": head_id, "indexes": {}}
     if recipe.planned:

@@ -21,8 +21,9 @@ from sqlalchemy.orm import Session
 
 from engine.catalog import Catalog, Embedding, EncoderRow, Item
 from engine.config import Config, IndexSettings
-from engine.store import EmbeddingStore, StoredRows, store_folder
+from engine.store import EmbeddingStore, StoredRows
 from engine.types import I64, U64, Bool, Modality
+from engine.versions import store_of
 from indexer.jobs import Tell
 from indexer.near_hashes import NearHashes
 
@@ -49,7 +50,7 @@ def group_duplicates(catalog: Catalog, config: Config, encoder: EncoderRow, tell
         if not gone and since and not _any_new(session, row.id, since):
             row.grouping = {**wanted, "upto": upto}
             return 0
-        store = EmbeddingStore(store_folder(catalog.home, row.fingerprint, row.generation), row.dim)
+        store = store_of(catalog.home, row, row.generation)
         pictures = _load(session, row.id, store)
     groups = _Grouping(pictures, config.index, pictures.dirty(since, gone), tell).groups()
     changed = np.flatnonzero(groups != pictures.group)

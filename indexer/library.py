@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Job
+from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Item, Job
 from engine.config import Config
 from engine.decoding import DecoderPool
 from engine.encoders import STARTER, Encoder, load_encoder, resolved_spec, weights_file
@@ -45,7 +45,8 @@ Note = Callable[[str], None]
 class IndexReport:
     """What indexing did. embedded: items given an embedding; version: the one served now, if any.
 
-    first: nothing was published before, or by none but runs that were stopped.
+    first: nothing was published before, or by none but runs that were stopped. emptied: something was, and all its
+    files were removed since.
     """
 
     scans: list[ScanReport] = field(default_factory=list)
@@ -54,6 +55,7 @@ class IndexReport:
     version: IndexVersion | None = None
     encoder: str | None = None
     first: bool = False
+    emptied: bool = False
 
 
 def index_folders(
@@ -103,6 +105,8 @@ def index_folders(
                 report.embedded = run.embedder.embedded if run.embedder else 0
         with catalog.session() as session:
             report.failures = session.scalar(sa.select(sa.func.count()).select_from(Failure)) or 0
+            left = session.scalar(sa.select(Item.id).where(Item.removed_at.is_(None)).limit(1))
+        report.emptied = left is None and not report.failures and not report.first
         return report
 
 

@@ -47,6 +47,10 @@ def build(
     from indexer.planning import plan
     from indexer.progress import Progress
 
+    given = {"--recall": recall is not None, "--plan-only": plan_only, "--svg": svg is not None}
+    if memory is None and any(given.values()):
+        named = next(name for name in given if given[name])
+        raise click.UsageError(f"{named} is of a plan: say with --memory SIZE what the codes may take")
     config = settings(context)
     catalog = Catalog(config)
     encoder, recipe, plans = served_encoder(catalog), Recipe(config.codec, recall or config.search.recall), None
@@ -81,11 +85,19 @@ def _show(plans: "Plans", svg: Path | None, json_: bool, version: int | None) ->
     rows = [
         (
             ("* " if plan is plans.chosen else "  ") + plan.name, readable_bytes(plan.bytes), str(plan.probes),
-            f"{plan.candidates:,}", f"{plan.recall:.3f}", f"{plan.ms:.2f}",
+            f"{plan.candidates:,}", f"{plan.recall:.3f}", f"{plan.ms:.2f}{' (all compared)' if plan.scanned else ''}",
         )
         for plan in plans.plans
     ]  # fmt: skip
     title = f"What was measured for {readable_bytes(plans.memory)} and recall {plans.wanted}"
     print_sheet(Sheet(title, ("codes", "memory", "lists read", "candidates", "recall@10", "ms"), rows))
     if plans.chosen:
-        click.echo("* is the quickest that fits. Milliseconds are of one query at a time, without encoder and catalog.")
+        click.echo(
+            "* is the quickest that fits, of equals the smallest. Milliseconds are of one query at a time, without "
+            "encoder and catalog."
+        )
+    if any(plan.scanned for plan in plans.plans):
+        click.echo(
+            'Where it says "all compared", so few items are compared one by one, which finds all; codes are looked '
+            "into on a GPU, or when the library has grown: lists, candidates and recall are of that."
+        )

@@ -2,11 +2,15 @@
 
 Every plan is measured on the library itself: codes are trained and made for all items of the kind that the library has
 most of, and queries that training has not seen ask for them, as deep as the wanted recall takes.
+
+What codes take beside themselves (rotations, codebooks) is measured too: of each family sizes are tried downwards from
+the largest that might fit, until two do; all, where the codes are not what takes the time.
 """
 
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,15 +18,16 @@ from typing import Any, Literal
 from engine.catalog import Catalog, EncoderRow
 from engine.config import CodecSettings
 from engine.errors import NotReady
-from engine.store import EmbeddingStore, HeldRows, store_folder
+from engine.store import EmbeddingStore, HeldRows
 from engine.types import Modality
-from engine.versions import embeddings_after, load_head, load_index
+from engine.versions import LiveIndex, embeddings_after, load_head, load_index, store_of
 from engine.words import readable_bytes
 from indexer.build import Asking, Recipe, write_index
+from indexer.codecs.depths import FIRST
 from indexer.codecs.fit import TRAINED_FROM
 from indexer.evaluation.memory import resident_bytes
 from indexer.jobs import Tell
-from indexer.sources import Source, queries_for, sources_of
+from indexer.sources import Source, queries_for, sample, sources_of
 
 Kind = Literal["hashing", "pq", "vq"]
 BITS: dict[Kind, tuple[int, ...]] = {
@@ -32,14 +37,18 @@ BITS: dict[Kind, tuple[int, ...]] = {
 }
 PARTS = (32, 64, 96, 128)
 _LISTS_FROM, _NEVER = 20_000, 1 << 40  # lists of fewer items are shorter to scan whole
-_BESIDE, _SCANNED = 1, 11  # bytes an item beside its code: whether it lives; with its place and list
+_ENOUGH = 2  # sizes of a family that fit: smaller ones find less
+_TIMED = 50
+Families = dict[str, list[tuple[float, CodecSettings]]]  # bytes of a code, ascending
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One way to keep the codes, as measured. bytes: of memory, for all items of the library. ms: of one query.
 
-    tried: all depths that were measured, each with probes, candidates, recall and ms.
+    scanned: whether searches without a filter compare all vectors instead, which takes no longer; ms is of that, and
+    only a GPU, or a library that has grown, looks into the codes. tried: all depths that were measured, each with
+    probes, candidates, recall and ms.
     """
 
     name: str
@@ -49,26 +58,42 @@ class Plan:
     candidates: int
     recall: float
     ms: float
+    scanned: bool
     tried: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """What was measured, by memory. chosen: the quickest within the budget that recalls as much as is wanted."""
+    """What was measured, by memory. chosen: as `of` chooses."""
 
     plans: list[Plan]
     memory: int
     wanted: float
     chosen: Plan | None
 
+    @classmethod
+    def of(cls, plans: Sequence[Plan], memory: int, wanted: float) -> "Plans":
+        """The quickest within the budget that recalls as much as is wanted is chosen, of equals the smallest.
+
+        Where a scan answers it finds all, whatever the codes; still those come first that recall enough by themselves.
+        """
+        scan = min((plan.ms for plan in plans if plan.scanned), default=0.0)  # one scan for all: they differ by noise
+        plans = sorted(
+            (replace(plan, ms=scan) if plan.scanned else plan for plan in plans), key=lambda plan: plan.bytes
+        )
+        good = [plan for plan in plans if plan.bytes <= memory and (plan.scanned or plan.recall >= wanted)]
+        # A tenth of a millisecond is noise, and codebooks cost minutes at each build.
+        chosen = min(good, key=lambda plan: (plan.recall < wanted, round(plan.ms, 1), plan.bytes), default=None)
+        return cls(plans, memory, wanted, chosen)
+
     def refusal(self) -> str:
         """Why none was chosen, and the nearest that is possible."""
         said = f"no codes of this library fit into {readable_bytes(self.memory)} and recall {self.wanted:.2f}"
-        reach = [plan for plan in self.plans if plan.recall >= self.wanted]
+        reach = [plan for plan in self.plans if plan.scanned or plan.recall >= self.wanted]
         fit = [plan for plan in self.plans if plan.bytes <= self.memory]
         if reach:
             least = min(reach, key=lambda plan: plan.bytes)
-            said += f"; {least.name} would with --memory {-(-least.bytes // 1_000_000)}MB"
+            said += f"; {least.name} would with --memory {_enough(least.bytes)}"
         if fit:
             most = max(fit, key=lambda plan: plan.recall)
             said += f"; {most.name} fits with --recall {int(most.recall * 100) / 100:.2f}"
@@ -76,7 +101,7 @@ class Plans:
 
 
 def plan(catalog: Catalog, encoder: EncoderRow, memory: int, wanted: float, tell: Tell) -> Plans:
-    """Measure what may fit into so many bytes, and the smallest that do not.
+    """Measure what fits into so many bytes, and what nearly does.
 
     Raises NotReady where nothing is embedded, ArtifactError when the served head is damaged.
     """
@@ -84,27 +109,28 @@ def plan(catalog: Catalog, encoder: EncoderRow, memory: int, wanted: float, tell
     if not found:
         raise NotReady("nothing is embedded yet: run `rebus index FOLDER`")
     head = load_head(catalog, served.head_id if served and served.encoder_id == encoder.id else None, encoder)
-    store = EmbeddingStore(store_folder(catalog.home, encoder.fingerprint, encoder.generation), encoder.dim)
+    store = store_of(catalog.home, encoder, encoder.generation, head)
     sources = sources_of(catalog, head, store, found)
     modality, source = max(sources.items(), key=lambda pair: len(pair[1].ids))
     total = sum(len(one.ids) for one in sources.values())
     asking = partial(queries_for, catalog, head, modality, sources)
-    todo, plans = list(_worth_trying(len(source.ids), memory / total)), list[Plan]()
-    for number, (name, codec) in enumerate(todo):
-        tell(f"measuring {name}", number, len(todo))
-        facts, size = _measured(Recipe(codec, wanted, planned=True), modality, source, asking, head.aligner.dim)
-        best = facts["depths"]
-        ms = min(row["ms"] for row in facts["tried"] if all(row[key] == best[key] for key in best))
-        depths = (best["probes"], best["candidates"], best["recall"])
-        plans.append(Plan(name, codec, round(size * total), *depths, ms, facts["tried"]))
-    tell("measured", len(todo), len(todo))
-    plans.sort(key=lambda one: one.bytes)
-    good = [one for one in plans if one.bytes <= memory and one.recall >= wanted]
-    return Plans(plans, memory, wanted, min(good, key=lambda one: one.ms, default=None))
+    plans, families = list[Plan](), _families(len(source.ids))
+    for number, (family, sizes) in enumerate(families.items()):
+        fit = 0
+        for size, codec in _downwards(sizes, memory / total):
+            name = f"{family}, {size:.0f} bytes"
+            tell(f"measuring {name}", number, len(families))
+            one = _measured(name, Recipe(codec, wanted, planned=True), modality, source, asking, head.aligner.dim)
+            plans.append(replace(one, bytes=-(-one.bytes * total // len(source.ids))))
+            fit += plans[-1].bytes <= memory
+            if fit >= _ENOUGH and not one.scanned:
+                break
+    tell("measured", len(families), len(families))
+    return Plans.of(plans, memory, wanted)
 
 
-def _worth_trying(count: int, cap: float) -> Iterator[tuple[str, CodecSettings]]:
-    """Of each family the two largest codes within `cap` bytes an item, and the smallest beyond."""
+def _families(count: int) -> Families:
+    """The codes that so many items can have."""
 
     def whole(kind: Kind) -> list[tuple[float, CodecSettings]]:
         return [(bits / 8, CodecSettings(kind, bits, _NEVER)) for bits in BITS[kind]]
@@ -117,21 +143,40 @@ def _worth_trying(count: int, cap: float) -> Iterator[tuple[str, CodecSettings]]
         families["product codes in lists"] = [
             (parts / 2, CodecSettings(lists_from=few, parts=parts)) for parts in PARTS
         ]
-    for family, sizes in families.items():
-        beside = _BESIDE if family == "hash codes" else _SCANNED
-        fit = [size for size, _ in sizes if size + beside <= cap]
-        for size, codec in sizes[max(0, len(fit) - 2) : len(fit) + 1]:
-            yield f"{family}, {size:.0f} bytes", codec
+    return families
 
 
-def _measured(
-    recipe: Recipe, modality: Modality, source: Source, asking: Asking, dim: int
-) -> tuple[dict[str, Any], float]:
-    """What a manifest would say, and bytes of memory an item; the files are thrown away."""
+def _downwards(sizes: list[tuple[float, CodecSettings]], cap: float) -> list[tuple[float, CodecSettings]]:
+    """The codes themselves no larger than `cap` bytes an item and the smallest beyond, the largest first."""
+    return sizes[sum(size <= cap for size, _ in sizes) :: -1]
+
+
+def _enough(size: int) -> str:
+    """A budget of at least so many bytes, as --memory reads it."""
+    return f"{-(-size // 1000)}kB" if size < 10**6 else f"{-(-size // 10**6)}MB"
+
+
+def _measured(name: str, recipe: Recipe, modality: Modality, source: Source, asking: Asking, dim: int) -> Plan:
+    """The plan, its bytes those of this modality; the files are thrown away."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         own = EmbeddingStore(folder, dim)
         facts = write_index(folder, modality, source, asking, own, recipe, lambda *_: None)
         store = source.kept.store if source.kept is not None else own
         index = load_index(folder, modality, facts, store, HeldRows.none(dim))
-        return facts, resident_bytes(index) / len(source.ids)
+        best = facts["depths"]
+        scanned = index.scan_pays(None, best["candidates"])
+        ms = min(row["ms"] for row in facts["tried"] if all(row[key] == best[key] for key in best))
+        ms = _scan_ms(index, source) if scanned else ms
+        depths = (best["probes"], best["candidates"], best["recall"])
+        return Plan(name, recipe.codec, resident_bytes(index), *depths, ms, scanned, facts["tried"])
+
+
+def _scan_ms(index: LiveIndex, source: Source) -> float:
+    """Milliseconds of one query that is compared with all vectors."""
+    queries = source.read(sample(len(source.ids))[:_TIMED])
+    index.exact(queries[:1], FIRST, None)
+    started = time.perf_counter()
+    for query in queries:
+        index.exact(query[None], FIRST, None)
+    return round((time.perf_counter() - started) * 1000 / len(queries), 4)

@@ -52,6 +52,8 @@ def _outcome(report: "IndexReport") -> str:
     from indexer.choice import LARGER
 
     if report.version is None:
+        if report.emptied:
+            return "Nothing is left to search: all files of this library were removed."
         if report.encoder is not None:
             return "Nothing to publish: no picture could be embedded."
         return (

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, Embedding, EncoderRow, Item, Root
 from engine.config import Config
+from engine.encoders.features import is_features
 from engine.store import EmbeddingStore, store_folder
 from indexer.duplicates import group_duplicates
 from tests.conftest import silent
@@ -16,10 +17,10 @@ from tests.conftest import silent
 class Shelf:
     """Items by number, in the order they were put there. Close it at the end."""
 
-    def __init__(self, config: Config, dim: int, root: Path = Path("/media")) -> None:
+    def __init__(self, config: Config, dim: int, root: Path = Path("/media"), spec: str = "none") -> None:
         self.config, self.catalog = config, Catalog(config, create=True)
         with self.catalog.session() as session:
-            self.encoder = EncoderRow(fingerprint="f" * 64, spec="none", dim=dim)
+            self.encoder = EncoderRow(fingerprint="f" * 64, spec=spec, dim=dim)
             session.add_all([self.encoder, Root(path=str(root))])
         self.store = EmbeddingStore(store_folder(config.home, self.encoder.fingerprint), dim)
 
@@ -27,7 +28,7 @@ class Shelf:
         self.catalog.engine.dispose()
 
     def add(self, *items: Item, vectors: Sequence[Sequence[float]]) -> list[int]:
-        """Put items with their vectors, made of unit length; their ids."""
+        """Put items with their vectors, made of unit length unless they are features; their ids."""
         for item in items:
             item.root_id = 1
             item.modality = item.modality or "image"
@@ -42,7 +43,8 @@ class Shelf:
     def embed(self, ids: Sequence[int], vectors: Sequence[Sequence[float]]) -> None:
         """Give items new embeddings, as the indexer does when they are new, changed or back."""
         rows = np.array(vectors, np.float32)
-        places = self.store.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        places = self.store.append(rows if is_features(self.encoder.spec) else unit)
         with self.catalog.session() as session:
             session.execute(sa.delete(Embedding).where(Embedding.item_id.in_(ids)))
             session.flush()

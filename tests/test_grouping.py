@@ -58,6 +58,17 @@ def test_near_needs_both_the_hash_and_the_embedding(shelf: Shelf) -> None:
     assert shelf.groups() == {ids[0]: ids[0], ids[1]: ids[0]}
 
 
+def test_imported_features_are_near_by_their_cosine_whatever_their_length(tmp_path: Path) -> None:
+    shelf = Shelf(config_at(tmp_path / "imported"), 4, spec="features:net/image=4")
+    short, long = tuple(x / 20 for x in NEARLY), (20, 20, 0, 0)  # a cosine of 0.7 with ONE, a product of 20
+    ids = shelf.add(
+        picture("a.jpg", HASH), picture("short.jpg", HASH), picture("long.jpg", HASH), vectors=[ONE, short, long]
+    )
+    assert shelf.group() == 2
+    assert shelf.groups() == {ids[0]: ids[0], ids[1]: ids[0]}
+    shelf.close()
+
+
 def test_the_settings_draw_the_line(shelf: Shelf) -> None:
     ids = shelf.add(picture("a.jpg", HASH), picture("b.jpg", flipped(HASH, 7, 8)), vectors=[ONE, NEARLY])
     index = shelf.config.index

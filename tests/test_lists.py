@@ -16,7 +16,7 @@ from engine.codecs.pq import ProductCode
 from engine.codecs.vq import AdditiveCode
 from engine.filtering import Filter
 from engine.index import read_rows, write_rows
-from engine.lists import FAST_SCAN_BITS, Depths, ListBackend
+from engine.lists import _NARROWED, FAST_SCAN_BITS, Depths, ListBackend, _nearest
 from engine.store import EmbeddingStore, HeldRows, StoredRows
 from engine.types import F32, I64
 from indexer.codecs.additive import train_additive
@@ -260,3 +260,11 @@ def test_deeper_requests_look_into_more_lists() -> None:
     near, _ = backend.recall(QUERIES[:8], 10)
     far, _ = backend.recall(QUERIES[:8], 400)
     assert (far >= 0).sum() > 3 * (near >= 0).sum()
+
+
+def test_the_codes_of_many_lists_are_trained_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    centroids = clusters(_NARROWED, 3)
+    coarse = _nearest(centroids, 8)
+    found = coarse.search(centroids, 1)[1][:, 0]
+    assert (found == np.arange(_NARROWED)).mean() > 0.8
+    assert capfd.readouterr() == ("", "")

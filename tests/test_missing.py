@@ -154,3 +154,18 @@ def test_an_excluded_folder_takes_no_part_in_what_is_missing(config: Config, med
     (media / "trees").mkdir()
     report = index(config, media)
     assert report.removed == 15 and len(report.notes) == 1
+
+
+def test_what_lost_all_its_files_says_that_nothing_is_left(
+    tmp_path: Path, command: Command, encoder_folder: Path
+) -> None:
+    home, folder = tmp_path / "home", draw_folder(tmp_path / "media", 3)
+    assert command(home, "index", str(folder), "--encoder", str(encoder_folder))[0] == 0
+    shutil.rmtree(folder)
+    for _ in range(2):
+        folder.mkdir(exist_ok=True)
+        code, out, _ = command(home, "index", "--gone", str(folder), "--encoder", str(encoder_folder))
+        assert code == 0 and "Nothing is left to search" in out and "embedded" not in out
+    (folder / "words.jpg").write_text("no picture")
+    _, out, _ = command(home, "index", str(folder), "--encoder", str(encoder_folder))
+    assert "1 file cannot be used" in out and "no picture could be embedded" in out
