@@ -162,7 +162,7 @@ def _film_tells(path: Path, size: int, _mtime_ns: int) -> bool:
 def _cover_tells(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
     if not stream.disposition & Disposition.attached_pic:
         return False
-    picture = bytes(next(container.demux(stream)))
+    picture = bytes(next(container.demux(stream), b""))  # which is none
     with Image.open(io.BytesIO(picture), formats=FORMATS[:-1]) as image:
         return _tells(image)
 

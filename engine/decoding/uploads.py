@@ -44,7 +44,7 @@ class UploadDecoder:
     def decode(self, data: bytes, at_least: int) -> Image.Image:
         """A picture as RGB pixels, upright; its shorter side keeps `at_least` pixels where it has them.
 
-        Raises TooLarge beyond a limit, InvalidInput for what is no picture, Busy while too many others are read or take long.
+        Raises TooLarge beyond a limit, InvalidInput for what is no picture, Busy while too many others are read.
         """
         if len(data) > self._settings.max_bytes:
             limit = f"the limit is {self._settings.max_bytes:,}"
