@@ -39,6 +39,14 @@ class NotReady(RebusError):
     status = 503
 
 
+class Busy(NotReady):
+    """Too many ask for the same at once. retry_after_s: when to ask again."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class EncoderUnavailable(NotReady):
     """The weights of the encoder cannot be had, or do not fit its configuration."""
 

@@ -17,9 +17,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from engine.catalog import Item, Root
 from engine.config import Config
+from tests.media_files import encoded, pdf, svg
 from tests.web_library import write_film
 from webui import create_app
-from webui.chunks import bare_png, bare_webp
+from webui.chunks import bare_gif, bare_png, bare_webp
 from webui.originals import KeptBack, is_kept_back, placeless, without_metadata
 
 SECRET = b"SERIAL-0123456789"
@@ -123,11 +124,10 @@ def test_png_and_webp_lose_their_metadata_and_not_a_bit(
             np.testing.assert_array_equal(np.asarray(new), np.asarray(old))
 
 
-@given(st.binary(max_size=300), st.integers(0, 12_000), st.sampled_from(["PNG", "WEBP"]))
+@given(st.binary(max_size=300), st.integers(0, 12_000), st.sampled_from(["PNG", "WEBP", "GIF"]))
 def test_damaged_chunks_are_refused_or_tell_nothing(junk: bytes, cut: int, kind: str) -> None:
-    out = io.BytesIO()
-    _picture().save(out, kind, exif=_exif())
-    whole, bare = out.getvalue(), bare_png if kind == "PNG" else bare_webp
+    whole = encoded(_picture(), kind, **({"comment": SECRET} if kind == "GIF" else {"exif": _exif()}))
+    bare = {"PNG": bare_png, "WEBP": bare_webp, "GIF": bare_gif}[kind]
     for data in (junk, whole[:12] + junk, whole[:cut], whole[:cut] + junk):
         with suppress(ValueError):
             assert SECRET not in bare(data)
@@ -154,12 +154,103 @@ def test_films_are_kept_back_when_they_tell(tmp_path: Path) -> None:
         placeless(told, 10**6)
 
 
-def test_drawings_and_texts_are_given_as_they_are(tmp_path: Path) -> None:
-    for name in ("a.svg", "b.pdf", "c.txt"):
-        assert placeless(tmp_path / name, 10**6) is None
+def _film(path: Path, codec: str = "mpeg4", **options: Any) -> bytes:
+    with av.open(str(path), "w", **options) as container:
+        stream = container.add_stream(codec, rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        frame = av.VideoFrame.from_image(_picture())  # type: ignore[no-untyped-call]
+        for packet in (*stream.encode(frame), *stream.encode()):
+            container.mux(packet)
+    return path.read_bytes()
 
 
-@pytest.mark.parametrize(("name", "given"), [("a.avif", False), ("a.png", True), ("a.jpg", True)])
+def test_films_are_kept_back_when_their_bytes_tell(tmp_path: Path) -> None:
+    film = _film(tmp_path / "plain.mp4")
+    assert placeless(tmp_path / "plain.mp4", 10**6) is None
+    for number, mark in enumerate((b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>", b"adobe:ns:meta", b"Exif\0\0")):
+        told = tmp_path / f"{number}.mp4"
+        for before in (8, 2**20 - len(film) - 13, 2**20):  # within a piece, across two, in the second
+            box = b"free" + bytes(before) + mark
+            told.write_bytes(film + (4 + len(box)).to_bytes(4, "big") + box)
+            assert is_kept_back(told, 10**6)
+
+
+def test_films_with_more_than_pictures_and_sound_are_kept_back(tmp_path: Path) -> None:
+    told = tmp_path / "drone.mkv"
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,000 --> 00:00:01,000\nGPS(38.7, -9.1)\n")
+    _film(tmp_path / "plain.mkv")
+    with av.open(str(tmp_path / "plain.mkv")) as film, av.open(str(words)) as said, av.open(str(told), "w") as out:
+        made = [out.add_stream_from_template(source.streams[0]) for source in (film, said)]
+        for source, stream in zip((film, said), made, strict=True):
+            for packet in source.demux(source.streams[0]):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    out.mux(packet)
+    assert not is_kept_back(tmp_path / "plain.mkv", 10**6) and is_kept_back(told, 10**6)
+
+
+def test_drawings_and_pages_are_kept_back_and_texts_given(tmp_path: Path) -> None:
+    for name, data in (("a.svg", svg("")), ("b.pdf", pdf(["words"])), ("c.txt", pdf(["words"]) + b"\0")):
+        (tmp_path / name).write_bytes(data)
+        assert is_kept_back(tmp_path / name, 10**6)
+    for data in ("Grüße".encode(), "Grüße".encode("utf-16"), "Grüße".encode("cp1252")):
+        (tmp_path / "d.md").write_bytes(data)
+        assert placeless(tmp_path / "d.md", 10**6) is None
+
+
+def test_a_gif_loses_its_comments_and_not_a_bit(tmp_path: Path) -> None:
+    pictures = [_picture().rotate(90 * n) for n in range(3)]
+    xmp = b"\x21\xff\x0bXMP DataXMP" + bytes([len(SECRET)]) + SECRET + b"\0"
+    for more in ([], pictures[1:]):
+        whole = encoded(pictures[0], "GIF", save_all=True, append_images=more, comment=SECRET, loop=0, duration=70)
+        told = whole[:-1] + xmp + b"\x3b" + SECRET
+        (tmp_path / "a.gif").write_bytes(told)
+        after = placeless(tmp_path / "a.gif", 10**6)
+        assert after is not None and told.count(SECRET) >= 3 and SECRET not in after
+        with Image.open(io.BytesIO(told)) as old, Image.open(io.BytesIO(after)) as new:
+            assert (new.n_frames, new.info.get("loop")) == (old.n_frames, old.info.get("loop"))  # type: ignore[attr-defined]
+            for number in range(len(more) + 1):
+                old.seek(number)
+                new.seek(number)
+                assert new.info.get("duration") == old.info.get("duration")
+                np.testing.assert_array_equal(np.asarray(new.convert("RGBA")), np.asarray(old.convert("RGBA")))
+
+
+def test_what_a_file_is_its_bytes_say(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg", "a.txt"):
+        (tmp_path / name).write_bytes(encoded(_picture(), "TIFF", exif=_exif()))
+        assert is_kept_back(tmp_path / name, 10**6)
+        (tmp_path / name).write_bytes(_jpeg(exif=_exif()))
+        after = placeless(tmp_path / name, 10**6)
+        assert after is not None and SECRET not in after
+    (tmp_path / "a.mp4").write_bytes(encoded(_picture(), "PNG", exif=_exif()))
+    assert is_kept_back(tmp_path / "a.mp4", 10**6)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_cover_that_tells_keeps_its_sound_back(tmp_path: Path, kind: str) -> None:
+    for told, kept in (({"exif": _exif()}, True), ({}, False)):
+        cover = encoded(_picture(), kind, **told)
+        picture = b"\0image/" + kind.lower().encode() + b"\0\x03\0" + cover
+        tag = b"APIC" + len(picture).to_bytes(4, "big") + b"\0\0" + picture
+        size = bytes(len(tag) >> shift & 0x7F for shift in (21, 14, 7, 0))
+        file = tmp_path / f"{kept}.mp3"
+        file.write_bytes(b"ID3\x03\0\0" + size + tag + _sound(tmp_path / "plain.mp3"))
+        assert is_kept_back(file, 10**6) is kept
+
+
+def _sound(path: Path) -> bytes:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mp3", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1152), np.float32), format="fltp", layout="stereo")
+        frame.rate = 44100
+        for packet in (*stream.encode(frame), *stream.encode()):
+            container.mux(packet)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("name", "given"), [("a.avif", False), ("a.png", True), ("a.jpg", True), ("tiff.png", False)])
 def test_the_viewer_says_what_is_kept_back(changed: Config, name: str, given: bool) -> None:
     token = "a-token-of-the-tests"
     app = create_app(replace(changed, serve=replace(changed.serve, host="0.0.0.0", token=token)))
@@ -167,7 +258,8 @@ def test_the_viewer_says_what_is_kept_back(changed: Config, name: str, given: bo
     with catalog.session() as session:
         item = session.get_one(Item, 1)
         item.path = name
-        _picture().save(Path(session.get_one(Root, item.root_id).path) / name, exif=_exif())
+        kind = {"format": "TIFF"} if name == "tiff.png" else {}
+        _picture().save(Path(session.get_one(Root, item.root_id).path) / name, exif=_exif(), **kind)
     html = app.test_client().get("/items/1", headers=headers).text
     original = app.test_client().get("/media/1", headers=headers)
     assert original.status_code == (200 if given else 403) and SECRET not in original.data

@@ -4,10 +4,14 @@ import gc
 import io
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from http.client import HTTPConnection
 
 import numpy as np
 import pytest
@@ -16,10 +20,11 @@ from PIL import Image
 from engine.catalog import Catalog
 from engine.config import Config, MediaSettings
 from engine.decoding.uploads import UploadDecoder
-from engine.errors import InvalidInput, NotReady, TooLarge
+from engine.errors import Busy, InvalidInput, TooLarge
 from engine.media.pictures import decode_upload
 from engine.search import Searcher
 from tests.media_files import encoded
+from tests.serving import running as serving
 from webui import create_app
 
 LIMITS = MediaSettings(max_bytes=6 * 10**6, max_pixels=50_000_000, max_seconds=20)
@@ -104,11 +109,34 @@ def test_a_slow_picture_ends_alone_and_others_are_read_beside_it() -> None:
 
 
 def test_who_waits_too_long_is_told_to_ask_again() -> None:
-    decoder = UploadDecoder(replace(LIMITS, max_seconds=0.1), most=1)
+    decoder = UploadDecoder(LIMITS, most=1)
     process = decoder._idle.get()
-    with pytest.raises(NotReady, match="ask again"):
+    with pytest.raises(Busy, match="ask again"):
         decoder.decode(FINE, 224)
     decoder._idle.put(process)
+    assert decoder.decode(FINE, 224).size == (64, 48)
+
+
+def test_a_slow_picture_ends_also_where_threads_wait_for_their_turn() -> None:
+    decoder = UploadDecoder(replace(LIMITS, max_seconds=0.05))
+    decoder.start()
+    data, over, interval = slow(300), threading.Event(), sys.getswitchinterval()
+
+    def spin() -> None:
+        while not over.is_set():
+            pass
+
+    spinning = threading.Thread(target=spin)
+    sys.setswitchinterval(0.2)  # longer than the limit: whoever lets go gets his turn again after the deadline
+    spinning.start()
+    try:
+        for _ in range(2):
+            with pytest.raises(TooLarge, match="longer than"):
+                decoder.decode(data, 224)
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        spinning.join()
 
 
 def test_a_process_that_dies_is_followed_by_another(decoder: UploadDecoder) -> None:
@@ -125,10 +153,11 @@ def test_many_threads_share_the_processes(decoder: UploadDecoder) -> None:
     pictures = [encoded(mixed((100 + n, 80)), "PNG") for n in range(12)]
     sizes: dict[int, tuple[int, int]] = {}
 
-    def ask(number: int) -> None:
-        sizes[number] = decoder.decode(pictures[number], 224).size
+    def ask(first: int) -> None:
+        for number in range(first, 12, 4):
+            sizes[number] = decoder.decode(pictures[number], 224).size
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(12)]
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -157,3 +186,32 @@ def test_a_slow_picture_is_a_problem_of_its_sender_alone(library: Config) -> Non
     fine = client.post("/api/v1/search", data={"image": (io.BytesIO(FINE), "fine.png")})
     assert fine.status_code == 200 and fine.get_json()["hits"]
     catalog.engine.dispose()
+
+
+def test_many_slow_pictures_leave_threads_for_others(library: Config) -> None:
+    """Four of the eight threads read or wait; whoever else sends a picture is told at once when to come again."""
+    config = replace(library, serve=replace(library.serve, max_upload_seconds=4.0, threads=8))
+    body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n' + slow() + b"\r\n--x--\r\n"
+
+    with serving(config, threads=8) as (host, port), ThreadPoolExecutor(12) as clients:
+        refused = threading.Event()
+
+        def send(_: int) -> tuple[int, str | None, str | None]:
+            with closing(HTTPConnection(host, port, timeout=120)) as connection:
+                headers = {"Content-Type": "multipart/form-data; boundary=x"}
+                connection.request("POST", "/api/v1/search", body, headers)
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status == 503:
+                    refused.set()
+                return answer.status, answer.headers["Retry-After"], answer.headers["Content-Type"]
+
+        sent = [clients.submit(send, number) for number in range(12)]
+        assert refused.wait(60)
+        with closing(HTTPConnection(host, port, timeout=60)) as connection:
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().status == 200
+        assert any(not one.done() for one in sent), "it was answered only after them"
+        told = [one.result(120) for one in sent]
+    assert {status for status, *_ in told} == {413, 503}
+    assert all(rest == ["5", "application/problem+json"] for status, *rest in told if status == 503)

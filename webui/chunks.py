@@ -1,4 +1,4 @@
-"""PNG and WebP files of whose chunks only those are kept that the picture is made of: the rest may tell anything."""
+"""PNG, WebP and GIF files that keep only the chunks which make the picture: the rest may tell anything."""
 
 import struct
 import zlib
@@ -9,6 +9,8 @@ _PNG_KEPT = frozenset(
 )
 _WEBP_KEPT = frozenset((b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ICCP"))
 _FRAME, _FRAME_HEADER, _FRAME_KEPT = b"ANMF", 16, frozenset((b"VP8 ", b"VP8L", b"ALPH"))
+_GIF_FRAME, _GIF_EXTENSION, _GIF_END = b"\x2c", b"\x21", b"\x3b"
+_GIF_KEPT = (b"\xf9", b"\xff\x0bNETSCAPE2.0", b"\xff\x0bANIMEXTS1.0", b"\xff\x0bICCRGBG1012")  # times, repeats, colours
 _HAS_EXIF, _HAS_XMP = 0x08, 0x04  # flags of VP8X
 
 
@@ -53,6 +55,41 @@ def bare_webp(data: bytes, exif: bytes = b"") -> bytes:
     if exif and any(kind == b"VP8X" for kind, _ in kept):
         out += _chunk(b"EXIF", exif)
     return b"RIFF" + len(out).to_bytes(4, "little") + bytes(out)
+
+
+def bare_gif(data: bytes, exif: bytes = b"") -> bytes:
+    """A GIF, animated or not, in the same way; it knows no EXIF, and none is put in. Raises ValueError."""
+    if data[:6] not in (b"GIF87a", b"GIF89a"):
+        raise ValueError("no GIF")
+    at = 13 + _colours(data, 10)
+    out = bytearray(data[:at])
+    while (kind := data[at : at + 1]) != _GIF_END:
+        start = at
+        if kind == _GIF_FRAME:
+            at = _after_blocks(data, at + 11 + _colours(data, at + 9))
+        elif kind == _GIF_EXTENSION:
+            at = _after_blocks(data, at + 2)
+        else:
+            raise ValueError("a block of no known kind")
+        if kind == _GIF_FRAME or data[start + 1 : start + 14].startswith(_GIF_KEPT):
+            out += data[start:at]
+    return bytes(out + _GIF_END)
+
+
+def _colours(data: bytes, at: int) -> int:
+    """Bytes of the table of colours that the flags at a place announce."""
+    if at >= len(data):
+        raise ValueError("its end is missing")
+    return 3 << ((data[at] & 7) + 1) if data[at] & 0x80 else 0
+
+
+def _after_blocks(data: bytes, at: int) -> int:
+    while at < len(data):
+        size = data[at]
+        at += 1 + size
+        if size == 0:
+            return at
+    raise ValueError("its end is missing")
 
 
 def _is_kept(kind: bytes, content: bytes) -> bool:

@@ -1,22 +1,26 @@
 """Original files as they may be given beyond this machine: without the place, serial numbers and makers' notes in them.
 
-A JPEG, a PNG and a WebP lose their metadata, and not a bit of their picture. Other kinds are given as they are when
-they hold nothing of the sort, and else kept back: nothing is encoded anew.
+A JPEG, a PNG, a WebP and a GIF lose their metadata, and not a bit of their picture. Other kinds are given as they are
+when they hold nothing of the sort, and else kept back: nothing is encoded anew. PDFs and drawings are always kept back:
+the pictures within them have metadata of their own, in ways too many to be followed. What a file is its bytes say.
 """
 
+import functools
 import io
 import re
 from pathlib import Path
 
 import av
+from av.stream import Disposition
 from PIL import Image, UnidentifiedImageError
 
-from engine.errors import RebusError
+from engine.errors import MediaError, RebusError
 from engine.media import modality_of
 from engine.media.files import read_file
 from engine.media.pictures import FORMATS
+from engine.media.text import decode_words
 from engine.types import Modality
-from webui.chunks import bare_png, bare_webp
+from webui.chunks import bare_gif, bare_png, bare_webp
 
 _SOI, _EOI = 0xD8, 0xD9
 _KEPT_APPS = {0xE0: b"", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}  # JFIF, colours, how components were made
@@ -25,9 +29,12 @@ _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither stuffed bytes nor
 _ORIENTATION = 0x0112
 _TELLING = re.compile(r"location|gps|xyz|©xyz|serial|coordinates", re.IGNORECASE)
 _EXIF = b"Exif\0\0"
-_BARE = {"PNG": bare_png, "WEBP": bare_webp}
-_ALWAYS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp")
-_DRAWN = (".svg", ".svgz", ".pdf", ".txt", ".md")  # kinds without EXIF
+_BARE = {"PNG": bare_png, "WEBP": bare_webp, "GIF": bare_gif}
+_TOLD = ("exif", "xmp", "XML:com.adobe.xmp", "photoshop")
+_MARKS = (  # of XMP, with and without its envelope, of EXIF, and of what camcorders write
+    b"<x:xmpmeta", b"adobe:ns:meta", b"ns.adobe.com/", b"W5M0MpCehiHzreSzNTczkc9d", _EXIF, b"NonRealTimeMeta",
+)  # fmt: skip
+_LOOKED_THROUGH, _PIECE = 2**30, 2**20  # bytes of a film; of larger ones nothing can be said in a request's time
 
 
 class KeptBack(RebusError):
@@ -41,9 +48,8 @@ class KeptBack(RebusError):
 
 def placeless(path: Path, max_bytes: int) -> bytes | None:
     """The file's bytes without metadata; None when it may be given as it is. Raises KeptBack."""
-    if path.suffix.lower() in _DRAWN:
-        return None
-    if modality_of(path.name) in {Modality.VIDEO, Modality.AUDIO}:
+    modality = modality_of(path.name)
+    if modality in {Modality.VIDEO, Modality.AUDIO}:
         _check_film(path)
         return None
     data = read_file(path, max_bytes)
@@ -54,9 +60,14 @@ def placeless(path: Path, max_bytes: int) -> bytes | None:
                 return without_metadata(data, upright)
             if image.format in _BARE:
                 return _BARE[image.format](data, _turned(upright)[len(_EXIF) :])
-            tells = bool(image.getexif()) or any(key in image.info for key in ("exif", "xmp", "XML:com.adobe.xmp"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+            tells = _tells(image)
+    except UnidentifiedImageError:
+        if modality == Modality.TEXT:
+            _check_text(data)
+            return None
         raise KeptBack from None  # HEIC and raw files among them: they nearly always do
+    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError):
+        raise KeptBack from None
     if tells:
         raise KeptBack
     return None
@@ -86,9 +97,7 @@ def without_metadata(data: bytes, orientation: int | None) -> bytes:
 
 
 def is_kept_back(path: Path, max_bytes: int) -> bool:
-    """Whether a file is not given, as far as that is not a matter of damage: quick for kinds that are always given."""
-    if path.suffix.lower() in _ALWAYS:
-        return False
+    """Whether a file is not given, told by what `placeless` does."""
     try:
         placeless(path, max_bytes)
     except KeptBack:
@@ -113,12 +122,59 @@ def _is_kept(marker: int, content: bytes) -> bool:
     return marker != _COMMENT
 
 
+def _tells(image: Image.Image) -> bool:
+    return bool(image.getexif()) or any(key in image.info for key in _TOLD)
+
+
+def _check_text(data: bytes) -> None:
+    """Raise KeptBack for something else under the name of a text."""
+    try:
+        decode_words(data)
+    except MediaError:
+        raise KeptBack from None
+
+
 def _check_film(path: Path) -> None:
-    """Raise KeptBack for a film or a sound that says where it was made."""
+    """Raise KeptBack for a film or a sound that may say where it was made."""
+    try:
+        facts = path.stat()
+    except OSError:
+        raise KeptBack from None
+    if _film_tells(path, facts.st_size, facts.st_mtime_ns):
+        raise KeptBack
+
+
+@functools.lru_cache(4096)  # players ask for one film in many parts
+def _film_tells(path: Path, size: int, _mtime_ns: int) -> bool:
+    """Whether it says something, or cannot be followed: its tags, streams, cover, and the bytes of everything else."""
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
             said = [container.metadata, *(stream.metadata for stream in container.streams)]
-    except (av.FFmpegError, OSError, ValueError):
-        raise KeptBack from None
-    if any(_TELLING.search(key) for known in said for key in known):
-        raise KeptBack
+            told = any(_TELLING.search(key) for known in said for key in known)
+            told = told or container.format.name.endswith("_pipe") or container.format.name in ("image2", "gif")
+            told = told or any(stream.type not in ("video", "audio") for stream in container.streams)
+            told = told or any(_cover_tells(container, stream) for stream in container.streams.video)
+        return told or size > _LOOKED_THROUGH or _is_marked(path)
+    except (av.FFmpegError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return True
+
+
+def _cover_tells(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
+    if not stream.disposition & Disposition.attached_pic:
+        return False
+    picture = bytes(next(container.demux(stream), b""))  # which is none
+    with Image.open(io.BytesIO(picture), formats=FORMATS[:-1]) as image:
+        return _tells(image)
+
+
+def _is_marked(path: Path) -> bool:
+    """Whether any of the marks stands in a file, which is read piece by piece."""
+    overlap = max(map(len, _MARKS)) - 1
+    with path.open("rb") as file:
+        before = b""
+        while piece := file.read(_PIECE):
+            piece = before + piece
+            if any(mark in piece for mark in _MARKS):
+                return True
+            before = piece[-overlap:]
+    return False

@@ -8,7 +8,7 @@ from flask import Flask, Response, render_template, request
 from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
 
-from engine.errors import EncoderUnavailable, OtherStarter, RebusError
+from engine.errors import Busy, EncoderUnavailable, OtherStarter, RebusError
 
 PROBLEM = "application/problem+json"
 
@@ -65,6 +65,8 @@ def _answer(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         extra = {name: value for name, value in error.get_headers() if name in _PASSED_ON}
         response.headers.update(extra)
+    if isinstance(error, Busy):
+        response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
 

@@ -80,7 +80,7 @@ class Services:
             self.config.media, max_bytes=given.max_upload_bytes, max_pixels=given.max_upload_pixels,
             max_seconds=given.max_upload_seconds,
         )  # fmt: skip
-        self.uploads = UploadDecoder(limits, most=max(2, given.threads // 4))
+        self.uploads = UploadDecoder(limits, max(2, given.threads // 4), room=max(1, given.threads // 2))
         self.known_facets = Remembered(lambda: known_facets(self.catalog), _FACETS_S)
 
     @property
@@ -149,7 +149,7 @@ class Services:
         return view if view.item.parent_id is None else self.catalog.item(view.item.parent_id)
 
     def decode(self, data: bytes) -> Image:
-        """An uploaded picture, decoded no larger than its use needs. Raises InvalidInput, TooLarge or NotReady."""
+        """An uploaded picture, decoded no larger than its use needs. Raises InvalidInput, TooLarge or Busy."""
         self.freshness.ensure()
         return self.uploads.decode(data, self.searcher.encoder(self.searcher.version).image_input.shorter_side)
 

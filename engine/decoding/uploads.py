@@ -3,25 +3,30 @@
 import queue
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from PIL import Image
 
 from engine.config import MediaSettings
 from engine.decoding.process import DecoderProcess
-from engine.errors import InvalidInput, MediaError, NotReady, TooLarge
+from engine.errors import Busy, InvalidInput, MediaError, TooLarge
 
-_PATIENCE = 3.0  # how many slow pictures one waits for
+_PATIENCE_S = 1.5  # a picture takes milliseconds: where all processes are busy for so long, they are with slow ones
+_RETRY_S = 5
+_WATCH_S = 0.05
 
 
 class UploadDecoder:
     """A few decoder processes, each started when all others are busy, and kept. Safe to share between threads.
 
     settings: the limits in force, of which bytes, pixels, seconds and memory count. most: processes at once.
+    room: how many threads are decoded for or wait, at most: so many does a flood of slow pictures hold.
     """
 
-    def __init__(self, settings: MediaSettings, most: int = 2) -> None:
+    def __init__(self, settings: MediaSettings, most: int = 2, room: int = 4) -> None:
         self._settings = settings
+        self._room = threading.BoundedSemaphore(room)
         self._processes = [_Process(settings) for _ in range(most)]
         self._idle: queue.LifoQueue[_Process] = queue.LifoQueue()  # the last one used is running already
         for process in self._processes:
@@ -39,15 +44,23 @@ class UploadDecoder:
     def decode(self, data: bytes, at_least: int) -> Image.Image:
         """A picture as RGB pixels, upright; its shorter side keeps `at_least` pixels where it has them.
 
-        Raises TooLarge beyond a limit, InvalidInput for what is no picture, NotReady while too many others take long.
+        Raises TooLarge beyond a limit, InvalidInput for what is no picture, Busy while too many others are read.
         """
         if len(data) > self._settings.max_bytes:
             limit = f"the limit is {self._settings.max_bytes:,}"
             raise TooLarge(f"the picture has {len(data):,} bytes, {limit}: send a smaller one")
+        if not self._room.acquire(blocking=False):
+            raise _busy()
         try:
-            process = self._idle.get(timeout=_PATIENCE * self._settings.max_seconds)
+            return self._decoded(data, at_least)
+        finally:
+            self._room.release()
+
+    def _decoded(self, data: bytes, at_least: int) -> Image.Image:
+        try:
+            process = self._idle.get(timeout=_PATIENCE_S)
         except queue.Empty:
-            raise NotReady("too many pictures are being read: ask again in a moment") from None
+            raise _busy() from None
         try:
             return process.decoded(data, at_least)
         finally:
@@ -59,19 +72,38 @@ class _Process(DecoderProcess):
 
     def decoded(self, data: bytes, at_least: int) -> Image.Image:
         process = self.start()
-        late = threading.Timer(self.settings.max_seconds + 0.01, self.kill_if_late)
-        late.daemon = True
-        late.start()
         try:
-            header, payload = self.asked(process, {"at_least": at_least}, data)
+            with self._watched():
+                header, payload = self.asked(process, {"at_least": at_least}, data)
         except MediaError as error:
             kind = TooLarge if "longer than" in error.reason else InvalidInput
             raise kind(f"the picture cannot be used: {error.reason}: send a smaller or simpler one") from None
-        finally:
-            late.cancel()
         if "refused" in header:
             raise (TooLarge if header["large"] else InvalidInput)(header["refused"])
         return Image.frombytes("RGB", tuple(header["size"]), payload)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Look again and again: on a busy machine the deadline may be set after any time that is chosen ahead."""
+        answered = threading.Event()
+
+        def look() -> None:
+            while not answered.wait(_WATCH_S):
+                self.kill_if_late()
+
+        watch = threading.Thread(target=look, name="upload-watch", daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            answered.set()
+            watch.join()  # it must not kill the next picture's process
+            if self._late:
+                self.end()
+
+
+def _busy() -> Busy:
+    return Busy("too many pictures are being read: ask again in a moment", _RETRY_S)
 
 
 def _end(processes: Sequence[DecoderProcess]) -> None:
