@@ -7,7 +7,6 @@ is then for a person to say.
 
 import os
 import shlex
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,17 +68,24 @@ def judge(place: Place, rows: Sequence[Known]) -> Judgement:
     kept = {row.id for some in away.values() for row in some}
     rest = [row for row in rest if row.id not in kept]
     judged = Judgement([*there, *rest], away=frozenset(away))
-    if hidden := _present(there):
-        judged.notes.append(
-            f"{counted(hidden, 'known file', 'is', 'are')} passed over now in {place.root / place.prefix}, by "
-            "--exclude, index.exclude or a .rebusignore: out of results, until a run does not pass over them"
-        )
+    judged.notes += _told_passed(place, [row for row in there if row.present])
     if doubt := _doubt(place, rest, others=_present(there) + sum(map(_present, away.values())), there=bool(there)):
         judged.notes.append(_doubted(doubt, place))
         judged.removed = there
-    if any(map(_present, away.values())):
-        judged.notes.append(_told_away(place, away))
+    judged.notes += _told_away(place, away)
     return judged
+
+
+def believe(place: Place, rows: Sequence[Known]) -> Judgement:
+    """All of these are out of results, as a person says, but for what drives hold that were seen below the place."""
+    own = place.prefix.rstrip("/")
+    inner = {one for one in place.mounts if one != own and f"{one}/".startswith(place.prefix)}
+    removed, away = list[Known](), dict[str, list[Known]]()
+    for row in rows:
+        drives = [one for one in _upwards(row.path.rpartition("/")[0]) if one in inner]
+        left = next((one for one in reversed(drives) if _holds_no_drive(place.root / one)), None)
+        (removed if left is None else away.setdefault(left, [])).append(row)
+    return Judgement(removed, _told_away(place, away), frozenset(away))
 
 
 def _present(rows: Sequence[Known]) -> int:
@@ -91,6 +97,27 @@ def _is_there(root: Path, path: str) -> bool:
     parts = path.split("/")
     tars = (n for n, part in enumerate(parts[:-1], 1) if part.lower().endswith(TAR))
     return os.path.lexists(root / path) or any((root / "/".join(parts[:n])).is_file() for n in tars)
+
+
+def _told_passed(place: Place, rows: Sequence[Known]) -> list[str]:
+    """Why files that are on the disk are not looked at any more."""
+    linked = sum(_is_linked(place.root, row.path) for row in rows)
+    where, said = place.root / place.prefix, list[str]()
+    if linked:
+        said.append(
+            f"{counted(linked, 'known file', 'is', 'are')} behind a link now in {where}: links are not followed. "
+            "Out of results, until the files lie there again, or the folder that holds them is indexed"
+        )
+    if hidden := len(rows) - linked:
+        said.append(
+            f"{counted(hidden, 'known file', 'is', 'are')} passed over now in {where}, by "
+            "--exclude, index.exclude or a .rebusignore: out of results, until a run does not pass over them"
+        )
+    return said
+
+
+def _is_linked(root: Path, path: str) -> bool:
+    return any(os.path.islink(root / one) for one in _upwards(path))
 
 
 def _doubt(place: Place, rows: Sequence[Known], others: int, there: bool) -> str:
@@ -130,33 +157,50 @@ def _left_by_a_drive(place: Place, folder: str) -> str | None:
     """The folder, or one above it, that was a drive's and is none now; else the nearest that is there, if empty."""
     above = list(_upwards(folder))
     for one in reversed(above):
-        if one in place.mounts and not os.path.ismount(place.root / one):
+        if one in place.mounts and _holds_no_drive(place.root / one):
             return one
     nearest = next((one for one in above if os.path.lexists(place.root / one)), None)
-    if nearest is None or os.path.ismount(place.root / nearest):
-        return None
+    return nearest if nearest and _is_empty(place.root / nearest) else None
+
+
+def _holds_no_drive(folder: Path) -> bool:
+    """Whether no drive is mounted there, or an empty one: a container is given an empty folder for an absent drive."""
+    return not os.path.ismount(folder) or _is_empty(folder)
+
+
+def _is_empty(folder: Path) -> bool:
     try:
-        return None if os.listdir(place.root / nearest) else nearest
-    except OSError:  # a file, or not to be read
-        return None
+        return not os.listdir(folder)
+    except OSError:  # absent, a file, or not to be read
+        return False
 
 
 def _upwards(folder: str) -> Iterator[str]:
-    """A folder and all above it, without the root."""
+    """A folder, or a file, and all above it, without the root."""
     while folder:
         yield folder
         folder = folder.rpartition("/")[0]
 
 
-def _told_away(place: Place, away: Mapping[str, Sequence[Known]]) -> str:
-    count = Counter({folder: _present(rows) for folder, rows in away.items()})
-    folders = [place.root / folder for folder in sorted(count)]
-    few = len(folders) <= _NAMED
-    said = ", ".join(map(str, folders[:_NAMED])) + ("" if few else f" and {len(folders) - _NAMED:,} more folders")
-    named = folders if few else [Path(os.path.commonpath(folders))]
-    command = " ".join(shlex.quote(str(folder)) for folder in named)
+def _told_away(place: Place, away: Mapping[str, Sequence[Known]]) -> list[str]:
+    """What is kept: for places that hold something, a stray file perhaps, and for those that are absent or empty."""
+    count = {folder: _present(rows) for folder, rows in sorted(away.items())}
+    stray = {folder: n for folder, n in count.items() if n and os.path.lexists(place.root / folder)}
+    stray = {folder: n for folder, n in stray.items() if not _is_empty(place.root / folder)}
+    bare = {folder: n for folder, n in count.items() if n and folder not in stray}
+    told = (bare, "is", "are", "absent or empty now"), (stray, "has", "have", "no drive mounted now")
+    return [
+        _told(place.root, some, f"{one if len(some) == 1 else more} {how}") for some, one, more, how in told if some
+    ]
+
+
+def _told(root: Path, count: Mapping[str, int], how: str) -> str:
+    folders = [root / folder for folder in count]
+    more = len(folders) - _NAMED
+    names = ", ".join(map(str, folders[:_NAMED])) + (f" and {counted(more, 'more folder')}" if more > 0 else "")
+    command = " ".join(shlex.quote(str(folder)) for folder in folders)  # each by its name: one above keeps its drives
     return (
-        f"{said} {'is' if len(folders) == 1 else 'are'} absent or empty now, and held {counted(count.total(), 'file')} "
+        f"{names} {how}, and held {counted(sum(count.values()), 'file')} "
         "(a drive that is not mounted?): nothing of that was marked removed. If you removed them, say so: "
         f"`rebus index --gone {command}`"
     )

@@ -65,6 +65,13 @@ def known_roots(catalog: Catalog) -> list[Path]:
         return [Path(path) for path in session.scalars(query)]
 
 
+def drive_places(catalog: Catalog) -> list[Path]:
+    """The folders within roots at which scans saw drives, or which these left empty."""
+    with catalog.session() as session:
+        rows = session.execute(sa.select(Root.path, Root.mounts).where(Root.kind != IMPORT).order_by(Root.id)).all()
+    return [Path(row.path) / one for row in rows for one in row.mounts or ()]
+
+
 def away_roots(catalog: Catalog) -> list[Path]:
     """The folders that scans walk, hold known files, and are absent or empty now."""
     query = sa.select(Root.path).where(Root.kind != IMPORT).order_by(Root.id)

@@ -25,7 +25,7 @@ from indexer.captions import Described, sources, sync_sidecars
 from indexer.changes import bring_back, forget_content, insert_items, mark_removed
 from indexer.failures import forget_failures, record_failure
 from indexer.found import Folder, FoundFile
-from indexer.missing import Judgement, Known, Place, judge
+from indexer.missing import Known, Place, believe, judge
 from indexer.moves import Moves
 from indexer.sidecars import CaptionReader
 from indexer.walk import walk
@@ -60,8 +60,8 @@ class Scan:
     A folder without any media, or without nearly all of what it had, marks no item removed: the drive may not be
     mounted, or in part.
     retry: try files again that failed before. again: have all files read again, changed or not. shallow: look into
-    `start` alone, not below. gone: believe that what is missing was removed, `start` itself perhaps. home: the
-    library's, which is passed over, when it is not the setting's.
+    `start` alone, not below. gone: believe that what is missing was removed, `start` itself perhaps, but not what
+    drives below it hold. home: the library's, which is passed over, when it is not the setting's.
     """
 
     def __init__(
@@ -268,7 +268,7 @@ class Scan:
         gone = [row for row in (*self._gone, *self._in_missing_folders()) if row.id not in self._back]
         prefix = "" if self.shallow else self.prefix
         place = Place(self.base, prefix, self.shallow, self.report.found, self.root.mounts or (), self._count_known)
-        judged = Judgement(gone) if self.gone else judge(place, gone)
+        judged = believe(place, gone) if self.gone else judge(place, gone)
         for rows in chunks(judged.removed, 500):
             with self.catalog.session() as session:
                 forget_failures(session, [row.id for row in rows])

@@ -18,7 +18,7 @@ from engine.media.files import TAR
 from indexer.choice import chosen_encoder
 from indexer.jobs import Tell
 from indexer.library import Note, index_folders
-from indexer.roots import known_roots, looks_mounted
+from indexer.roots import drive_places, known_roots, looks_mounted
 from indexer.rules import IGNORE_FILE
 from indexer.scan import ScanReport
 from indexer.walk import is_passed_over
@@ -26,7 +26,7 @@ from indexer.walk import is_passed_over
 _SETTLE_MS = 1000  # changes that come closer together are taken in as one
 _POLL_MS = 2000  # between looks at all files, where the system cannot tell of them
 _MANY = 64  # changed folders from which the whole root is compared instead
-_Identity = tuple[int, int]
+_Identity = tuple[tuple[int, int] | None, ...]  # device and inode of a root, then of the places of drives in it
 
 
 def watch_folders(
@@ -45,7 +45,7 @@ def watch_folders(
     encoder = load_encoder(spec, config.encoder.device)
     roots = [folder.expanduser().resolve() for folder in folders] or known_roots(catalog)
     work = _Work(roots, note)
-    for watched, changes in _changes(roots, config.home.resolve(), note):
+    for watched, changes in _changes(catalog, roots, config.home.resolve(), note):
         if until():
             return
         work.take(watched, changes)
@@ -64,14 +64,17 @@ def watch_folders(
             work.done()
 
 
-def _changes(roots: Sequence[Path], home: Path, note: Note) -> Iterator[tuple[dict[Path, _Identity], set[FileChange]]]:
+def _changes(
+    catalog: Catalog, roots: Sequence[Path], home: Path, note: Note
+) -> Iterator[tuple[dict[Path, _Identity], set[FileChange]]]:
     """The roots that are watched, and what changed in them; once a second or so, and watched anew when one returns.
 
     watchfiles gives up at a name that is not valid UTF-8: then all files are looked at again and again.
     """
     polling = False
     while True:
-        watched = _there(roots)
+        drives = drive_places(catalog)
+        watched = _there(roots, drives)
         if not watched:
             time.sleep(_SETTLE_MS / 1000)
             yield watched, set()
@@ -88,7 +91,7 @@ def _changes(roots: Sequence[Path], home: Path, note: Note) -> Iterator[tuple[di
                 poll_delay_ms=_POLL_MS,
             ):
                 yield watched, changes
-                if _there(roots) != watched:
+                if _there(roots, drives) != watched or drive_places(catalog) != drives:
                     break
         except FileNotFoundError:  # gone since it was looked for
             continue
@@ -100,15 +103,19 @@ def _changes(roots: Sequence[Path], home: Path, note: Note) -> Iterator[tuple[di
             yield watched, set()
 
 
-def _there(roots: Sequence[Path]) -> dict[Path, _Identity]:
-    """The roots that are there, each with its device and inode: another folder in its place is watched anew."""
-    found = {}
-    for root in roots:
-        if _is_open(root):
-            with suppress(OSError):
-                facts = root.stat()
-                found[root] = facts.st_dev, facts.st_ino
-    return found
+def _there(roots: Sequence[Path], drives: Sequence[Path]) -> dict[Path, _Identity]:
+    """The roots that are there, each with who it is: another folder, or another drive in it, is watched anew."""
+    there = {root: _identity(root) for root in roots if _is_open(root)}
+    inner = {root: [_identity(place) for place in drives if place.is_relative_to(root)] for root in there}
+    return {root: (own, *inner[root]) for root, own in there.items() if own is not None}
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Device and inode, None of what is not there."""
+    with suppress(OSError):
+        facts = folder.stat()
+        return facts.st_dev, facts.st_ino
+    return None
 
 
 def _is_open(folder: Path) -> bool:

@@ -105,9 +105,49 @@ def test_where_a_drive_was_the_last_time_nothing_is_lost_without_it(config: Conf
     elif left == "a stray file":
         draw(media / "trees" / "stray.jpg", "red", "boat", 50)
     report = index(config, media)
-    assert report.removed == 0 and "trees is absent or empty now, and held 8 files" in report.notes[0]
+    how = "has no drive mounted now" if left == "a stray file" else "is absent or empty now"
+    assert report.removed == 0 and f"trees {how}, and held 8 files" in report.notes[0]
     assert mounts(config) == ["trees"]
     assert index(config, media / "trees", gone=True).removed == 8 and mounts(config) == []
+
+
+@pytest.mark.parametrize("named", ["trees", "trees/old"])
+def test_what_is_gone_around_a_drive_says_nothing_of_the_drive(config: Config, media: Path, named: str) -> None:
+    for number in range(3):
+        draw(media / "trees" / "old" / "drive" / f"{number}.jpg", "red", "boat", number)
+    draw(media / "trees" / "old" / "own.jpg", "red", "boat", 9)
+    index(config, media)
+    remember(config, "trees/old/drive")
+    shutil.rmtree(media / "trees")
+    report = index(config, media / named, gone=True)
+    drive = media / "trees" / "old" / "drive"
+    (said,) = report.notes
+    assert f"{drive} is absent or empty now, and held 3 files" in said and f"`rebus index --gone {drive}`" in said
+    assert report.removed == (9 if named == "trees" else 1) and mounts(config) == ["trees/old/drive"]
+    report = index(config, drive, gone=True)
+    assert (report.removed, report.notes, mounts(config)) == (3, [], [])
+
+
+def test_each_of_many_places_is_named_to_be_given_up(config: Config, media: Path) -> None:
+    places = [media / f"disk {number}" for number in range(4)]
+    for place in places:
+        draw(place / "one.jpg", "red", "boat", 1)
+    index(config, media)
+    remember(config, *(place.name for place in places))
+    for place in places:
+        shutil.rmtree(place)
+    (said,) = index(config, media).notes
+    assert "and 1 more folder are absent or empty now, and held 4 files" in said
+    assert all(f"'{place}'" in said for place in places)
+    assert index(config, *places, gone=True).removed == 1 and present(config) == 20
+
+
+def test_a_folder_that_is_a_link_now_is_not_called_excluded(config: Config, media: Path, tmp_path: Path) -> None:
+    (media / "trees").rename(tmp_path / "trees")
+    (media / "trees").symlink_to(tmp_path / "trees")
+    report = index(config, media)
+    (said,) = report.notes
+    assert report.removed == 8 and "8 known files are behind a link now" in said and "links are not followed" in said
 
 
 def test_what_was_copied_from_a_drive_into_its_place_is_a_folder_like_any_other(config: Config, media: Path) -> None:
@@ -158,3 +198,20 @@ def test_a_real_drive_that_is_unmounted_loses_nothing_and_an_emptied_one_all(
     assert index(config, media).removed == 0 and present(config) == 21
     drive.rmdir()  # as desktops do
     assert index(config, media).removed == 0 and present(config) == 21 and mounts(config) == ["drive"]
+
+
+def test_a_drive_that_is_mounted_and_holds_nothing_may_be_another_one(config: Config, media: Path, drive: Path) -> None:
+    """As a container has an empty folder mounted for a drive that is away; remembered or not, with many files."""
+    index(config, media)
+    for path in drive.iterdir():
+        path.unlink()
+    report = index(config, media)
+    assert report.removed == 0 and f"{drive} is absent or empty now, and held 4 files" in report.notes[0]
+    for number in range(10):
+        draw(drive / f"{number}.jpg", "red", "boat", number)
+    index(config, media)
+    remember(config)
+    for path in drive.iterdir():
+        path.unlink()
+    assert index(config, media).removed == 0 and mounts(config) == ["drive"]
+    assert index(config, drive, gone=True).removed == 10

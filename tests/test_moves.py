@@ -3,13 +3,16 @@
 import dataclasses
 import os
 import shutil
+import sys
 from pathlib import Path
+from types import FrameType
 
 import pytest
 import sqlalchemy as sa
 
 from engine.catalog import Caption, Catalog, Item
 from engine.config import Config
+from indexer import moves
 from indexer.library import index_folders
 from indexer.scan import ScanReport
 from tests.conftest import config_at, draw, draw_folder, silent
@@ -65,18 +68,31 @@ def test_a_renamed_folder_keeps_its_ids_and_captions(config: Config, media: Path
     assert captions(config) == said
 
 
-def test_a_file_that_was_renamed_or_moved_to_another_root_is_known_again(
+def test_a_file_that_was_moved_within_its_root_or_to_another_is_known_again(
     config: Config, media: Path, tmp_path: Path
 ) -> None:
     before = ids(config)
     other = draw_folder(tmp_path / "other", 1)
     index(config, other)
-    (media / "boats" / "red-000.jpg").rename(media / "new name.jpg")
+    (media / "boats" / "red-000.jpg").rename(media / "red-000.jpg")
     (media / "boats" / "blue-001.jpg").rename(other / "blue-001.jpg")
     assert outcome(index(config, media, other)) == (2, 0, 1)  # out of the one root, then back in the other
     after = ids(config)
-    assert after["new name.jpg"] == before["boats/red-000.jpg"]
+    assert after["red-000.jpg"] == before["boats/red-000.jpg"]
     assert after["blue-001.jpg"] == before["boats/blue-001.jpg"]
+
+
+def test_another_name_is_not_guessed_before_the_file_itself_is_found(config: Config, media: Path) -> None:
+    """The first folders of a walk are compared before the later ones are seen."""
+    before = ids(config)
+    real = media / "boats" / "red-000.jpg"
+    draw(media / "early" / "1.jpg", "green", "tree", 30, (200, 100))
+    shutil.copy2(real, media / "early" / "0.jpg")
+    for number in range(2, 300):
+        os.link(media / "early" / "1.jpg", media / "early" / f"{number}.jpg")
+    real.rename(media / "trees" / real.name)
+    assert outcome(index(config, media)) == (1, 300, 0)
+    assert ids(config)["trees/red-000.jpg"] == before["boats/red-000.jpg"]
 
 
 def test_a_removed_file_that_comes_back_has_its_id(config: Config, media: Path, tmp_path: Path) -> None:
@@ -121,3 +137,32 @@ def test_identical_files_keep_their_own_ids_when_their_folder_is_renamed(
     (media / "set").rename(media / "lot")
     assert outcome(index(embedding, media)) == (3, 0, 0)
     assert ids(config) == {path.replace("set/", "lot/"): item for path, item in before.items()}
+
+
+@pytest.mark.parametrize(("count", "names"), [(5000, "{}.bmp"), (1000, "{}/cover.bmp")])
+def test_many_identical_files_that_move_are_each_looked_at_a_few_times(
+    config: Config, media: Path, count: int, names: str
+) -> None:
+    one = media / "lot" / names.format(0)
+    draw(one, "red", "boat", 1)
+    for number in range(1, count):
+        path = media / "lot" / names.format(number)
+        path.parent.mkdir(exist_ok=True)
+        os.link(one, path)
+    index(config, media)
+    before = ids(config)
+    (media / "lot").rename(media / "set")
+    calls = 0
+
+    def on_call(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += frame.f_code.co_filename == moves.__file__
+
+    sys.setprofile(on_call)
+    try:
+        report = index(config, media)
+    finally:
+        sys.setprofile(None)
+    assert outcome(report) == (count, 0, 0)
+    assert ids(config) == {path.replace("lot/", "set/"): item for path, item in before.items()}
+    assert count < calls < 100 * count

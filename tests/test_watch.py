@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from engine.catalog import Catalog
+from engine.catalog import Catalog, Root
 from engine.config import Config
 from engine.errors import InvalidInput
 from indexer.library import index_folders
-from indexer.roots import known_roots, open_root
-from indexer.watch import _Work, watch_folders
+from indexer.roots import drive_places, known_roots, open_root
+from indexer.watch import _Identity, _there, _Work, watch_folders
 from tests.conftest import config_at, draw, draw_folder, found, silent
 
 
@@ -87,14 +88,44 @@ def test_a_root_that_vanishes_is_said_once_and_taken_up_when_it_returns(config: 
 def test_all_that_is_followed_is_compared_again_after_a_new_watch_began(tmp_path: Path) -> None:
     first, second = draw_folder(tmp_path / "first", 1), draw_folder(tmp_path / "second", 1)
     work = _Work([first, second], lambda line: None)
-    both = {first: (1, 1), second: (1, 2)}
+    both: dict[Path, _Identity] = {first: ((1, 1),), second: ((1, 2),)}
     work.take(both, [])
     assert work.divided() == [(True, [first, second])]
     work.done()
     work.take(both, [])
     assert work.divided() == []
-    work.take({second: (1, 2)}, [])  # the first went: what changed in the second meanwhile was seen by no watch
+    work.take({second: ((1, 2),)}, [])  # the first went: what changed in the second meanwhile was seen by no watch
     assert work.divided() == [(True, [second])]
+
+
+def test_a_drive_within_a_root_that_goes_or_comes_back_is_watched_anew(tmp_path: Path) -> None:
+    root = draw_folder(tmp_path / "root", 2)
+    drive = root / "drive"
+    away = _there([root], [drive])
+    drive.mkdir()
+    first = _there([root], [drive])
+    drive.rename(tmp_path / "kept")
+    drive.mkdir()
+    assert _there([root], [drive, tmp_path / "elsewhere"]) not in (away, first)
+    drive.rmdir()
+    assert _there([root], [drive]) == away
+    (tmp_path / "kept").rename(drive)
+    assert _there([root], [drive]) == first
+
+
+def test_what_came_with_a_drive_within_a_root_is_taken_in(config: Config, media: Path, tmp_path: Path) -> None:
+    index_folders(config, [media], silent)
+    with Catalog(config).session() as session:
+        session.execute(sa.update(Root).values(mounts=["boats"]))
+    assert drive_places(Catalog(config)) == [media / "boats"]
+    (media / "boats").rename(tmp_path / "drive")
+    with following(config, [media]) as said:
+        draw(tmp_path / "drive" / "late.jpg", "red", "boat", 5)
+        (tmp_path / "drive").rename(media / "boats")
+        hear(said, "1 new")
+        draw(media / "boats" / "later.jpg", "red", "boat", 6)
+        hear(said, "1 new")
+        assert {"boats/late.jpg", "boats/later.jpg"} <= found(config) and len(found(config)) == 42
 
 
 def test_a_name_that_is_no_text_does_not_end_the_watch(config: Config, media: Path) -> None:
