@@ -184,8 +184,8 @@ class Searcher:
             try:
                 asked = self._vector(version, query)
             except (UnknownWords, EncoderUnavailable) as error:
-                if mode is not Mode.HYBRID or not self._text(query, 1)[0].ids.size:
-                    raise
+                if mode is not Mode.HYBRID or query.least > 0 or not self._text(query, 1)[0].ids.size:
+                    raise  # words that are only looked up have no confidence to cut by
                 notice = error if isinstance(error, EncoderUnavailable) else None
         marked = self._marked(version, query, asked)
         calibration = None

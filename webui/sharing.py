@@ -36,7 +36,9 @@ def as_command(page: SearchPage) -> str:
     terms: list[str] = []
     numbers = count(1)
     for term in page.terms:
-        value = term.text or f"like:{Likeness.of(term)}" if term.image is None else f"./{_PICTURE.format(next(numbers))}"
+        value = term.text or f"like:{Likeness.of(term)}" if term.image is None else ""
+        if term.image is not None:
+            value = f"./{_PICTURE.format(next(numbers))}"
         reads_otherwise = term.text is not None and (":" in term.text or term.text in ("+", "-"))
         weight = f"{abs(term.weight):g}:" if abs(term.weight) != 1 or reads_otherwise else ""
         terms += (["-"] if term.weight < 0 else ["+"] if terms else []) + [weight + value]
