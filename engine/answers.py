@@ -37,9 +37,9 @@ class Answer:
     """What is known of a query's hits so far.
 
     text: the words to look up, "" for none. asked: None where no vector is. index: what is searched by it. marked: what
-    people said, of which the bad is left out. least: of the confidence of hits. notice: why words are
-    only looked up where they should be compared too. nearest, found: the two ranked lists. stages: that the first went
-    through.
+    people said. out: items that are left out: the bad ones, and what the query does not want. least: of the confidence
+    of hits. notice: why words are only looked up where they should be compared too. nearest, found: the two ranked
+    lists. stages: that the first went through.
     """
 
     mode: Mode
@@ -47,6 +47,7 @@ class Answer:
     asked: Asked | None
     index: LiveIndex | None
     marked: Marked
+    out: frozenset[int]
     calibration: Calibration | None
     least: float = 0.0
     notice: EncoderUnavailable | None = None
@@ -57,7 +58,7 @@ class Answer:
     @property
     def deep(self) -> bool:
         """Whether a longer list is needed than what is shown of it, and the same for every page."""
-        return self.mode is not Mode.VECTOR or bool(self.marked.bad) or self.least > 0
+        return self.mode is not Mode.VECTOR or bool(self.out) or self.least > 0
 
     @property
     def moved(self) -> bool:
@@ -71,7 +72,7 @@ class Answer:
             ids, orders = fused(nearest[0], found)
         else:
             ids, orders = (found.ids, found.scores) if self.mode is Mode.TEXT else nearest
-        kept = ~np.isin(ids, self.marked.bad) if self.marked.bad else np.ones(len(ids), np.bool_)
+        kept = ~np.isin(ids, list(self.out)) if self.out else np.ones(len(ids), np.bool_)
         if self.least > 0:
             kept &= np.nan_to_num(self.confidences(ids), nan=0.0) >= self.least
         return ids[kept], orders[kept]
@@ -106,9 +107,9 @@ class Answer:
     @property
     def confidence(self) -> float | None:
         """That what the words ask for is there at all: of the surest hit, whether it is on the page or not."""
-        near = self.nearest[0][: _NEAREST + len(self.marked.bad)]
-        ids = near[~np.isin(near, self.marked.bad)][: _NEAREST if self.moved else 1]
-        whole = sorted(set(self.found.whole) - set(self.marked.bad))
+        near = self.nearest[0][: _NEAREST + len(self.out)]
+        ids = near[~np.isin(near, list(self.out))][: _NEAREST if self.moved else 1]
+        whole = sorted(self.found.whole - self.out)
         both = np.concatenate([ids, np.array(whole[:1], np.int64)])
         found = self.confidences(both)
         return None if not len(found) or np.isnan(found).all() else round(float(np.nanmax(found)), 4)

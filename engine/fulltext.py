@@ -9,7 +9,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,15 @@ class Found:
     def whole_ids(self) -> I64:
         """Those of `ids` of which one document holds every word, best first."""
         return self.ids[[i in self.whole for i in self.ids.tolist()]]
+
+    def without(self, ids: I64) -> "Found":
+        """The same less some items (m,)."""
+        kept = ~np.isin(self.ids, ids)
+        return replace(self, ids=self.ids[kept], scores=self.scores[kept], whole=self.whole - set(ids.tolist()))
+
+    def first(self, k: int) -> "Found":
+        """The k best of these; all count still as those that hold every word."""
+        return replace(self, ids=self.ids[:k], scores=self.scores[:k])
 
 
 def words_in(text: str) -> list[str]:

@@ -184,8 +184,8 @@ class Searcher:
             try:
                 asked = self._vector(version, query)
             except (UnknownWords, EncoderUnavailable) as error:
-                if mode is not Mode.HYBRID or not self._text(query, mode, 1)[0].ids.size:
-                    raise
+                if mode is not Mode.HYBRID or query.least > 0 or not self._text(query, 1)[0].ids.size:
+                    raise  # words that are only looked up have no confidence to cut by
                 notice = error if isinstance(error, EncoderUnavailable) else None
         marked = self._marked(version, query, asked)
         calibration = None
@@ -199,7 +199,8 @@ class Searcher:
         if version is not None and asked is not None and marked.good:
             asked = self._drawn(version, asked, marked.good)
         index = version.indexes.get(query.modality) if version else None
-        return Answer(mode, looked_up(query.terms), asked, index, marked, calibration, query.least, notice)
+        out = frozenset((*marked.bad, *query.without))
+        return Answer(mode, looked_up(query.terms), asked, index, marked, out, calibration, query.least, notice)
 
     def _marked(self, version: Version | None, query: Query, asked: Asked | None) -> marks.Marked:
         words = marks.words_asked(query.terms)
@@ -247,7 +248,7 @@ class Searcher:
                 nearest, answer.stages = self._find(version, answer.asked.vector, query, depth, trace)
             if answer.mode is not Mode.VECTOR:
                 with trace.timed("text"):
-                    found, all_found = self._text(query, answer.mode, depth)
+                    found, all_found = self._text(query, depth)
             ids, orders = answer.ranked(nearest, found)
             with trace.timed("catalog"):
                 ranked.take(ids.tolist(), orders.tolist(), wanted)
@@ -255,15 +256,15 @@ class Searcher:
                 return ranked
             depth *= 2
 
-    def _text(self, query: Query, mode: Mode, k: int) -> tuple[fulltext.Found, bool]:
-        """What holds the words of a query, and whether that is all. In text mode words with a minus leave items out."""
-        found = fulltext.find(self.catalog, looked_up(query.terms), query.modality, query.where, k)
+    def _text(self, query: Query, k: int) -> tuple[fulltext.Found, bool]:
+        """What holds the words of a query and none of those with a minus, and whether that is all."""
         without = [term.text for term in query.terms if term.weight < 0 and term.text]
-        if mode is Mode.TEXT and without:
-            gone = [fulltext.find(self.catalog, text, query.modality, query.where, _DEEPEST).ids for text in without]
-            kept = ~np.isin(found.ids, np.concatenate(gone))
-            return replace(found, ids=found.ids[kept], scores=found.scores[kept]), len(found.ids) < k
-        return found, len(found.ids) < k
+        asked, *gone = (
+            fulltext.find(self.catalog, text, query.modality, query.where, _DEEPEST if without else k)
+            for text in (looked_up(query.terms), *without)
+        )
+        found = asked.without(np.concatenate([none.ids for none in gone])) if gone else asked
+        return found.first(k), len(found.ids) < k
 
     def _find(
         self, version: Version, vector: F32, query: Query, k: int, trace: "_Trace"

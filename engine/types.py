@@ -96,7 +96,7 @@ class Query:
     exact: scan every vector instead of the cascade.
     fold: show one picture of each group of near-duplicates; groups of the items among the terms are shown whole.
     mode: None leaves it to `search.mode`. marks: let what was marked good or bad for this query count. least: leave out
-    hits of a lower confidence. explain: say of each hit what let it in.
+    hits of a lower confidence. explain: say of each hit what let it in. without: items that are no hits.
     """
 
     terms: tuple[Term, ...]
@@ -110,6 +110,7 @@ class Query:
     marks: bool = True
     least: float = 0.0
     explain: bool = False
+    without: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -403,6 +403,7 @@ def test_facts_of_an_item_are_shown(client: FlaskClient) -> None:
     for words in ("2023-06-10 12:30", "Leica &lt;M6&gt;", "Lisbon, Portugal", "38.72,-9.15", "3 pages", "harbour"):
         assert words in page
     assert "38.723" not in page and "9.145" not in page
+    assert 'title="Search this keyword">harbour</a></p>' in page, "nothing follows the last fact"
     other = client.post("/api/v1/search", json={"text": "tree", "path": "trees/*", "limit": 1}).get_json()["hits"][0]
     silent = client.get(f"/api/v1/items/{other['id']}").get_json()["facts"]
     assert silent.pop("keywords") == [] and set(silent.values()) == {None}

@@ -132,6 +132,16 @@ def test_the_map_is_drawn_beside_serving_and_once_a_version(app: Flask) -> None:
     assert maps.newest() is not drawn and maps.newest().version != drawn.version
 
 
+def test_a_map_that_could_not_be_drawn_says_so(changed: Config) -> None:
+    catalog = Catalog(changed)
+    searcher = Searcher(changed, catalog)
+    for shard in searcher.version.store.folder.glob("*"):
+        shard.unlink()
+    html = map_page(create_app(changed, searcher).test_client())
+    assert "could not be drawn" in html and "too few pictures" not in html
+    catalog.engine.dispose()
+
+
 def test_hostile_captions_on_the_map_are_escaped(changed: Config) -> None:
     make_hostile(changed)
     app = create_app(changed)

@@ -95,6 +95,14 @@ def test_a_minus_word_leaves_out_in_text_and_pushes_away_in_hybrid(searcher: Sea
     assert ask(searcher, Term(text="boat"), red, mode=Mode.HYBRID).mode is Mode.HYBRID
 
 
+def test_the_words_half_of_hybrid_leaves_out_what_holds_a_minus_word(searcher: Searcher) -> None:
+    terms = Term(text="boat"), Term(text="red", weight=-1.0)
+    kept = set(ids(ask(searcher, *terms, mode=Mode.TEXT)))
+    hits = ask(searcher, *terms, mode=Mode.HYBRID, explain=True).hits
+    assert {hit.id for hit in hits if hit.explanation and hit.explanation.text_rank} == kept
+    assert any("red" in hit.path for hit in hits), "by meaning they are only further down"
+
+
 def test_text_needs_no_encoder_and_no_version(tmp_path: Path) -> None:
     config = config_at(tmp_path / "home")
     index_folders(config, [draw_folder(tmp_path / "media", 8)], silent)

@@ -71,6 +71,8 @@ def test_words_are_looked_up_as_they_are_written_and_it_is_said_why(searcher: Se
         ask(searcher, BOAT, mode=Mode.VECTOR)
     with pytest.raises(OtherStarter):  # in no caption: there is nothing to fall back on
         ask(searcher, Term(text="submarine"), mode=Mode.HYBRID)
+    with pytest.raises(OtherStarter):  # words that are only looked up have no confidence to cut by
+        ask(searcher, BOAT, mode=Mode.HYBRID, least=0.3)
 
 
 def test_the_command_line_says_it_too(config: Config, command: Command) -> None:

@@ -330,6 +330,17 @@ def test_the_search_as_a_call_and_as_a_command(client: FlaskClient, catalog: Cat
     from rebus import parse_terms
 
     words = shlex.split(command)
-    assert words[:2] == ["rebus", "search"] and words[-4:-2] == ["--path", "boats/**"]
-    terms = [(term.text, term.item, term.weight) for term in parse_terms(words[2:-4], Config(home=Path()))]
+    assert words[:4] == ["rebus", "search", "--path", "boats/**"] and words[6] == "--"
+    terms = [(term.text, term.item, term.weight) for term in parse_terms(words[7:], Config(home=Path()))]
     assert terms == [(None, boat, 2.0), ("it's red", None, 1.0), ("tree", None, -0.5)]
+
+
+@pytest.mark.parametrize("words", ["--json", "2:boat", "nan:boat", "at 12:30", "-", "--top"])
+def test_words_stay_words_in_the_command(client: FlaskClient, words: str) -> None:
+    from rebus import parse_terms, search
+
+    html = unescape(client.get("/", query_string={"q": f'"{words}"'}).text)
+    command = shlex.split(re.findall(r'id="as-command"[^>]*>(.*?)</pre>', html, re.DOTALL)[0])
+    asked = search.make_context("search", command[2:]).params
+    assert asked["top"] == 24 and not asked["json_"]
+    assert [(term.text, term.weight) for term in parse_terms(asked["terms"], Config(home=Path()))] == [(words, 1.0)]

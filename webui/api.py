@@ -102,10 +102,8 @@ def stream(asked: StreamRequest) -> Iterator[HitOut]:
 @operation(Operation(SearchResponse, query=Page))
 def similar(asked: Page, item_id: int) -> SearchResponse:
     """What is most like an item, without itself: pictures, words, or moments of films."""
-    query = asked.query((Term(item=item_id),), services().config.search.limit)
-    results, following = search_page(services(), query, asked.cursor)
-    others = tuple(hit for hit in results.hits if hit.id != item_id)
-    return SearchResponse.of(replace(results, hits=others), following, asked.explain)
+    query = replace(asked.query((Term(item=item_id),), services().config.search.limit), without=(item_id,))
+    return SearchResponse.of(*search_page(services(), query, asked.cursor), asked.explain)
 
 
 @api.post("/encode")

@@ -37,7 +37,7 @@ class Tile:
 class Drawing:
     """A map as the page shows it. tiles: the pictures that have room for a thumbnail.
 
-    items, spots: all of them, each with where it lies; dots: the same as a path.
+    items, spots: all of them, each with where it lies; dots: the same as a path. failed: whether it could not be drawn.
     """
 
     version: int
@@ -45,6 +45,7 @@ class Drawing:
     items: tuple[int, ...]
     spots: tuple[tuple[int, int], ...]
     tiles: tuple[Tile, ...]
+    failed: bool = False
 
     @property
     def dots(self) -> str:
@@ -85,7 +86,7 @@ class Maps:
             drawn = _drawing(catalog, atlas)
         except Exception:
             log.exception("the map of version %s could not be drawn", version.id)
-            drawn = Drawing(version.id, 0, (), (), ())
+            drawn = Drawing(version.id, 0, (), (), (), failed=True)
         with self._lock:
             self._drawn = drawn
 

@@ -103,7 +103,7 @@ def _behind(hits: tuple[Hit, ...], at: Cursor) -> int:
 def _digest(query: Query) -> str:
     """What is asked, whatever page of it."""
     terms = [_facts(term) for term in query.terms]
-    rest = query.modality, query.where, query.exact, query.fold, query.mode, query.marks, query.least
+    rest = query.modality, query.where, query.exact, query.fold, query.mode, query.marks, query.least, query.without
     return xxhash.xxh3_64_hexdigest(repr((terms, *rest)))
 
 

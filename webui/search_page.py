@@ -198,18 +198,18 @@ def neighbours(view: ItemView, limit: int) -> tuple[list[HitOut], list[HitOut]]:
     film = item.modality == Modality.VIDEO
     kind = Modality.VIDEO if film else Modality.IMAGE
     try:
-        similar = services().search(Query(term, kind, limit=10 * limit if film else limit + 1)).hits
+        similar = services().search(Query(term, kind, limit=10 * limit if film else limit, without=(item.id,))).hits
     except (NotFound, NotReady):
         return [], []
-    others = [hit for hit in similar if hit.id != item.id and not (film and (hit.root, hit.path) == _place(view))]
-    words = [hit for hit in words_of(term, WORDS_OF_A_PICTURE + 1) if hit.id != item.id]
-    return words[:WORDS_OF_A_PICTURE], [HitOut.of(hit) for hit in others[:limit]]
+    others = [hit for hit in similar if not (film and (hit.root, hit.path) == _place(view))]
+    return words_of(term, without=(item.id,)), [HitOut.of(hit) for hit in others[:limit]]
 
 
-def words_of(terms: tuple[Term, ...], limit: int = WORDS_OF_A_PICTURE) -> list[HitOut]:
+def words_of(terms: tuple[Term, ...], without: tuple[int, ...] = ()) -> list[HitOut]:
     """The captions nearest to a query; none where pictures alone have vectors, or such that captions' differ from."""
     try:
-        return [HitOut.of(hit) for hit in services().search(Query(terms, Modality.TEXT, limit=limit)).hits]
+        query = Query(terms, Modality.TEXT, limit=WORDS_OF_A_PICTURE, without=without)
+        return [HitOut.of(hit) for hit in services().search(query).hits]
     except NotReady:
         return []
 

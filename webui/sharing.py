@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from dataclasses import fields
+from itertools import count
 from typing import Any
 
 from flask import current_app, request
@@ -32,13 +33,16 @@ def as_curl(page: SearchPage) -> str:
 
 def as_command(page: SearchPage) -> str:
     """`rebus search` for this search."""
-    parts: list[str] = []
+    terms: list[str] = []
+    numbers = count(1)
     for term in page.terms:
         value = term.text or f"like:{Likeness.of(term)}" if term.image is None else ""
         if term.image is not None:
-            value = f"./{_PICTURE.format(len([part for part in parts if '.jpg' in part]) + 1)}"
-        weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g}:"
-        parts += (["-"] if term.weight < 0 else ["+"] if parts else []) + [weight + value]
+            value = f"./{_PICTURE.format(next(numbers))}"
+        reads_otherwise = term.text is not None and (":" in term.text or term.text in ("+", "-"))
+        weight = f"{abs(term.weight):g}:" if abs(term.weight) != 1 or reads_otherwise else ""
+        terms += (["-"] if term.weight < 0 else ["+"] if terms else []) + [weight + value]
+    parts: list[str] = []
     for name in _FIELDS:
         given = getattr(page.filters, name)
         for value in given if isinstance(given, tuple) else [given] if given else []:
@@ -52,7 +56,7 @@ def as_command(page: SearchPage) -> str:
     if page.modality is not Modality.IMAGE:
         parts += ["--for", str(page.modality)]
     top = services().config.search.limit
-    return shlex.join(["rebus", "search", *parts, "--top", str(top)])
+    return shlex.join(["rebus", "search", *parts, "--top", str(top), "--", *terms])
 
 
 def _body(page: SearchPage) -> dict[str, Any]:

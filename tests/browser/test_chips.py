@@ -83,6 +83,17 @@ def test_an_own_picture_stays_beside_what_is_chosen_next(page: Page, boat: tuple
     expect(page.locator(".lines.feed li")).not_to_have_count(0)
 
 
+def test_the_start_leaves_an_own_picture_and_back_takes_it_up(page: Page, boat: tuple[int, str]) -> None:
+    page.goto("/")
+    give(page, "drop", boat[1])
+    own = page.locator("#chips img[alt='Your picture']")
+    expect(own).to_be_visible()
+    page.locator(".brand").click()
+    expect(own).to_have_count(0)
+    page.go_back()
+    expect(own).to_be_visible()
+
+
 def test_more_results_of_an_own_picture_come_while_scrolling(page: Page, boat: tuple[int, str]) -> None:
     page.goto("/")
     give(page, "drop", boat[1])

@@ -24,6 +24,8 @@ def test_the_document_is_drawn_and_an_operation_can_be_tried(page: Page, site: s
     page.goto("/docs")
     expect(page.locator(".opblock").first).to_be_visible()
     assert page.locator(".opblock").count() >= 18
+    expect(page.locator("main")).to_have_count(1)
+    expect(page.get_by_label("Server", exact=True)).to_be_visible()
     operation = page.locator(".opblock", has_text="/api/v1/versions")
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()

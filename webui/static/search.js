@@ -108,6 +108,8 @@ export function watchSearch() {
   });
   document.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || !own().length) return;
+    // To the address where one is already, a browser goes by a reload, which keeps the entry and its pictures.
+    if (event.target.closest?.(".brand")?.href === location.href) history.pushState(null, "");
     const chosen = event.target.closest?.("a[data-keep], [data-remove], [data-set]");
     if (!chosen) return;
     event.preventDefault();
