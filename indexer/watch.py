@@ -71,9 +71,9 @@ def _changes(
 
     watchfiles gives up at a name that is not valid UTF-8: then all files are looked at again and again.
     """
-    polling = False
+    polling, drives = False, list[Path]()
     while True:
-        drives = drive_places(catalog)
+        drives = _drives(catalog, drives)
         watched = _there(roots, drives)
         if not watched:
             time.sleep(_SETTLE_MS / 1000)
@@ -91,7 +91,7 @@ def _changes(
                 poll_delay_ms=_POLL_MS,
             ):
                 yield watched, changes
-                if _there(roots, drives) != watched or drive_places(catalog) != drives:
+                if _there(roots, drives) != watched or _drives(catalog, drives) != drives:
                     break
         except FileNotFoundError:  # gone since it was looked for
             continue
@@ -108,6 +108,14 @@ def _there(roots: Sequence[Path], drives: Sequence[Path]) -> dict[Path, _Identit
     there = {root: _identity(root) for root in roots if _is_open(root)}
     inner = {root: [_identity(place) for place in drives if place.is_relative_to(root)] for root in there}
     return {root: (own, *inner[root]) for root, own in there.items() if own is not None}
+
+
+def _drives(catalog: Catalog, last: list[Path]) -> list[Path]:
+    """Places of drives; the last ones while the catalog is locked."""
+    try:
+        return drive_places(catalog)
+    except LibraryBusy:
+        return last
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
