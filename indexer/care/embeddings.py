@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from engine.catalog import Catalog, Embedding, EncoderRow, Item, chunks
-from engine.store import SHARD_ROWS, EmbeddingStore
+from engine.encoders.features import is_features
+from engine.store import SHARD_ROWS, EmbeddingStore, store_folder
 from engine.types import I64, Array, Modality
-from engine.versions import store_of
 from engine.words import counted
 from indexer.care.findings import Finding, note, ok, problem
 
@@ -34,7 +34,8 @@ def examine_embeddings(catalog: Catalog, deep: bool) -> Iterator[Finding]:
     with catalog.session() as session:
         encoders = list(session.scalars(sa.select(EncoderRow).order_by(EncoderRow.id)))
     for encoder in encoders:
-        store = store_of(catalog.home, encoder, encoder.generation)
+        folder = store_folder(catalog.home, encoder.fingerprint, encoder.generation)
+        store = EmbeddingStore(folder, encoder.dim, raw=is_features(encoder.spec))  # `store_of` would import torch
         yield from _examine(catalog, encoder, store, deep)
 
 
