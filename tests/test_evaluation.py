@@ -4,7 +4,9 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from contextlib import redirect_stdout, suppress
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+import rebus
 from engine.catalog import Caption, Catalog, Embedding, Item
 from engine.config import Config
 from engine.errors import InvalidInput
@@ -268,17 +271,22 @@ class Reader(HTMLParser):
         self.texts.append(data)
 
 
-@pytest.fixture
-def page(own: Config, tmp_path: Path, command: Callable[..., Any]) -> str:
+@pytest.fixture(scope="module")
+def page(measured: tuple[Config, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> str:
     """The report on a library whose captions and one file's name are markup."""
+    place = tmp_path_factory.mktemp("page")
+    own = copy_library(measured[0], place)
     change(
         own,
         sa.update(Caption).values(text=HOSTILE),
         sa.update(Item).where(Item.split == "val").values(path=sa.literal(HOSTILE) + Item.path),
     )
-    code, out, errors = command(own.home, "eval", "--report", str(tmp_path / "report.html"))
-    assert code == 0 and "text to picture, exact" in out and "The report is in" in errors
-    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    said = StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), suppress(SystemExit):
+        register(patch)
+        rebus.main(["--home", str(own.home), "eval", "--report", str(place / "report.html")])
+    assert "text to picture, exact" in said.getvalue()
+    report = (place / "report.html").read_text(encoding="utf-8")
     assert (own.home / REPORT).read_text(encoding="utf-8") == report, "the page of the library shows the last one"
     return report
 

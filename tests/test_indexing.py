@@ -19,7 +19,9 @@ import indexer.library
 from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, Job, Root
 from engine.config import Config, IndexSettings
 from engine.errors import DiskFull, DriveGone, InvalidInput, LibraryBusy
+from engine.search import Searcher
 from engine.turns import choose
+from engine.types import Query, Term
 from indexer.dry_run import preview
 from indexer.jobs import refusals_explained, writing
 from indexer.library import index_folders
@@ -172,13 +174,16 @@ def test_a_new_encoder_embeds_beside_serving_and_says_what_it_takes(
     other = dataclasses.replace(config.encoder, model=str(write_tiny_model(tmp_path / "other", seed=1)))
     notes: list[str] = []
     served: set[int] = set()
+    catalog = Catalog(config)
+    searcher = Searcher(config, catalog)
 
     def tell(what: str, done: int, total: int) -> None:
         if what == "embedding what waits":
             assert total == 120
-            served.add(len(found(config)))
+            served.add(len(searcher.search(Query((Term(text="a red boat"),), limit=100, fold=False)).hits))
 
     report = index_folders(dataclasses.replace(config, encoder=other), [media], tell, note=notes.append)
+    catalog.engine.dispose()
     assert served == {40} and report.embedded == 120 and len(found(config)) == 40
     assert notes[0].startswith("a new encoder: 120 items are embedded anew") and "are free" in notes[0]
     notes.clear()

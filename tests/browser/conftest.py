@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from engine.catalog import Catalog
 from engine.config import Config
@@ -15,6 +15,7 @@ from tests.browser.support import serving, watched
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
              "--disable-sync", "--no-first-run"]  # fmt: skip
+expect.set_options(timeout=20_000)  # milliseconds: of a busy machine; a page that is right takes far less
 
 
 @pytest.fixture(scope="module")
