@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from engine.errors import MediaError
 
@@ -38,6 +39,15 @@ class Folder:
     mounted: bool = False
     own: dict[str, list[FoundFile]] | None = field(default=None, repr=False)
     tables_stamp: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """Where a file lay before it moved: the root, its path there, and the caption tables that speak of that path."""
+
+    root: Path
+    path: str
+    tables: tuple[FoundFile, ...]
 
 
 def shown(path: str) -> str:

@@ -31,6 +31,7 @@ class Known:
     content_hash: str | None
     present: bool
     stage: str | None
+    told_as: str | None = None
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ by its size, its time of writing and its name.
 Of several that are alike, that is taken whose path ended as the new one does, so that a folder's files stay apart.
 """
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.catalog import Failure, Item, Root, is_scanned
-from indexer.changes import Moved
+from indexer.captions import without_sources
+from indexer.changes import Moved, place_in
 from indexer.found import FoundFile
 from indexer.roots import looks_mounted
+from indexer.shards import is_there
 
 _MANY = 64  # files that are alike: from here on they are read from the catalog once a scan, and kept
 
@@ -29,7 +30,13 @@ class _Known:
     root: str
     path: str
     left: float | None
+    stamp: str
     spent: bool = False
+
+    @property
+    def place(self) -> str:
+        """The absolute path."""
+        return place_in(self.root, self.path)
 
 
 class _Alike:
@@ -112,7 +119,7 @@ class Moves:
         for file in files:
             some = alike.get(keys.get(file.path, ""))
             if some and (one := some.take(file.path, self._is_free, named)):
-                moved.append(Moved(one.id, one.left, file))
+                moved.append(Moved(one.id, one.left, file, one.place, without_sources(one.stamp)))
         return moved
 
     def _is_free(self, one: _Known) -> bool:
@@ -121,7 +128,7 @@ class Moves:
             return True
         if one.root not in self._mounted:
             self._mounted[one.root] = looks_mounted(Path(one.root))
-        return self._mounted[one.root] and not os.path.lexists(f"{one.root}/{one.path}")
+        return self._mounted[one.root] and not is_there(one.place)
 
 
 def _sizes(session: Session, read: bool) -> set[int]:
@@ -132,14 +139,14 @@ def _sizes(session: Session, read: bool) -> set[int]:
 
 def _alike(session: Session, which: Sequence[sa.ColumnElement[bool]]) -> dict[str, _Alike]:
     """Items by what they are known by; removed ones are taken first, then the newest."""
-    columns = Item.id, Item.content_hash, Item.size, Item.mtime_ns, Item.path, Item.removed_at
+    columns = Item.id, Item.content_hash, Item.size, Item.mtime_ns, Item.path, Item.removed_at, Item.stamp
     query = sa.select(*columns, Root.path.label("root")).join(Root, Root.id == Item.root_id)
     query = query.outerjoin(Failure, Failure.item_id == Item.id).where(Failure.id.is_(None), Item.parent_id.is_(None))
     query = query.where(is_scanned(), *which).order_by(Item.removed_at.is_not(None), Item.id)
     alike: dict[str, _Alike] = {}
     for row in session.execute(query):
         key = _key(row.content_hash, row.size, row.mtime_ns)
-        alike.setdefault(key, _Alike()).add(_Known(row.id, row.root, row.path, row.removed_at))
+        alike.setdefault(key, _Alike()).add(_Known(row.id, row.root, row.path, row.removed_at, row.stamp))
     return alike
 
 

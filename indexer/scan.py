@@ -24,6 +24,7 @@ from engine.types import Modality
 from indexer.captions import Described, sources, sync_sidecars
 from indexer.changes import bring_back, forget_content, insert_items, mark_removed
 from indexer.failures import forget_failures, record_failure
+from indexer.former import FormerPlaces
 from indexer.found import Folder, FoundFile
 from indexer.missing import Known, Place, believe, judge
 from indexer.moves import Moves
@@ -83,7 +84,8 @@ class Scan:
         self.base = Path(root.path)
         below = start.relative_to(self.base).as_posix()
         self.prefix = "" if below == "." else f"{below}/"
-        self.captions = CaptionReader(self.base, config.captions)
+        self._former = FormerPlaces(catalog)
+        self.captions = CaptionReader(self.base, config.captions, self._former.below)
         self.report = ScanReport()
         self._failures: dict[str, MediaError] = {}
         self._sidecars: set[str] = set()
@@ -146,7 +148,7 @@ class Scan:
     def _known(self, group: Sequence[Folder]) -> dict[str, Known]:
         """What the catalog has of these folders' files, by path; a present item before a failed one of its path."""
         columns = (Item.id, Item.path, Item.size, Item.mtime_ns, Item.stamp, Item.content_hash)
-        query = sa.select(*columns, Item.removed_at.is_(None), Failure.stage)
+        query = sa.select(*columns, Item.removed_at.is_(None), Failure.stage, Item.told_as)
         query = query.outerjoin(Failure, Failure.item_id == Item.id).order_by(Item.id.desc())
         query = query.where(Item.root_id == self.root.id, Item.parent_id.is_(None))
         query = query.where(sa.or_(Item.removed_at.is_(None), Failure.id.is_not(None)))
@@ -169,8 +171,10 @@ class Scan:
             row = known.get(file.path)
             if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns) or self._to_retry(row, file):
                 work.append((folder, file, row))
-            elif row.present and sources(row.stamp) != self.captions.stamp(folder, file):
-                stale.append(Described(row.id, folder, file, row.stamp))
+            elif row.present and not self._former.is_away(row.told_as):
+                former = self._former.of(row.told_as)
+                if sources(row.stamp) != self.captions.stamp(folder, file, former):
+                    stale.append(Described(row.id, folder, file, row.stamp, row.told_as, former))
             if self.again and row is not None and row.present:
                 again.append(row.id)
         if not work and not stale:
@@ -178,14 +182,27 @@ class Scan:
         with self.catalog.session() as session:
             self._begin(session)
             touched = self._take_in(session, work)
-            fresh = [Described(i, folder, file) for i, (folder, file, _) in zip(touched, work, strict=True) if i]
-            same = [one for i, one in zip(touched, work, strict=True) if i is None]
-            stale += [Described(row.id, folder, file, row.stamp) for folder, file, row in same if row]
+            stale += self._described(session, work, touched)
             told = set(self.captions.failures)
-            words = sync_sidecars(session, self.root.id, [*fresh, *stale], self.captions)
+            words = sync_sidecars(session, self.root.id, stale, self.captions)
             for path in self.captions.failures.keys() - told:  # with the stamps by which no scan reads them again
                 record_failure(session, self.root.id, None, path, self.captions.failures[path])
-        return Compared(len(files), [one.id for one in fresh] + words + again)
+        return Compared(len(files), [i for i in touched if i is not None] + words + again)
+
+    def _described(
+        self, session: Session, work: Sequence[tuple[Folder, FoundFile, Known | None]], touched: Sequence[int | None]
+    ) -> Iterator[Described]:
+        """Files that were taken in, to be compared with what their sidecars say."""
+        back: dict[int, tuple[str, str | None]] = {}
+        for some in chunks([i for i in touched if i in self._back], 500):
+            query = sa.select(Item.id, Item.stamp, Item.told_as).where(Item.id.in_(some))
+            back |= {row.id: (row.stamp, row.told_as) for row in session.execute(query)}
+        for i, (folder, file, row) in zip(touched, work, strict=True):
+            if i is not None:
+                stamp, told_as = back.get(i, ("", row.told_as if row else None))
+                yield Described(i, folder, file, stamp, told_as, self._former.of(told_as))
+            elif row is not None:
+                yield Described(row.id, folder, file, row.stamp, row.told_as, self._former.of(row.told_as))
 
     def _begin(self, session: Session) -> None:
         """With the first change, say that this scan has not come to its end."""
@@ -252,7 +269,7 @@ class Scan:
         """New paths of known files whose own is gone, and the items that keep their ids so."""
         moved = self._moves.of(session, files)
         if moved:
-            bring_back(session, self.root.id, moved)
+            bring_back(session, self.root, moved)
         self._back.update(one.id for one in moved)
         self.report.renamed += len(moved)
         return {one.file.path: one.id for one in moved}

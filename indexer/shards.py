@@ -12,6 +12,18 @@ from indexer.rules import Rules
 from indexer.sidecars.names import PLACES_FOLDER, bare, is_places_table, is_shard_table, is_table, stem
 
 
+def is_there(path: str) -> bool:
+    """Whether a file, or a picture of this name in a tar, is on the disk; True where it cannot be told."""
+    if os.path.lexists(path) or TAR not in path.lower():
+        return os.path.lexists(path)
+    tar = next((one for one in Path(path).parents if one.name.lower().endswith(TAR) and one.is_file()), None)
+    try:
+        shard = list_shard(tar) if tar else None
+    except MediaError:
+        return True
+    return tar is not None and shard is not None and Path(path).relative_to(tar).as_posix() in shard.members
+
+
 def look_into_tar(root: Path, tar: FoundFile, above: tuple[FoundFile, ...], rules: Rules) -> Iterator[Folder]:
     """The folders of a tar, when it is one of pictures; nothing for any other archive."""
     try:
