@@ -100,6 +100,9 @@ def index_folders(
             for scan in scans:
                 for compared in scan.run():
                     run.take(compared, tally)
+            moved = set[int]().union(*(scan.back for scan in scans))
+            for scan in scans:  # what left this folder for one that was compared later
+                scan.report.removed -= len(scan.removed & moved)
             if spec is not None:
                 report.version, report.encoder = run.finish(), spec
                 report.embedded = run.embedder.embedded if run.embedder else 0
