@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from engine.catalog import Catalog, Item
 from indexer.changes import place_in
 from indexer.found import Former, FoundFile
-from indexer.roots import drive_places, known_roots, looks_mounted
+from indexer.roots import drive_places, holds_no_drive, known_roots, looks_mounted
 from indexer.shards import is_there, tables_above
 
 
@@ -22,7 +22,7 @@ class FormerPlaces:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._roots = known_roots(catalog)
-        self._drives = [*self._roots, *drive_places(catalog)]
+        self.drives = drive_places(catalog)
         self._tables: dict[Path, tuple[FoundFile, ...]] = {}
         self._away: dict[Path, bool] = {}
 
@@ -44,8 +44,9 @@ class FormerPlaces:
             return False
         folder = Path(os.path.dirname(told_as))
         if folder not in self._away:
-            drives = (drive for drive in self._drives if folder.is_relative_to(drive))
-            self._away[folder] = not all(map(looks_mounted, drives))
+            left = [drive for drive in self.drives if folder.is_relative_to(drive) and holds_no_drive(drive)]
+            left += [root for root in self._roots if folder.is_relative_to(root) and not looks_mounted(root)]
+            self._away[folder] = bool(left)
         return self._away[folder]
 
     def below(self, root: Path) -> Sequence[str]:

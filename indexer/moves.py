@@ -5,6 +5,7 @@ by its size, its time of writing and its name, once all files have been seen tha
 Of several that are alike, those are paired first whose paths end alike, so that a folder's files stay apart.
 """
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from engine.catalog import Failure, Item, Root, chunks, is_scanned
 from indexer.captions import without_sources
 from indexer.changes import Moved, place_in
 from indexer.found import FoundFile
-from indexer.roots import looks_mounted
+from indexer.roots import holds_no_drive, looks_mounted
 from indexer.shards import is_there
 from indexer.sidecars.names import bare
 
@@ -77,13 +78,16 @@ def _ends(path: str) -> list[str]:
 
 
 class Moves:
-    """Looks for files that moved, through one scan. hashed: gives the hash of a path's content, None where unread."""
+    """Looks for files that moved, through one scan. hashed: gives the hash of a path's content, None where unread.
 
-    def __init__(self, hashed: Callable[[str], str | None]) -> None:
-        self._hashed = hashed
+    drives: the places of drives within roots.
+    """
+
+    def __init__(self, hashed: Callable[[str], str | None], drives: Sequence[Path]) -> None:
+        self._hashed, self._drives = hashed, drives
         self._sizes: tuple[set[int], set[int]] | None = None
         self._kept: dict[str, _Alike] = {}
-        self._mounted: dict[str, bool] = {}  # roots by their paths
+        self._mounted: dict[str, bool] = {}  # folders, whether their root and drive are there
 
     def of(self, session: Session, files: Sequence[FoundFile]) -> tuple[list[Moved], list[FoundFile]]:
         """Those of the new files that are known ones, by their contents; and those that may be, by what was not read:
@@ -152,9 +156,11 @@ class Moves:
         """Whether its file is not where it was: on a drive that is away it may be there still."""
         if one.left is not None:
             return True
-        if one.root not in self._mounted:
-            self._mounted[one.root] = looks_mounted(Path(one.root))
-        return self._mounted[one.root] and not is_there(one.place)
+        folder = os.path.dirname(one.place)
+        if folder not in self._mounted:
+            away = any(Path(folder).is_relative_to(drive) and holds_no_drive(drive) for drive in self._drives)
+            self._mounted[folder] = looks_mounted(Path(one.root)) and not away
+        return self._mounted[folder] and not is_there(one.place)
 
 
 def _sizes(session: Session, read: bool) -> set[int]:

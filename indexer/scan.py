@@ -6,7 +6,7 @@ item row as removed, so that it is not tried again before it changes.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -66,7 +66,8 @@ class Scan:
     mounted, or in part.
     retry: try files again that failed before. again: have all files read again, changed or not. shallow: look into
     `start` alone, not below. gone: believe that what is missing was removed, `start` itself perhaps, but not what
-    drives below it hold. home: the library's, which is passed over, when it is not the setting's.
+    drives below it hold. deleted: absolute paths of files that were seen to be removed. home: the library's, which
+    is passed over, when it is not the setting's.
     """
 
     def __init__(
@@ -80,9 +81,11 @@ class Scan:
         again: bool = False,
         shallow: bool = False,
         gone: bool = False,
+        deleted: Collection[str] = (),
         home: Path | None = None,
     ) -> None:
         self.catalog, self.config, self.root, self.start = catalog, config, root, start
+        self._deleted = deleted
         self.retry, self.again, self.shallow, self.gone = retry, again, shallow, gone
         self.home = (home or config.home).resolve()
         self.base = Path(root.path)
@@ -100,7 +103,7 @@ class Scan:
         self._gone: list[Known] = []
         self.removed, self.back = set[int](), set[int]()
         self._held: list[tuple[Folder, FoundFile]] = []
-        self._moves = Moves(self._hash)
+        self._moves = Moves(self._hash, self._former.drives)
         self._mounts: set[str] = set()
         self._away: frozenset[str] = frozenset()
 
@@ -318,7 +321,9 @@ class Scan:
         """Mark items whose files are gone, and drop the failures of files that are gone."""
         gone = [row for row in (*self._gone, *self._in_missing_folders()) if row.id not in self.back]
         prefix = "" if self.shallow else self.prefix
-        place = Place(self.base, prefix, self.shallow, self.report.found, self.root.mounts or (), self._count_known)
+        place = Place(
+            self.base, prefix, self.shallow, self.report.found, self.root.mounts or (), self._count_known, self._deleted
+        )
         judged = believe(place, gone) if self.gone else judge(place, gone)
         for rows in chunks(judged.removed, 500):
             with self.catalog.session() as session:

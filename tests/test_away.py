@@ -111,6 +111,14 @@ def test_where_a_drive_was_the_last_time_nothing_is_lost_without_it(config: Conf
     assert index(config, media / "trees", gone=True).removed == 8 and mounts(config) == []
 
 
+def test_a_copy_of_a_file_on_a_drive_that_is_away_is_a_file_of_its_own(config: Config, media: Path) -> None:
+    remember(config, "trees")
+    shutil.copy2(media / "trees" / "red-004.jpg", media / "red-004.jpg")
+    shutil.rmtree(media / "trees")
+    report = index(config, media)
+    assert (report.renamed, report.added, report.removed, present(config)) == (0, 1, 0, 21)
+
+
 @pytest.mark.parametrize("named", ["trees", "trees/old"])
 def test_what_is_gone_around_a_drive_says_nothing_of_the_drive(config: Config, media: Path, named: str) -> None:
     for number in range(3):
