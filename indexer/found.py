@@ -6,6 +6,8 @@ from pathlib import Path
 
 from engine.errors import MediaError
 
+_LAST_NS = 2**63 - 1
+
 
 @dataclass(slots=True)
 class FoundFile:
@@ -17,6 +19,11 @@ class FoundFile:
     path: str
     size: int
     mtime_ns: int
+
+
+def file_of(path: str, facts: os.stat_result) -> FoundFile:
+    """A file as the system has it. A time past 2262 is cut to the last that a database takes."""
+    return FoundFile(path, facts.st_size, max(-_LAST_NS, min(facts.st_mtime_ns, _LAST_NS)))
 
 
 @dataclass(slots=True)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.media.files import TAR
 from engine.words import counted
 from indexer.changes import place_in
 from indexer.roots import holds_no_drive, looks_mounted
+from indexer.shards import is_there
 
 _MANY, _LEFT = 10, 9  # files that are missing at once, and how many for each that is left, are not believed
 _NAMED = 3  # folders in one note
@@ -64,7 +64,7 @@ class Place:
 def judge(place: Place, rows: Sequence[Known]) -> Judgement:
     """Which of these files, found by no walk, are to be taken out of results."""
     seen = [row for row in rows if place_in(str(place.root), row.path) in place.deleted]
-    seen = [row for row in seen if not os.path.lexists(place.root / row.path)]
+    seen = [row for row in seen if not is_there(place_in(str(place.root), row.path))]
     believed = {row.id for row in seen}
     judged = _judged(place, [row for row in rows if row.id not in believed], _present(seen))
     judged.removed = [*seen, *judged.removed]
@@ -75,7 +75,7 @@ def _judged(place: Place, rows: Sequence[Known], seen: int) -> Judgement:
     """The same without a sign of who removed them. seen: known files that are judged already."""
     if rows and not looks_mounted(place.root):  # since the walk began
         return Judgement(notes=[_doubted(f"{place.root} is absent or empty now", place)])
-    there = [row for row in rows if _is_there(place.root, row.path)]
+    there = [row for row in rows if is_there(place_in(str(place.root), row.path))]
     passed = {row.id for row in there}
     rest = [row for row in rows if row.id not in passed]
     away = _away(place, rest)
@@ -106,13 +106,6 @@ def believe(place: Place, rows: Sequence[Known]) -> Judgement:
 
 def _present(rows: Sequence[Known]) -> int:
     return sum(row.present for row in rows)
-
-
-def _is_there(root: Path, path: str) -> bool:
-    """Whether the file is on the disk: then it is passed over. Of a picture in a tar, whether the tar is."""
-    parts = path.split("/")
-    tars = (n for n, part in enumerate(parts[:-1], 1) if part.lower().endswith(TAR))
-    return os.path.lexists(root / path) or any((root / "/".join(parts[:n])).is_file() for n in tars)
 
 
 def _told_passed(place: Place, rows: Sequence[Known]) -> list[str]:
