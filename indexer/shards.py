@@ -1,6 +1,7 @@
 """Tars of pictures as folders of a walk, and the tables that speak of them."""
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from indexer.sidecars.names import PLACES_FOLDER, bare, is_places_table, is_shar
 
 def is_there(path: str) -> bool:
     """Whether a file, or a picture of this name in a tar, is on the disk; True where it cannot be told."""
-    if os.path.islink(path) or (os.path.exists(path) and not os.path.isdir(path)):
-        return True
-    if TAR not in path.lower():
-        return False
+    try:
+        return not stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        if TAR not in path.lower():
+            return False
     tar = next((one for one in Path(path).parents if one.name.lower().endswith(TAR) and one.is_file()), None)
     try:
         shard = list_shard(tar) if tar else None
