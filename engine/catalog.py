@@ -21,7 +21,7 @@ from engine.filters import is_near, latitudes, like_pattern
 from engine.types import Modality, Where
 
 T = TypeVar("T")
-HEAD = "0007"  # the newest migration; a test holds it to migrations/versions
+HEAD = "0008"  # the newest migration; a test holds it to migrations/versions
 IMPORT = "import"  # the kind of a root that an import made
 NEXT_TURN = sa.text("(SELECT coalesce(max(turn), 0) + 1 FROM versions)")
 _VISIBLE = (Modality.IMAGE, Modality.VIDEO)
@@ -70,7 +70,8 @@ class Item(_Numbered, Base):
     stamp: size and mtime of the file's caption sources when they were last read, and which facts they gave. split:
     train, val or test where the captions say so. width, height: pixels, upright. phash: 64 bits of a perceptual hash,
     in hexadecimal.
-    group_id: the first item of its group of near-duplicates, None when it has none.
+    group_id: the first item of its group of near-duplicates, None when it has none. told_as: the absolute path at which
+    a file that moved lay before, by which caption tables may name it still.
     category: the class that an import names, for methods and measures that need one.
     """
 
@@ -109,6 +110,7 @@ class Item(_Numbered, Base):
     split: Mapped[str | None] = mapped_column(sa.String(16))
     category: Mapped[str | None] = mapped_column(index=True)
     stamp: Mapped[str] = mapped_column(default="")
+    told_as: Mapped[str | None] = mapped_column(index=True)
     added_at: Mapped[float] = mapped_column(default=time.time)
     removed_at: Mapped[float | None] = mapped_column(index=True)
 

@@ -59,11 +59,14 @@ def found(home: Path, spec: str) -> str:
 
     Any other spec stays as it is.
     """
+    if not is_starter(spec):
+        return spec
     if is_copy(spec) and not Path(spec).is_dir():
         return STARTER
-    if _is_bundled(spec) or (is_copy(spec) and not is_older(spec)):
-        return str(_copy(home)) if _is_whole(_copy(home)) else STARTER
-    return spec
+    copy = _copy(home)  # which reads all that is bundled
+    if is_copy(spec) and Path(spec).name != copy.name:
+        return spec
+    return str(copy) if _is_whole(copy) else STARTER
 
 
 def licence_of(folder: Path | None) -> dict[str, bytes]:

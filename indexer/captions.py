@@ -14,7 +14,7 @@ from engine.filters import keyword_form
 from engine.media import Facts
 from engine.types import Modality
 from indexer.changes import forget_content, insert_items, renew_embeddings
-from indexer.found import Folder, FoundFile
+from indexer.found import Folder, Former, FoundFile
 from indexer.sidecars import CaptionReader
 from indexer.sidecars.said import NO_FACTS
 
@@ -45,12 +45,18 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A file whose sidecars are to be read. stamp: what the catalog has of them."""
+    """A file whose sidecars are to be read. stamp: what the catalog has of them.
+
+    told_as: where the catalog has it that tables may know the file. former: what speaks of that place now, None when
+    another file lies there.
+    """
 
     id: int
     folder: Folder
     file: FoundFile
     stamp: str = ""
+    told_as: str | None = None
+    former: Former | None = None
 
 
 def sync_sidecars(session: Session, root_id: int, files: Sequence[Described], reader: CaptionReader) -> list[int]:
@@ -62,16 +68,17 @@ def sync_sidecars(session: Session, root_id: int, files: Sequence[Described], re
     changes: list[dict[str, object]] = []
     touched: list[int] = []
     for one in files:
-        said, before = reader.read(one.folder, one.file), given(one.stamp)
-        if reader.could_read(one.folder, one.file):
-            stamp = stamped(reader.stamp(one.folder, one.file), said.facts)
+        said, before = reader.read(one.folder, one.file, one.former), given(one.stamp)
+        if reader.could_read(one.folder, one.file, one.former):
+            stamp = stamped(reader.stamp(one.folder, one.file, one.former), said.facts)
             if before and before != given(stamp):  # what it says no more must go, what the file itself says come back
                 forget_content(session, one.id)
                 touched.append(one.id)
         else:
-            stamp = f"{_GIVEN}{before}" if before else ""
-        if stamp != one.stamp or said.split:
-            changes.append({"id": one.id, "split": said.split, "stamp": stamp})
+            stamp = without_sources(one.stamp)
+        told_as = one.told_as if one.former and (said.followed or not said.by_name) else None
+        if stamp != one.stamp or said.split or told_as != one.told_as:
+            changes.append({"id": one.id, "split": said.split, "stamp": stamp, "told_as": told_as})
         words = [Words(text.text, text.lang, text.source, one.id) for text in said.texts]
         wanted.append((Owner(one.id, root_id, one.file.path, one.file.mtime_ns), words))
         save_facts(session, one.id, said.facts, said.keywords, over=True)
@@ -88,6 +95,11 @@ def sources(stamp: str) -> str:
 def given(stamp: str) -> str:
     """The part of an item's stamp that tells which facts its sidecars gave; empty when they gave none."""
     return stamp.partition(_GIVEN)[2]
+
+
+def without_sources(stamp: str) -> str:
+    """A stamp that has the sidecars read again, and tells still which facts they gave."""
+    return f"{_GIVEN}{given(stamp)}" if given(stamp) else ""
 
 
 def stamped(sources: str, facts: Facts) -> str:

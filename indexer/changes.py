@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.catalog import Embedding, FactsRow, Item, Keyword
+from engine.catalog import Embedding, FactsRow, Item, Keyword, Root, chunks
 from engine.types import Modality
 from indexer.found import FoundFile
 
@@ -39,18 +39,29 @@ def forget_content(session: Session, item_id: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """An item whose file is there again under a path. left: when it was marked removed, None when it was not."""
+    """An item whose file is there again under a path. left: when it was marked removed, None when it was not.
+
+    was: the absolute path at which it lay. stamp: what the catalog has of its sidecars.
+    """
 
     id: int
     left: float | None
     file: FoundFile
+    was: str
+    stamp: str
 
 
-def bring_back(session: Session, root_id: int, moved: Sequence[Moved]) -> None:
+def place_in(root: str, path: str) -> str:
+    """The absolute path of a file, with slashes below its root."""
+    return f"{root.rstrip('/')}/{path}"
+
+
+def bring_back(session: Session, root: Root, moved: Sequence[Moved]) -> None:
     """Items return with their ids, embeddings, frames and captions, at their new paths.
 
-    Their captions from sidecars are compared again, since their stamps are cleared.
+    Their captions from sidecars are compared again, since their stamps are cleared, but for what facts these gave.
     """
+    _let_go(session, [one.was for one in moved])
     items: sa.Table = Item.__table__  # type: ignore[assignment]
     places = [
         {
@@ -58,15 +69,24 @@ def bring_back(session: Session, root_id: int, moved: Sequence[Moved]) -> None:
             "new_path": one.file.path,
             "new_folder": one.file.path.rpartition("/")[0],
             "new_mtime": one.file.mtime_ns,
+            "new_stamp": one.stamp,
+            "new_place": place_in(root.path, one.file.path),
+            "was": one.was,
         }
         for one in moved
     ]
     place: dict[str, object] = {
-        "root_id": root_id,
+        "root_id": root.id,
         "path": sa.bindparam("new_path"),
         "folder": sa.bindparam("new_folder"),
     }
-    own: dict[str, object] = {"mtime_ns": sa.bindparam("new_mtime"), "removed_at": None, "stamp": ""}
+    first = sa.func.coalesce(items.c.told_as, sa.bindparam("was", type_=sa.String))  # tables may know it by that
+    own: dict[str, object] = {
+        "mtime_ns": sa.bindparam("new_mtime"),
+        "removed_at": None,
+        "stamp": sa.bindparam("new_stamp"),
+        "told_as": sa.func.nullif(first, sa.bindparam("new_place", type_=sa.String)),
+    }
     connection = session.connection()
     connection.execute(sa.update(items).where(items.c.parent_id == sa.bindparam("item")).values(**place), places)
     connection.execute(sa.update(items).where(items.c.id == sa.bindparam("item")).values(**place, **own), places)
@@ -76,6 +96,12 @@ def bring_back(session: Session, root_id: int, moved: Sequence[Moved]) -> None:
         below = [row.id for row in rows if row.removed_at == left[row.parent_id]]  # not what had left before
         session.execute(sa.update(Item).where(Item.id.in_(below)).values(removed_at=None))
         renew_embeddings(session, [*left, *below])
+
+
+def _let_go(session: Session, places: Sequence[str]) -> None:
+    """What tables say of these places follows another file now than the one that lay there before it."""
+    for some in chunks(places, 500):
+        session.execute(sa.update(Item).where(Item.told_as.in_(some)).values(told_as=None))
 
 
 def renew_embeddings(session: Session, item_ids: Sequence[int]) -> None:

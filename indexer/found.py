@@ -2,8 +2,11 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from engine.errors import MediaError
+
+_LAST_NS = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -16,6 +19,11 @@ class FoundFile:
     path: str
     size: int
     mtime_ns: int
+
+
+def file_of(path: str, facts: os.stat_result) -> FoundFile:
+    """A file as the system has it. A time past 2262 is cut to the last that a database takes."""
+    return FoundFile(path, facts.st_size, max(-_LAST_NS, min(facts.st_mtime_ns, _LAST_NS)))
 
 
 @dataclass(slots=True)
@@ -38,6 +46,15 @@ class Folder:
     mounted: bool = False
     own: dict[str, list[FoundFile]] | None = field(default=None, repr=False)
     tables_stamp: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """Where a file lay before it moved: the root, its path there, and the caption tables that speak of that path."""
+
+    root: Path
+    path: str
+    tables: tuple[FoundFile, ...]
 
 
 def shown(path: str) -> str:

@@ -3,7 +3,7 @@
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -69,6 +69,7 @@ def index_folders(
     gone: bool = False,
     encoder: Encoder | None = None,
     known: bool = False,
+    deleted: Collection[str] = (),
     note: Note = lambda text: None,
 ) -> IndexReport:
     """Scan folders (all known ones when none is named), embed what is new, publish. Searchable while it runs.
@@ -76,7 +77,8 @@ def index_folders(
     Without an encoder only items and captions are recorded. retry: try files again that failed. again: read all files
     again, by the settings of now; what is unchanged is not embedded again. shallow: look into the folders alone, not
     below. gone: believe that files were removed even where nearly all are missing. encoder: the one to use, when it is
-    loaded already. known: refuse a folder that lies in no known one. note: hears what is known early.
+    loaded already. known: refuse a folder that lies in no known one. deleted: absolute paths of files that were seen to
+    be removed. note: hears what is known early.
     Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes, DiskFull, DriveGone.
     """
     check_ocr(config.media)
@@ -87,7 +89,7 @@ def index_folders(
         report = IndexReport()
         roots = [open_root(catalog, folder, known=known, gone=gone) for folder in _present(catalog, folders, note)]
         scans = [
-            Scan(catalog, config, root, start, retry=retry, again=again, shallow=shallow, gone=gone)
+            Scan(catalog, config, root, start, retry=retry, again=again, shallow=shallow, gone=gone, deleted=deleted)
             for root, start in roots
         ]
         report.scans, report.first = [scan.report for scan in scans], _is_first(catalog)
@@ -100,6 +102,9 @@ def index_folders(
             for scan in scans:
                 for compared in scan.run():
                     run.take(compared, tally)
+            moved = set[int]().union(*(scan.back for scan in scans))
+            for scan in scans:  # what left this folder for one that was compared later
+                scan.report.removed -= len(scan.removed & moved)
             if spec is not None:
                 report.version, report.encoder = run.finish(), spec
                 report.embedded = run.embedder.embedded if run.embedder else 0

@@ -7,13 +7,14 @@ is then for a person to say.
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.media.files import TAR
 from engine.words import counted
-from indexer.roots import looks_mounted
+from indexer.changes import place_in
+from indexer.roots import holds_no_drive, looks_mounted
+from indexer.shards import is_there
 
 _MANY, _LEFT = 10, 9  # files that are missing at once, and how many for each that is left, are not believed
 _NAMED = 3  # folders in one note
@@ -31,6 +32,7 @@ class Known:
     content_hash: str | None
     present: bool
     stage: str | None
+    told_as: str | None = None
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Place:
     """Where a scan looked: the root, the part of it, with a slash at its end or "", and the drives last seen in it.
 
     found: media files. mounts: folders relative to the root. known: how many files were known there before.
+    deleted: absolute paths of files that were seen to be removed, each by itself.
     """
 
     root: Path
@@ -55,13 +58,24 @@ class Place:
     found: int
     mounts: Sequence[str]
     known: Callable[[], int]
+    deleted: Collection[str] = ()
 
 
 def judge(place: Place, rows: Sequence[Known]) -> Judgement:
     """Which of these files, found by no walk, are to be taken out of results."""
+    seen = [row for row in rows if place_in(str(place.root), row.path) in place.deleted]
+    seen = [row for row in seen if not is_there(place_in(str(place.root), row.path))]
+    believed = {row.id for row in seen}
+    judged = _judged(place, [row for row in rows if row.id not in believed], _present(seen))
+    judged.removed = [*seen, *judged.removed]
+    return judged
+
+
+def _judged(place: Place, rows: Sequence[Known], seen: int) -> Judgement:
+    """The same without a sign of who removed them. seen: known files that are judged already."""
     if rows and not looks_mounted(place.root):  # since the walk began
         return Judgement(notes=[_doubted(f"{place.root} is absent or empty now", place)])
-    there = [row for row in rows if _is_there(place.root, row.path)]
+    there = [row for row in rows if is_there(place_in(str(place.root), row.path))]
     passed = {row.id for row in there}
     rest = [row for row in rows if row.id not in passed]
     away = _away(place, rest)
@@ -69,7 +83,9 @@ def judge(place: Place, rows: Sequence[Known]) -> Judgement:
     rest = [row for row in rest if row.id not in kept]
     judged = Judgement([*there, *rest], away=frozenset(away))
     judged.notes += _told_passed(place, [row for row in there if row.present])
-    if doubt := _doubt(place, rest, others=_present(there) + sum(map(_present, away.values())), there=bool(there)):
+    if doubt := _doubt(
+        place, rest, others=seen + _present(there) + sum(map(_present, away.values())), there=bool(there)
+    ):
         judged.notes.append(_doubted(doubt, place))
         judged.removed = there
     judged.notes += _told_away(place, away)
@@ -83,20 +99,13 @@ def believe(place: Place, rows: Sequence[Known]) -> Judgement:
     removed, away = list[Known](), dict[str, list[Known]]()
     for row in rows:
         drives = [one for one in _upwards(row.path.rpartition("/")[0]) if one in inner]
-        left = next((one for one in reversed(drives) if _holds_no_drive(place.root / one)), None)
+        left = next((one for one in reversed(drives) if holds_no_drive(place.root / one)), None)
         (removed if left is None else away.setdefault(left, [])).append(row)
     return Judgement(removed, _told_away(place, away), frozenset(away))
 
 
 def _present(rows: Sequence[Known]) -> int:
     return sum(row.present for row in rows)
-
-
-def _is_there(root: Path, path: str) -> bool:
-    """Whether the file is on the disk: then it is passed over. Of a picture in a tar, whether the tar is."""
-    parts = path.split("/")
-    tars = (n for n, part in enumerate(parts[:-1], 1) if part.lower().endswith(TAR))
-    return os.path.lexists(root / path) or any((root / "/".join(parts[:n])).is_file() for n in tars)
 
 
 def _told_passed(place: Place, rows: Sequence[Known]) -> list[str]:
@@ -157,15 +166,10 @@ def _left_by_a_drive(place: Place, folder: str) -> str | None:
     """The folder, or one above it, that was a drive's and is none now; else the nearest that is there, if empty."""
     above = list(_upwards(folder))
     for one in reversed(above):
-        if one in place.mounts and _holds_no_drive(place.root / one):
+        if one in place.mounts and holds_no_drive(place.root / one):
             return one
     nearest = next((one for one in above if os.path.lexists(place.root / one)), None)
     return nearest if nearest and _is_empty(place.root / nearest) else None
-
-
-def _holds_no_drive(folder: Path) -> bool:
-    """Whether no drive is mounted there, or an empty one: a container is given an empty folder for an absent drive."""
-    return not os.path.ismount(folder) or _is_empty(folder)
 
 
 def _is_empty(folder: Path) -> bool:

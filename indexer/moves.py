@@ -1,23 +1,27 @@
 """New paths of known files whose own path is empty: renamed, moved, or come back. They keep their ids.
 
 A file that was read is known again by the hash of its content. One that never was, as in a library without an encoder,
-by its size, its time of writing and its name.
-Of several that are alike, that is taken whose path ended as the new one does, so that a folder's files stay apart.
+by its size, its time of writing and its name, once all files have been seen that it may be.
+Of several that are alike, those are paired first whose paths end alike, so that a folder's files stay apart.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from engine.catalog import Failure, Item, Root, is_scanned
-from indexer.changes import Moved
+from engine.catalog import Failure, Item, Root, chunks, is_scanned
+from indexer.captions import without_sources
+from indexer.changes import Moved, place_in
 from indexer.found import FoundFile
-from indexer.roots import looks_mounted
+from indexer.roots import holds_no_drive, looks_mounted
+from indexer.shards import is_there
+from indexer.sidecars.names import bare
 
+_AT_ONCE = 4096  # files whose like is asked for at once
 _MANY = 64  # files that are alike: from here on they are read from the catalog once a scan, and kept
 
 
@@ -29,7 +33,13 @@ class _Known:
     root: str
     path: str
     left: float | None
+    stamp: str
     spent: bool = False
+
+    @property
+    def place(self) -> str:
+        """The absolute path."""
+        return place_in(self.root, self.path)
 
 
 class _Alike:
@@ -45,83 +55,112 @@ class _Alike:
         for end in _ends(one.path):
             self._ending.setdefault(end, []).append(one)
 
-    def take(self, path: str, is_free: Callable[[_Known], bool], named: bool) -> _Known | None:
-        """The item whose path ended most like this one, which is none any more. named: its name must be the same."""
-        for end in _ends(path):
-            if named and not end:
-                break
-            some = self._ending.get(end, [])
-            while some:
-                one = some.pop()
-                if not one.spent:
-                    one.spent = True
-                    if is_free(one):
-                        return one
-        return None
+    def holds(self, end: str, is_free: Callable[[_Known], bool]) -> bool:
+        """Whether there is an item whose path ended so, and is none any more."""
+        some = self._ending.get(end, [])
+        while some and (some[-1].spent or not is_free(some[-1])):
+            some.pop().spent = True
+        return bool(some)
+
+    def take(self, end: str, is_free: Callable[[_Known], bool]) -> _Known | None:
+        """That item, each once."""
+        if not self.holds(end, is_free):
+            return None
+        one = self._ending[end].pop()
+        one.spent = True
+        return one
 
 
-def _ends(path: str) -> Iterator[str]:
-    """The path, then what is left of it without its first folders, its name, and nothing."""
-    while path:
-        yield path
-        path = path.partition("/")[2]
-    yield ""
+def _ends(path: str) -> list[str]:
+    """Nothing, the name, then it with more and more of its folders, and the path."""
+    parts = path.split("/")
+    return ["", *("/".join(parts[start:]) for start in range(len(parts) - 1, -1, -1))]
 
 
 class Moves:
-    """Looks for files that moved, through one scan. hashed: gives the hash of a path's content, None where unread."""
+    """Looks for files that moved, through one scan. hashed: gives the hash of a path's content, None where unread.
 
-    def __init__(self, hashed: Callable[[str], str | None]) -> None:
-        self._hashed = hashed
+    drives: the places of drives within roots.
+    """
+
+    def __init__(self, hashed: Callable[[str], str | None], drives: Sequence[Path]) -> None:
+        self._hashed, self._drives = hashed, drives
         self._sizes: tuple[set[int], set[int]] | None = None
         self._kept: dict[str, _Alike] = {}
-        self._mounted: dict[str, bool] = {}  # roots by their paths
+        self._mounted: dict[str, bool] = {}  # folders, whether their root and drive are there
 
-    def of(self, session: Session, files: Sequence[FoundFile]) -> list[Moved]:
-        """Those of the new files that are known ones."""
+    def of(self, session: Session, files: Sequence[FoundFile]) -> tuple[list[Moved], list[FoundFile]]:
+        """Those of the new files that are known ones, by their contents; and those that may be, by what was not read:
+
+        see `settled`.
+        """
         self._mounted = {}
         read, unread = self._sizes = self._sizes or (_sizes(session, True), _sizes(session, False))
         hashes = {file.path: self._hashed(file.path) for file in files if file.size in read}
         keys = {path: content for path, content in hashes.items() if content}
         contents = self._unkept(keys.values())
-        moved = self._taken(session, files, keys, [Item.content_hash.in_(contents)] if contents else [], named=False)
+        alike = self._read(session, [Item.content_hash.in_(contents)] if contents else [])
+        moved = self._paired(files, keys, alike, named=False)
         found = {one.file.path for one in moved}
         rest = [file for file in files if file.size in unread and file.path not in found]
-        keys = {file.path: _key(None, file.size, file.mtime_ns) for file in rest}
-        new = self._unkept(keys.values())
-        asked = [file for file in rest if keys[file.path] in new]
-        alike = Item.size.in_({file.size for file in asked}), Item.mtime_ns.in_({file.mtime_ns for file in asked})
-        which = [Item.content_hash.is_(None), *alike] if asked else []
-        return moved + self._taken(session, rest, keys, which, named=True)
+        alike = self._unread(session, rest)
+        maybe = ((file, alike.get(_key(None, file.size, file.mtime_ns))) for file in rest)
+        return moved, [file for file, some in maybe if some and some.holds(bare(file.path), self._is_free)]
+
+    def settled(self, session: Session, files: Sequence[FoundFile]) -> list[Moved]:
+        """Those of all the files that may be items that were never read which are."""
+        self._mounted = {}
+        alike: dict[str, _Alike] = {}
+        for some in chunks(files, _AT_ONCE):
+            alike |= self._unread(session, some)
+        keys = {file.path: _key(None, file.size, file.mtime_ns) for file in files}
+        return self._paired(files, keys, alike, named=True)
 
     def _unkept(self, keys: Collection[str]) -> set[str]:
         return set(keys) - self._kept.keys()
 
-    def _taken(
-        self,
-        session: Session,
-        files: Sequence[FoundFile],
-        keys: dict[str, str],
-        which: Sequence[sa.ColumnElement[bool]],
-        named: bool,
-    ) -> list[Moved]:
-        """The files, by what each is known by, as known items. which: conditions on what is to be read, if anything."""
+    def _unread(self, session: Session, files: Sequence[FoundFile]) -> dict[str, _Alike]:
+        """Items that were never read and are like the files."""
+        new = self._unkept([_key(None, file.size, file.mtime_ns) for file in files])
+        asked = [file for file in files if _key(None, file.size, file.mtime_ns) in new]
+        alike = Item.size.in_({file.size for file in asked}), Item.mtime_ns.in_({file.mtime_ns for file in asked})
+        return self._read(session, [Item.content_hash.is_(None), *alike] if asked else [])
+
+    def _read(self, session: Session, which: Sequence[sa.ColumnElement[bool]]) -> dict[str, _Alike]:
+        """Items by what they are known by. which: conditions on what is to be read, if anything."""
         alike = {**(_alike(session, which) if which else {}), **self._kept}
         self._kept |= {key: some for key, some in alike.items() if some.count >= _MANY}
-        moved = []
-        for file in files:
-            some = alike.get(keys.get(file.path, ""))
-            if some and (one := some.take(file.path, self._is_free, named)):
-                moved.append(Moved(one.id, one.left, file))
-        return moved
+        return alike
+
+    def _paired(
+        self, files: Sequence[FoundFile], keys: dict[str, str], alike: dict[str, _Alike], named: bool
+    ) -> list[Moved]:
+        """The files, by what each is known by, as known items, those first that end most alike. named: in their names
+        at least.
+        """
+        ends = [
+            (-depth, number, end)
+            for number, file in enumerate(files)
+            if keys.get(file.path) in alike
+            for depth, end in enumerate(_ends(file.path))
+            if depth or not named
+        ]
+        moved: dict[int, Moved] = {}
+        for _, number, end in sorted(ends):
+            file = files[number]
+            if number not in moved and (one := alike[keys[file.path]].take(end, self._is_free)):
+                moved[number] = Moved(one.id, one.left, file, one.place, without_sources(one.stamp))
+        return list(moved.values())
 
     def _is_free(self, one: _Known) -> bool:
         """Whether its file is not where it was: on a drive that is away it may be there still."""
         if one.left is not None:
             return True
-        if one.root not in self._mounted:
-            self._mounted[one.root] = looks_mounted(Path(one.root))
-        return self._mounted[one.root] and not os.path.lexists(f"{one.root}/{one.path}")
+        folder = os.path.dirname(one.place)
+        if folder not in self._mounted:
+            away = any(Path(folder).is_relative_to(drive) and holds_no_drive(drive) for drive in self._drives)
+            self._mounted[folder] = looks_mounted(Path(one.root)) and not away
+        return self._mounted[folder] and not is_there(one.place)
 
 
 def _sizes(session: Session, read: bool) -> set[int]:
@@ -132,14 +171,14 @@ def _sizes(session: Session, read: bool) -> set[int]:
 
 def _alike(session: Session, which: Sequence[sa.ColumnElement[bool]]) -> dict[str, _Alike]:
     """Items by what they are known by; removed ones are taken first, then the newest."""
-    columns = Item.id, Item.content_hash, Item.size, Item.mtime_ns, Item.path, Item.removed_at
+    columns = Item.id, Item.content_hash, Item.size, Item.mtime_ns, Item.path, Item.removed_at, Item.stamp
     query = sa.select(*columns, Root.path.label("root")).join(Root, Root.id == Item.root_id)
     query = query.outerjoin(Failure, Failure.item_id == Item.id).where(Failure.id.is_(None), Item.parent_id.is_(None))
     query = query.where(is_scanned(), *which).order_by(Item.removed_at.is_not(None), Item.id)
     alike: dict[str, _Alike] = {}
     for row in session.execute(query):
         key = _key(row.content_hash, row.size, row.mtime_ns)
-        alike.setdefault(key, _Alike()).add(_Known(row.id, row.root, row.path, row.removed_at))
+        alike.setdefault(key, _Alike()).add(_Known(row.id, row.root, row.path, row.removed_at, row.stamp))
     return alike
 
 

@@ -1,5 +1,6 @@
 """The folders of a library: opened once each; media folders are joined when one turns out to hold another."""
 
+import os
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -103,3 +104,8 @@ def looks_mounted(root: Path) -> bool:
         return next(iter(root.iterdir()), None) is not None
     except OSError:
         return False
+
+
+def holds_no_drive(folder: Path) -> bool:
+    """Whether no drive is mounted there, or an empty one: a container is given an empty folder for an absent drive."""
+    return not os.path.ismount(folder) or not looks_mounted(folder)

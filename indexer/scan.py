@@ -6,7 +6,7 @@ item row as removed, so that it is not tried again before it changes.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,8 +22,9 @@ from engine.media import modality_of
 from engine.media.files import hash_file
 from engine.types import Modality
 from indexer.captions import Described, sources, sync_sidecars
-from indexer.changes import bring_back, forget_content, insert_items, mark_removed
+from indexer.changes import Moved, bring_back, forget_content, insert_items, mark_removed
 from indexer.failures import forget_failures, record_failure
+from indexer.former import FormerPlaces
 from indexer.found import Folder, FoundFile
 from indexer.missing import Known, Place, believe, judge
 from indexer.moves import Moves
@@ -31,7 +32,11 @@ from indexer.sidecars import CaptionReader
 from indexer.walk import walk
 
 _GROUP_FILES, _GROUP_FOLDERS = 4096, 256  # what is compared at once
+_MOST_HELD = 65_536  # files that may be known ones: so many are decided about together
 _CHUNKS = (16, 256, 4096)  # files in one transaction: few at first, so that something can be searched soon
+
+
+_Work = tuple[Folder, FoundFile, Known | None]  # a file that is new, or another than the catalog has
 
 
 @dataclass(slots=True)
@@ -61,7 +66,8 @@ class Scan:
     mounted, or in part.
     retry: try files again that failed before. again: have all files read again, changed or not. shallow: look into
     `start` alone, not below. gone: believe that what is missing was removed, `start` itself perhaps, but not what
-    drives below it hold. home: the library's, which is passed over, when it is not the setting's.
+    drives below it hold. deleted: absolute paths of files that were seen to be removed. home: the library's, which
+    is passed over, when it is not the setting's.
     """
 
     def __init__(
@@ -75,15 +81,18 @@ class Scan:
         again: bool = False,
         shallow: bool = False,
         gone: bool = False,
+        deleted: Collection[str] = (),
         home: Path | None = None,
     ) -> None:
         self.catalog, self.config, self.root, self.start = catalog, config, root, start
+        self._deleted = deleted
         self.retry, self.again, self.shallow, self.gone = retry, again, shallow, gone
         self.home = (home or config.home).resolve()
         self.base = Path(root.path)
         below = start.relative_to(self.base).as_posix()
         self.prefix = "" if below == "." else f"{below}/"
-        self.captions = CaptionReader(self.base, config.captions)
+        self._former = FormerPlaces(catalog)
+        self.captions = CaptionReader(self.base, config.captions, self._former.below)
         self.report = ScanReport()
         self._failures: dict[str, MediaError] = {}
         self._sidecars: set[str] = set()
@@ -92,8 +101,9 @@ class Scan:
         self._visited: set[str] = set()
         self._unread: list[str] = []
         self._gone: list[Known] = []
-        self._back: set[int] = set()
-        self._moves = Moves(self._hash)
+        self.removed, self.back = set[int](), set[int]()
+        self._held: list[tuple[Folder, FoundFile]] = []
+        self._moves = Moves(self._hash, self._former.drives)
         self._mounts: set[str] = set()
         self._away: frozenset[str] = frozenset()
 
@@ -110,6 +120,9 @@ class Scan:
             while start < len(files):
                 yield self._compare(files[start : start + size], known)
                 start, size = start + size, next(chunk_sizes, _CHUNKS[-1])
+                if len(self._held) >= _MOST_HELD:
+                    yield from self._settle()
+        yield from self._settle()
         self._remove_missing()
         self.captions.unmatched(self._tables.values())
         with self.catalog.session() as session:
@@ -146,7 +159,7 @@ class Scan:
     def _known(self, group: Sequence[Folder]) -> dict[str, Known]:
         """What the catalog has of these folders' files, by path; a present item before a failed one of its path."""
         columns = (Item.id, Item.path, Item.size, Item.mtime_ns, Item.stamp, Item.content_hash)
-        query = sa.select(*columns, Item.removed_at.is_(None), Failure.stage)
+        query = sa.select(*columns, Item.removed_at.is_(None), Failure.stage, Item.told_as)
         query = query.outerjoin(Failure, Failure.item_id == Item.id).order_by(Item.id.desc())
         query = query.where(Item.root_id == self.root.id, Item.parent_id.is_(None))
         query = query.where(sa.or_(Item.removed_at.is_(None), Failure.id.is_not(None)))
@@ -164,28 +177,70 @@ class Scan:
 
     def _compare(self, files: Sequence[tuple[Folder, FoundFile]], known: dict[str, Known]) -> Compared:
         """Bring the rows of some files up to date, then those of their captions."""
-        work, stale, again = [], list[Described](), list[int]()
+        work, stale, again = list[_Work](), list[Described](), list[int]()
         for folder, file in files:
             row = known.get(file.path)
             if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns) or self._to_retry(row, file):
                 work.append((folder, file, row))
-            elif row.present and sources(row.stamp) != self.captions.stamp(folder, file):
-                stale.append(Described(row.id, folder, file, row.stamp))
+            elif row.present and not self._former.is_away(row.told_as):
+                former = self._former.of(row.told_as)
+                if sources(row.stamp) != self.captions.stamp(folder, file, former):
+                    stale.append(Described(row.id, folder, file, row.stamp, row.told_as, former))
             if self.again and row is not None and row.present:
                 again.append(row.id)
         if not work and not stale:
             return Compared(len(files), again)
         with self.catalog.session() as session:
             self._begin(session)
-            touched = self._take_in(session, work)
-            fresh = [Described(i, folder, file) for i, (folder, file, _) in zip(touched, work, strict=True) if i]
-            same = [one for i, one in zip(touched, work, strict=True) if i is None]
-            stale += [Described(row.id, folder, file, row.stamp) for folder, file, row in same if row]
-            told = set(self.captions.failures)
-            words = sync_sidecars(session, self.root.id, [*fresh, *stale], self.captions)
-            for path in self.captions.failures.keys() - told:  # with the stamps by which no scan reads them again
-                record_failure(session, self.root.id, None, path, self.captions.failures[path])
-        return Compared(len(files), [one.id for one in fresh] + words + again)
+            known_again = self._known_again(session, work)
+            touched = self._write(session, work, known_again, stale)
+        return Compared(len(files), touched + again)
+
+    def _settle(self) -> Iterator[Compared]:
+        """Bring in the files that were held back, as the items that they are or as new ones."""
+        held, self._held = self._held, []
+        if not held:
+            return
+        with self.catalog.session() as session:
+            moved = {one.file.path: one for one in self._moves.settled(session, [file for _, file in held])}
+        for some in chunks(held, _CHUNKS[-1]):
+            known_again = [moved[file.path] for _, file in some if file.path in moved]
+            with self.catalog.session() as session:
+                touched = self._write(session, [(folder, file, None) for folder, file in some], known_again, [])
+            yield Compared(0, touched)
+
+    def _known_again(self, session: Session, work: list[_Work]) -> list[Moved]:
+        """Those of the new files that are known ones. What may be one, and another may be it, is held back."""
+        moved, maybe = self._moves.of(session, [file for _, file, row in work if row is None])
+        paths = {file.path for file in maybe}
+        self._held += [(folder, file) for folder, file, _ in work if file.path in paths]
+        work[:] = [one for one in work if one[1].path not in paths]
+        return moved
+
+    def _write(
+        self, session: Session, work: Sequence[_Work], moved: Sequence[Moved], stale: Sequence[Described]
+    ) -> list[int]:
+        """Take files in, and make captions what sidecars say. Ids of what may need embedding."""
+        touched = self._take_in(session, work, moved)
+        told = set(self.captions.failures)
+        described = [*self._described(session, work, touched), *stale]
+        words = sync_sidecars(session, self.root.id, described, self.captions)
+        for path in self.captions.failures.keys() - told:  # with the stamps by which no scan reads them again
+            record_failure(session, self.root.id, None, path, self.captions.failures[path])
+        return [i for i in touched if i is not None] + words
+
+    def _described(self, session: Session, work: Sequence[_Work], touched: Sequence[int | None]) -> Iterator[Described]:
+        """Files that were taken in, to be compared with what their sidecars say."""
+        back: dict[int, tuple[str, str | None]] = {}
+        for some in chunks([i for i in touched if i in self.back], 500):
+            query = sa.select(Item.id, Item.stamp, Item.told_as).where(Item.id.in_(some))
+            back |= {row.id: (row.stamp, row.told_as) for row in session.execute(query)}
+        for i, (folder, file, row) in zip(touched, work, strict=True):
+            if i is not None:
+                stamp, told_as = back.get(i, ("", row.told_as if row else None))
+                yield Described(i, folder, file, stamp, told_as, self._former.of(told_as))
+            elif row is not None:
+                yield Described(row.id, folder, file, row.stamp, row.told_as, self._former.of(row.told_as))
 
     def _begin(self, session: Session) -> None:
         """With the first change, say that this scan has not come to its end."""
@@ -221,9 +276,9 @@ class Scan:
         most = media.max_film_bytes if long else media.max_bytes
         return 0 < file.size <= most and os.access(self.base / file.path, os.R_OK)
 
-    def _take_in(self, session: Session, work: Sequence[tuple[Folder, FoundFile, Known | None]]) -> list[int | None]:
-        """The items of new, changed and returned files; None where the content is what it was."""
-        back = self._bring_back(session, [file for _, file, row in work if row is None])
+    def _take_in(self, session: Session, work: Sequence[_Work], moved: Sequence[Moved]) -> list[int | None]:
+        """The items of new, changed and returned files; None where the content is what it was. moved: known files."""
+        back = self._bring_back(session, moved)
         fresh = [_new_row(self.root.id, file) for _, file, row in work if row is None and file.path not in back]
         made = iter(insert_items(session, fresh))
         self.report.added += len(fresh)
@@ -248,12 +303,11 @@ class Scan:
         self.report.changed += 1
         return row.id
 
-    def _bring_back(self, session: Session, files: Sequence[FoundFile]) -> dict[str, int]:
+    def _bring_back(self, session: Session, moved: Sequence[Moved]) -> dict[str, int]:
         """New paths of known files whose own is gone, and the items that keep their ids so."""
-        moved = self._moves.of(session, files)
         if moved:
-            bring_back(session, self.root.id, moved)
-        self._back.update(one.id for one in moved)
+            bring_back(session, self.root, moved)
+        self.back.update(one.id for one in moved)
         self.report.renamed += len(moved)
         return {one.file.path: one.id for one in moved}
 
@@ -265,15 +319,18 @@ class Scan:
 
     def _remove_missing(self) -> None:
         """Mark items whose files are gone, and drop the failures of files that are gone."""
-        gone = [row for row in (*self._gone, *self._in_missing_folders()) if row.id not in self._back]
+        gone = [row for row in (*self._gone, *self._in_missing_folders()) if row.id not in self.back]
         prefix = "" if self.shallow else self.prefix
-        place = Place(self.base, prefix, self.shallow, self.report.found, self.root.mounts or (), self._count_known)
+        place = Place(
+            self.base, prefix, self.shallow, self.report.found, self.root.mounts or (), self._count_known, self._deleted
+        )
         judged = believe(place, gone) if self.gone else judge(place, gone)
         for rows in chunks(judged.removed, 500):
             with self.catalog.session() as session:
                 forget_failures(session, [row.id for row in rows])
                 mark_removed(session, [row.id for row in rows if row.present])
-        self.report.removed = sum(row.present for row in judged.removed)
+        self.removed = {row.id for row in judged.removed if row.present}
+        self.report.removed = len(self.removed)
         self.report.notes += judged.notes
         self._away = judged.away
 

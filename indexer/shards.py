@@ -1,15 +1,31 @@
 """Tars of pictures as folders of a walk, and the tables that speak of them."""
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.errors import MediaError
 from engine.media.files import TAR, list_shard
 from indexer.folders import leave_captions_out, sort_in, tables_of
-from indexer.found import Folder, FoundFile, shown
+from indexer.found import Folder, FoundFile, file_of, shown
 from indexer.rules import Rules
 from indexer.sidecars.names import PLACES_FOLDER, bare, is_places_table, is_shard_table, is_table, stem
+
+
+def is_there(path: str) -> bool:
+    """Whether a file, or a picture of this name in a tar, is on the disk; True where it cannot be told."""
+    try:
+        return not stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        if TAR not in path.lower():
+            return False
+    tar = next((one for one in Path(path).parents if one.name.lower().endswith(TAR) and one.is_file()), None)
+    try:
+        shard = list_shard(tar) if tar else None
+    except MediaError:
+        return True
+    return tar is not None and shard is not None and Path(path).relative_to(tar).as_posix() in shard.members
 
 
 def look_into_tar(root: Path, tar: FoundFile, above: tuple[FoundFile, ...], rules: Rules) -> Iterator[Folder]:
@@ -75,10 +91,9 @@ def _tables(root: Path, place: Path, wanted: Callable[[str], bool]) -> tuple[Fou
         with os.scandir(place) as listing:
             for entry in sorted(listing, key=lambda entry: entry.name):
                 if wanted(entry.name) and entry.is_file(follow_symlinks=False):
-                    facts = entry.stat(follow_symlinks=False)
                     path = Path(entry.path).relative_to(root).as_posix()
                     if shown(path) == path:
-                        found.append(FoundFile(path, facts.st_size, facts.st_mtime_ns))
+                        found.append(file_of(path, entry.stat(follow_symlinks=False)))
     except OSError:  # what cannot be listed speaks of nothing; the walk tells of it where it goes there
         return ()
     return tuple(found)

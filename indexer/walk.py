@@ -11,7 +11,7 @@ from engine.errors import MediaError
 from engine.media import modality_of
 from engine.media.files import TAR
 from indexer.folders import leave_captions_out, sort_in, tables_of
-from indexer.found import Folder, FoundFile, shown
+from indexer.found import Folder, FoundFile, file_of, shown
 from indexer.rules import IGNORE_FILE, Rules, rules_of, with_ignore_file
 from indexer.shards import look_into_tar, places_tables, table_of_shard, tables_above
 from indexer.sidecars.names import PLACES_FOLDER, is_sidecar
@@ -71,8 +71,7 @@ def _as_tar(root: Path, start: Path) -> FoundFile | None:
     """A walk may start at a tar."""
     if not start.name.lower().endswith(TAR) or start.is_symlink() or not start.is_file():
         return None
-    facts = start.stat()
-    return FoundFile(start.relative_to(root).as_posix(), facts.st_size, facts.st_mtime_ns)
+    return file_of(start.relative_to(root).as_posix(), start.stat())
 
 
 def _device_of(folder: Path) -> int | None:
@@ -174,7 +173,7 @@ def _look_at(root: Path, entry: os.DirEntry[str], prefix: str, found: Folder, ru
     if not stat.S_ISREG(facts.st_mode) and not (media and not sidecar):  # decoding tells of what is media alone
         found.failures[path] = MediaError("read", "not a regular file", "move it out of the media folder")
         return None
-    return FoundFile(path, facts.st_size, facts.st_mtime_ns)
+    return file_of(path, facts)
 
 
 def _look_at_link(root: Path, link: Path, path: str, found: Folder) -> None:

@@ -1,14 +1,13 @@
 """Follow folders live: each change is taken in by a scan of the folder it happened in."""
 
 import os
+import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import Change, DefaultFilter, watch
-from watchfiles._rust_notify import WatchfilesRustInternalError
-from watchfiles.main import FileChange
 
 from engine.catalog import Catalog
 from engine.config import Config
@@ -26,6 +25,7 @@ from indexer.walk import is_passed_over
 _SETTLE_MS = 1000  # changes that come closer together are taken in as one
 _POLL_MS = 2000  # between looks at all files, where the system cannot tell of them
 _MANY = 64  # changed folders from which the whole root is compared instead
+_Changes = set[tuple[Change, str]]
 _Identity = tuple[tuple[int, int] | None, ...]  # device and inode of a root, then of the places of drives in it
 
 
@@ -45,13 +45,15 @@ def watch_folders(
     encoder = load_encoder(spec, config.encoder.device)
     roots = [folder.expanduser().resolve() for folder in folders] or known_roots(catalog)
     work = _Work(roots, note)
-    for watched, changes in _changes(catalog, roots, config.home.resolve(), note):
+    for watched, changes, told in _changes(catalog, roots, config.home.resolve(), note):
         if until():
             return
-        work.take(watched, changes)
+        work.take(watched, changes, told)
         try:
             for deep, some in work.divided():
-                report = index_folders(config, some, tell, shallow=not deep, encoder=encoder, known=True)
+                report = index_folders(
+                    config, some, tell, shallow=not deep, encoder=encoder, known=True, deleted=work.deleted
+                )
                 for scan in report.scans:
                     note(_said(scan))
                     for text in scan.notes:
@@ -66,9 +68,10 @@ def watch_folders(
 
 def _changes(
     catalog: Catalog, roots: Sequence[Path], home: Path, note: Note
-) -> Iterator[tuple[dict[Path, _Identity], set[FileChange]]]:
-    """The roots that are watched, and what changed in them; once a second or so, and watched anew when one returns.
+) -> Iterator[tuple[dict[Path, _Identity], _Changes, bool]]:
+    """The roots that are watched, what changed in them, and whether what is told to be deleted was, on drives that are
 
+    there; once a second or so, and watched anew when one returns.
     watchfiles gives up at a name that is not valid UTF-8: then all files are looked at again and again.
     """
     polling, drives = False, list[Path]()
@@ -77,7 +80,7 @@ def _changes(
         watched = _there(roots, drives)
         if not watched:
             time.sleep(_SETTLE_MS / 1000)
-            yield watched, set()
+            yield watched, set(), False
             continue
         try:
             for changes in watch(
@@ -90,17 +93,28 @@ def _changes(
                 force_polling=polling or None,
                 poll_delay_ms=_POLL_MS,
             ):
-                yield watched, changes
-                if _there(roots, drives) != watched or _drives(catalog, drives) != drives:
+                there = _there(roots, drives) == watched
+                yield watched, changes, there and not polling and _hears_of_deletions()
+                if not there or _there(roots, drives) != watched or _drives(catalog, drives) != drives:
                     break
         except FileNotFoundError:  # gone since it was looked for
             continue
-        except WatchfilesRustInternalError as error:
+        except RuntimeError as error:  # the public base of what watchfiles raises
             if not polling:
                 note(f"{error}: changes are looked for every two seconds. Rename it and watch again to be told of them")
             polling = True
             time.sleep(_SETTLE_MS / 1000)
-            yield watched, set()
+            yield watched, set(), False
+
+
+def _hears_of_deletions() -> bool:
+    """Whether a deletion is a program's own act, as Linux tells it: it says nothing of files on a drive that goes.
+
+    By looking again and again, as watchfiles does on WSL or when told to, the two are alike.
+    """
+    kernel = platform.uname()
+    looks = "WATCHFILES_FORCE_POLLING" in os.environ or "microsoft" in kernel.release.lower()
+    return kernel.system == "Linux" and not looks
 
 
 def _there(roots: Sequence[Path], drives: Sequence[Path]) -> dict[Path, _Identity]:
@@ -132,25 +146,31 @@ def _is_open(folder: Path) -> bool:
 
 
 class _Work:
-    """What is to be scanned. Only what lies in a root that is there ever is."""
+    """What is to be scanned. Only what lies in a root that is there ever is.
+
+    deleted: files of which it is certain that they were removed, though all of a folder were.
+    """
 
     def __init__(self, roots: Sequence[Path], note: Note) -> None:
         self.roots, self.note = roots, note
+        self.deleted = set[str]()
         self._watched: dict[Path, _Identity] = {}
         self._changed, self._whole = set[Path](), set[Path]()
         self._away = set[Path]()
         self._following = False
 
-    def take(self, watched: dict[Path, _Identity], changes: Iterable[tuple[Change, str]]) -> None:
+    def take(self, watched: dict[Path, _Identity], changes: Iterable[tuple[Change, str]], told: bool = False) -> None:
         """Add what changed. After a new watch began, every root is compared once more: between it and the last one,
-        nobody looked. watched: another object for each watch.
+        nobody looked. watched: another object for each watch. told: whether deletions are certain.
         """
+        self.deleted |= {path for change, path in changes if told and change is Change.deleted}
         if watched is not self._watched:
             self._whole |= set(watched)
         self._watched = watched
         self._changed |= {Path(path).parent for _, path in changes}
         self._whole |= _new_folders(changes)
-        away = {root for root in self.roots if root not in watched or not looks_mounted(root)}
+        emptied = {root for root in watched if any(Path(path).is_relative_to(root) for path in self.deleted)}
+        away = {root for root in self.roots if root not in watched or not (looks_mounted(root) or root in emptied)}
         for root in self.roots:
             if root in away - self._away:
                 reason = "absent or empty now (a drive that is not mounted?)"
@@ -171,7 +191,7 @@ class _Work:
 
     def done(self) -> None:
         """All of it was scanned."""
-        self._changed, self._whole = set(), set()
+        self._changed, self._whole, self.deleted = set(), set(), set()
         if not self._following:
             self._following = True
             self.note(f"following {', '.join(map(str, self.roots))}: Ctrl-C ends it")

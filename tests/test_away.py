@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, Item, Root
 from engine.config import Config
+from indexer.care.surroundings import examine_roots
 from indexer.dry_run import preview
 from indexer.library import index_folders
 from indexer.roots import open_root
@@ -109,6 +110,25 @@ def test_where_a_drive_was_the_last_time_nothing_is_lost_without_it(config: Conf
     assert report.removed == 0 and f"trees {how}, and held 8 files" in report.notes[0]
     assert mounts(config) == ["trees"]
     assert index(config, media / "trees", gone=True).removed == 8 and mounts(config) == []
+
+
+def test_doctor_names_the_drive_within_a_root_that_is_away_and_what_to_do(config: Config, media: Path) -> None:
+    remember(config, "trees", "unused")
+    shutil.rmtree(media / "trees")
+    there, away = examine_roots(Catalog(config))
+    assert there.level == "ok" and away.level == "problem"
+    assert away.what == f"the drive of {media / 'trees'} is away, and 8 files of it are indexed"
+    assert away.repair.startswith("mount it") and f"`rebus index --gone {media / 'trees'}`" in away.repair
+    index(config, media / "trees", gone=True)
+    assert [one.level for one in examine_roots(Catalog(config))] == ["ok"]
+
+
+def test_a_copy_of_a_file_on_a_drive_that_is_away_is_a_file_of_its_own(config: Config, media: Path) -> None:
+    remember(config, "trees")
+    shutil.copy2(media / "trees" / "red-004.jpg", media / "red-004.jpg")
+    shutil.rmtree(media / "trees")
+    report = index(config, media)
+    assert (report.renamed, report.added, report.removed, present(config)) == (0, 1, 0, 21)
 
 
 @pytest.mark.parametrize("named", ["trees", "trees/old"])

@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from PIL import Image, ImageDraw, ImageFont
 
+from engine.catalog import Caption, Catalog
 from engine.config import MediaSettings
 from engine.decoding import Decoded, DecoderPool, Wanted
 from engine.errors import ConfigError
@@ -17,6 +19,8 @@ from engine.media.contract import Frame, Media, Passage
 from engine.media.fitting import ImageInput
 from engine.media.ocr import MOST_CHARACTERS, check_ocr, enough_pixels, words_in
 from engine.types import Modality
+from indexer.library import index_folders
+from tests.conftest import config_at, silent
 
 ON = MediaSettings(ocr=True, workers=1)
 needs_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed here")
@@ -170,6 +174,25 @@ def test_a_program_that_fails_leaves_the_picture_without_words(program: Path, sc
 
 
 # --- in a decoder process ---
+
+
+def test_what_the_program_reads_becomes_a_caption_that_says_so(
+    program: Path, tmp_path: Path, encoder_folder: Path
+) -> None:
+    """It is given the picture, the language and nothing of the file's name, which a shell might take for a command."""
+    asked, place = tmp_path / "asked", tmp_path / "media"
+    table = r"printf 'conf\ttext\n96\tfish\n95\tmarket\n'"
+    write(program, f'{ANSWERS}\nfor one; do echo "$one"; done > {asked}\ncat > /dev/null\n{table}')
+    place.mkdir()
+    sign("Fish market").save(place / "$(touch oops);-l x.png")
+    config = config_at(
+        tmp_path / "home", encoder={"model": str(encoder_folder)}, media={"ocr": True, "ocr_languages": "eng"}
+    )
+    index_folders(config, [place], silent)
+    with Catalog(config).session() as session:
+        assert list(session.execute(sa.select(Caption.text, Caption.source)).tuples()) == [("fish market", "ocr")]
+    assert asked.read_text().split() == ["stdin", "stdout", "-l", "eng", "-c", "tessedit_create_tsv=1"]
+    assert not list(tmp_path.rglob("oops"))
 
 
 @needs_tesseract

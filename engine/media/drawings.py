@@ -19,7 +19,7 @@ from PIL import Image
 from engine.config import MediaSettings
 from engine.errors import MediaError
 from engine.media.contract import Facts, Frame, Media
-from engine.media.files import read_file
+from engine.media.files import open_file, read_file
 from engine.media.fonts import font_families
 from engine.media.limits import damaged
 from engine.media.pixels import check_pixels, rgb
@@ -38,7 +38,10 @@ _TEXT = frozenset({"text", "tspan", "textPath"})
 
 def read_drawing(path: Path, settings: MediaSettings, at_least: int) -> Media:
     """An SVG, its longer side twice `at_least` pixels: a drawing has no pixels of its own. Raises MediaError."""
-    data = read_file(path, min(settings.max_bytes, _MOST_BYTES))
+    with open_file(path, settings.max_bytes) as file:
+        if file.seek(0, io.SEEK_END) > _MOST_BYTES:
+            _refuse(f"more than {_MOST_BYTES:,} bytes of drawing", "export it as a picture")
+    data = read_file(path, _MOST_BYTES)
     root = _parse(data)
     _secure(root, settings.max_pixels)
     _measure(root)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from engine.catalog import IMPORT, Catalog, Item, Root
 from engine.config import Config
 from engine.errors import InvalidInput
+from indexer.changes import place_in
 from indexer.jobs import Tell, writing
 from indexer.roots import looks_mounted
 
@@ -59,7 +60,9 @@ def _relocate(catalog: Catalog, old: Path, new: Path) -> Relocated:
                 f"{place} holds none of {len(sample)} files of {root.path} that were looked for: "
                 "name the folder that lies where that one lay"
             )
-        root.path = str(place)
+        before, root.path = place_in(root.path, ""), str(place)
+        moved = sa.update(Item).where(Item.told_as.startswith(before, autoescape=True))
+        session.execute(moved.values(told_as=place_in(root.path, "") + sa.func.substr(Item.told_as, len(before) + 1)))
     return Relocated(str(place), files, len(sample), found)
 
 

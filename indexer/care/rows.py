@@ -49,9 +49,7 @@ def examine_references(catalog: Catalog) -> Iterator[Finding]:
             repair = "drop them (--repair), and `rebus index` reads the captions of those files again"
             yield problem(what, repair, partial(_drop_captions, catalog, rows), stale=True)
         elif (table, wanted) == ("items", "items"):
-            repair = (
-                "drop these frames and captions of files that are not known (--repair); `rebus index` finds the files"
-            )
+            repair = "drop these frames and captions of unknown files (--repair); `rebus index` finds the files"
             yield problem(what, repair, partial(_drop_items, catalog, rows), stale=True)
         elif table in _LEAVES:
             yield problem(what, "drop them (--repair)", partial(_drop, catalog, table, rows), stale=table == "versions")
@@ -130,8 +128,7 @@ def examine_jobs(catalog: Catalog, busy: bool) -> Iterator[Finding]:
         yield note(f"another process writes to this library: {said or 'it has just begun'}", "nothing need be done")
     elif jobs:
         repair = "give the same command again: it goes on where it was"
-        yield note(
-            f"{counted(len(jobs), 'run', 'was', 'were')} killed: {said}", repair, lambda: None
-        )  # taking the lock marks them
+        killed = f"{counted(len(jobs), 'run', 'was', 'were')} killed: {said}"
+        yield note(killed, repair, lambda: None)  # taking the lock marks them
     else:
         yield ok("nobody is writing, and no run was killed")

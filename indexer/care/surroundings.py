@@ -1,9 +1,10 @@
 """Examine what a library stands on: its settings, folders, disk, encoder, and the programs and packages here."""
 
 import platform
+import shlex
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from engine.encoders import PREFIX, STARTER, folder_of, resolved_spec
 from engine.errors import ConfigError
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
+from engine.words import counted
 from indexer.bundled import is_older
 from indexer.care.accelerator import has_driver
 from indexer.care.findings import Finding, note, ok, problem
 from indexer.care.leftovers import missing_thumbnails, orphan_thumbnails
+from indexer.roots import holds_no_drive
 from indexer.usable import unusable
 
 _LITTLE, _TOO_LITTLE = 2 * 2**30, 128 * 2**20  # free bytes
@@ -27,11 +30,12 @@ _PACKAGES = ("rebus", "torch", "open_clip_torch", "faiss-gpu", "faiss-cpu", "num
 
 def examine_roots(catalog: Catalog) -> Iterator[Finding]:
     """Whether each media folder is there and holds anything."""
-    query = sa.select(Root.path, Root.kind, sa.func.count(Item.id).label("files")).order_by(Root.id)
+    query = sa.select(Root.id, Root.path, Root.kind, sa.func.count(Item.id).label("files")).order_by(Root.id)
     query = query.group_by(Root.id, Root.path, Root.kind)
     join = sa.and_(Item.root_id == Root.id, Item.parent_id.is_(None), Item.removed_at.is_(None))
     with catalog.session() as session:
         roots = session.execute(query.outerjoin(Item, join)).all()
+        mounts = dict(session.execute(sa.select(Root.id, Root.mounts)).tuples().all())
     for row in roots:
         if row.kind == IMPORT:
             yield ok(f"{row.files:,} pictures of {row.path} were imported with their features: their files may be gone")
@@ -39,13 +43,31 @@ def examine_roots(catalog: Catalog) -> Iterator[Finding]:
         state = _state(Path(row.path))
         if state == "":
             yield ok(f"{row.path} is there: {row.files:,} files of it are indexed")
+            yield from _inner_drives(catalog, row.id, Path(row.path), mounts[row.id] or ())
         elif row.files:
-            repair = f"mount its drive; if it moved, `rebus relocate {row.path!r} NEW`"
+            repair = f"mount its drive; if it moved, `rebus relocate {shlex.quote(row.path)} NEW`"
             yield problem(f"{row.path} {state}, and {row.files:,} files of it are indexed", repair)
         else:
             yield note(f"{row.path} {state}; nothing of it is indexed", "nothing need be done")
     if not roots:
         yield note("no folder is indexed yet", "index one with `rebus index FOLDER`")
+
+
+def _inner_drives(catalog: Catalog, root: int, path: Path, places: Sequence[str]) -> Iterator[Finding]:
+    """Drives within a media folder that are away, as far as files on them are known."""
+    count = sa.select(sa.func.count()).where(Item.root_id == root, Item.parent_id.is_(None), Item.removed_at.is_(None))
+    for place in places:
+        if not holds_no_drive(path / place):
+            continue
+        with catalog.session() as session:
+            files = session.scalar(count.where(Item.path.startswith(f"{place}/", autoescape=True))) or 0
+        if files:
+            drive = shlex.quote(str(path / place))
+            yield problem(
+                f"the drive of {path / place} is away, and {counted(files, 'file', 'of it is', 'of it are')} indexed",
+                f"mount it, then `rebus index {shlex.quote(str(path))}`; "
+                f"if its files were removed, `rebus index --gone {drive}`",
+            )
 
 
 def _state(folder: Path) -> str:

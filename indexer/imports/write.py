@@ -22,6 +22,7 @@ from engine.media.files import file_inside, hash_file
 from engine.types import F32, I64, Modality
 from indexer.captions import Owner, Words, sync_words, words_of
 from indexer.changes import mark_removed, renew_embeddings
+from indexer.found import file_of
 from indexer.imports.check import Entry
 from indexer.imports.matrices import Matrix
 from indexer.write import Vectors
@@ -162,9 +163,9 @@ def _look_at_file(root: Path, item: Item, max_bytes: int) -> None:
         return
     try:
         path = file_inside(root, root / item.path)
-        facts = path.stat()
-        if (item.size, item.mtime_ns) != (facts.st_size, facts.st_mtime_ns) or item.content_hash is None:
+        file = file_of(item.path, path.stat())
+        if (item.size, item.mtime_ns) != (file.size, file.mtime_ns) or item.content_hash is None:
             item.content_hash = hash_file(path, max_bytes)
-            item.size, item.mtime_ns = facts.st_size, facts.st_mtime_ns
+            item.size, item.mtime_ns = file.size, file.mtime_ns
     except (NotFound, MediaError, OSError, ValueError):
         item.content_hash = None

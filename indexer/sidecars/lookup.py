@@ -49,19 +49,31 @@ class Table:
             self._used.append(not expected)
             yield number, path[::-1], _packed(said)
 
-    def find(self, below: str) -> Captions:
-        """What the table says of the file at a path relative to its folder."""
-        below = _normal(below)
+    def find(self, below: str | None, formerly: str | None = None) -> Captions:
+        """What the table says of the file at a path relative to its folder, None when it lies in another.
+
+        formerly: the path at which it lay before: the row of that one follows it, but for one that names it now.
+        """
         found = Captions()
-        rows = self._exactly(below) or (self._ending_in(below) if self._absolute else [])
-        for shorter in () if rows else _shorter(below):
-            if rows := self._exactly(shorter):
-                break
+        rows = self._exactly(below := _normal(below)) if below is not None else []
+        found.by_name = bool(rows)
+        if not rows and formerly is not None:
+            rows = self._rows(_normal(formerly))
+            found.followed = bool(rows)
+        if not rows and below is not None:
+            rows = self._rows(below)
         for number, said in rows:
             self.unused -= not self._used[number]
             self._used[number] = 1
             found.add(_unpacked(said))
         return found
+
+    def _rows(self, below: str) -> list[tuple[int, str]]:
+        rows = self._exactly(below) or (self._ending_in(below) if self._absolute else [])
+        for shorter in () if rows else _shorter(below):
+            if rows := self._exactly(shorter):
+                break
+        return rows
 
     def first_unused(self) -> str:
         """The name in the first row that no file was found for. Raises ValueError when there is none."""
@@ -82,8 +94,13 @@ class Table:
         return [row[:2] for row in rows] if len({row[2] for row in rows}) == 1 else []
 
 
-def mark_all(table: Table, root: Path, scopes: Iterable[str]) -> None:
-    """Look every file of the table's folders up in it, until no row is left without one."""
+def mark_all(table: Table, root: Path, scopes: Iterable[str], formerly: Iterable[str]) -> None:
+    """Look every file of the table's folders up in it, until no row is left without one.
+
+    formerly: paths, relative to its folders, at which files lay that are elsewhere now: rows follow them.
+    """
+    for path in formerly:
+        table.find(path)
     for scope in scopes:
         for path in _files_below(root, scope.removesuffix("/")):
             if not table.unused:

@@ -84,3 +84,8 @@ def scopes(table: str) -> tuple[str, ...]:
     if is_shard_table(name):
         return f"{stem(table)}/", f"{stem(table)}.tar/"
     return (table[: len(table) - len(f"{PLACES_FOLDER}/{name}")],)
+
+
+def within(table: str, path: str) -> str | None:
+    """A file's path relative to the folder that a table speaks of; None when it speaks of no file there."""
+    return next((path[len(scope) :] for scope in scopes(table) if path.startswith(scope)), None)

@@ -2,16 +2,16 @@
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.config import CaptionSettings
 from engine.errors import MediaError
 from engine.words import counted
-from indexer.found import Folder, FoundFile
+from indexer.found import Folder, Former, FoundFile
 from indexer.sidecars.lookup import Table, mark_all
-from indexer.sidecars.names import OWN, bare, describes, is_shard_table, is_table, known_as, rank, scopes
+from indexer.sidecars.names import OWN, bare, describes, is_shard_table, is_table, known_as, rank, scopes, within
 from indexer.sidecars.own import HINT, read_own
 from indexer.sidecars.rows import NAME_KEYS, SPLITS, Nameless, name_in, said_in
 from indexer.sidecars.said import Captions
@@ -59,14 +59,24 @@ class CaptionReader:
     looked_at: the sidecars read so far. failures: by path, what could not be read. It is used by one thread at a time.
     """
 
-    def __init__(self, root: Path, settings: CaptionSettings) -> None:
-        self.root, self.settings = root, settings
+    def __init__(
+        self, root: Path, settings: CaptionSettings, formerly: Callable[[Path], Sequence[str]] = lambda root: ()
+    ) -> None:
+        """formerly: the paths in a root at which files lay before they moved."""
+        self.root, self.settings, self._formerly = root, settings, formerly
         self.failures: dict[str, MediaError] = {}
         self.looked_at: set[str] = set()
         self._tables: OrderedDict[str, tuple[Table | None, _Complaints]] = OrderedDict()
+        self._others: dict[Path, CaptionReader] = {}  # of the roots that files came from
 
-    def stamp(self, folder: Folder, file: FoundFile) -> str:
+    def stamp(self, folder: Folder, file: FoundFile, former: Former | None = None) -> str:
         """What changes when any caption source of the file does; empty when it has none."""
+        now = self._stamp(folder, file)
+        if former is None or not former.tables:
+            return now
+        return f"{now}~{';'.join(_mark(table) for table in former.tables if table not in folder.tables)}"
+
+    def _stamp(self, folder: Folder, file: FoundFile) -> str:
         if not folder.tables and not folder.sidecars:
             return ""
         if folder.tables_stamp is None:
@@ -76,20 +86,37 @@ class CaptionReader:
             return folder.tables_stamp
         return ";".join([*map(_mark, own), folder.tables_stamp] if folder.tables else map(_mark, own))
 
-    def read(self, folder: Folder, file: FoundFile) -> Captions:
-        """What is said of a file: by its own sidecars first, then by the tables above it, without repeats."""
+    def read(self, folder: Folder, file: FoundFile, former: Former | None = None) -> Captions:
+        """What is said of a file: by its own sidecars first, then by the tables above it, without repeats.
+
+        former: where it lay before it moved. The tables there speak of it last.
+        """
         found = Captions()
         for source in _own(folder, file):
             found.add(self._from_own(source))
+        here = former.path if former and former.root == self.root else None
         for source in folder.tables:
-            found.add(self._from_table(source, folder, file.path))
+            found.add(self._from_table(source, len(folder.tables), file.path, here))
+        if former:
+            reader = self._reader(former.root)
+            for source in former.tables:
+                if here is None or source not in folder.tables:
+                    found.add(reader._from_table(source, len(former.tables), None, former.path))
         found.finish(self.settings)
         return found
 
-    def could_read(self, folder: Folder, file: FoundFile) -> bool:
+    def could_read(self, folder: Folder, file: FoundFile, former: Former | None = None) -> bool:
         """Whether none of the file's sources failed to be read: one that did is looked at again next time."""
-        failed = (self.failures.get(source.path) for source in (*_own(folder, file), *folder.tables))
+        failed = [self.failures.get(source.path) for source in (*_own(folder, file), *folder.tables)]
+        if former:
+            failed += [self._reader(former.root).failures.get(source.path) for source in former.tables]
         return not any(error is not None and error.stage == "read" for error in failed)
+
+    def _reader(self, root: Path) -> "CaptionReader":
+        """Of another root, whose own scan tells what is wrong with its tables."""
+        if root == self.root:
+            return self
+        return self._others.setdefault(root, CaptionReader(root, self.settings))
 
     def unmatched(self, besides: Iterable[FoundFile] = ()) -> None:
         """Add to `failures` how many lines of each table that was read name no file. At the end of a scan.
@@ -102,9 +129,12 @@ class CaptionReader:
                 self._drop_oldest()
         while self._tables:
             self._drop_oldest()
+        self.close()
 
     def close(self) -> None:
         """Let go of the tables, without looking for what they name."""
+        for other in self._others.values():
+            other.close()
         while self._tables:
             table, _ = self._tables.popitem()[1]
             if table is not None:
@@ -122,18 +152,20 @@ class CaptionReader:
             self.failures[source.path] = MediaError("caption", reason, HINT)
         return said
 
-    def _from_table(self, source: FoundFile, folder: Folder, path: str) -> Captions:
+    def _from_table(self, source: FoundFile, besides: int, path: str | None, formerly: str | None) -> Captions:
+        """What a table says of a file at a path, which lay at another before. besides: how many are asked in turn."""
         if source.path not in self._tables:
-            while len(self._tables) >= _OPEN_TABLES + len(folder.tables):
+            while len(self._tables) >= _OPEN_TABLES + besides:
                 self._drop_oldest()
             self._tables[source.path] = self._open(source)
         self._tables.move_to_end(source.path)
         table, _ = self._tables[source.path]
-        scope = next((scope for scope in scopes(source.path) if path.startswith(scope)), None)
-        return table.find(path[len(scope) :]) if table is not None and scope is not None else Captions()
+        below = (within(source.path, one) if one is not None else None for one in (path, formerly))
+        return table.find(*below) if table is not None else Captions()
 
     def _open(self, source: FoundFile) -> tuple[Table | None, _Complaints]:
         self.looked_at.add(source.path)
+        self.failures.pop(source.path, None)
         complaints = _Complaints()
         table = None
         try:
@@ -172,7 +204,8 @@ class CaptionReader:
         if table is None:
             return
         if table.unused:
-            mark_all(table, self.root, scopes(path))
+            formerly = (below for one in self._formerly(self.root) if (below := within(path, one)) is not None)
+            mark_all(table, self.root, scopes(path), formerly)
         if table.unused:
             self._complain(path, complaints.error(table.unused, table.first_unused()), complaints)
         table.close()

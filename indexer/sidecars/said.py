@@ -25,13 +25,16 @@ class CaptionText:
 class Captions:
     """What the sidecars say of one file. split: train, val or test, or an unknown one as it was written.
 
-    facts: of what they say alone, the keywords among them. source: of the first keywords.
+    facts: of what they say alone, the keywords among them. source: of the first keywords. by_name: whether a table
+    names the file by its own path; followed: whether one does by the path at which it lay before.
     """
 
     texts: list[CaptionText] = field(default_factory=list)
     split: str | None = None
     facts: Facts = NO_FACTS
     source: str = ""
+    by_name: bool = False
+    followed: bool = False
 
     @property
     def keywords(self) -> list[str]:
@@ -45,6 +48,8 @@ class Captions:
         if more.facts is not NO_FACTS:
             self.facts = self.facts.over(more.facts)
         self.source = self.source or more.source
+        self.by_name = self.by_name or more.by_name
+        self.followed = self.followed or more.followed
 
     def finish(self, settings: CaptionSettings) -> None:
         """Keep as many captions as the settings say, each once; one of the keywords when there are no others."""

@@ -159,6 +159,11 @@ def _wrong_sources(recipe: Recipe) -> Iterator[str]:
             yield f"a source's name is made of letters, digits, _, . and -, and {source.name[:80]!r} is not"
         if source.name.casefold() in names:
             yield f"two sources are named {source.name!r}, and each needs a name of its own"
-        if Path(source.folder).is_absolute() or ".." in Path(source.folder).parts:
+        if leaves_folder(source.folder):
             yield f"{source.folder[:80]!r} of {source.name!r} is no folder below the data's"
         names.add(source.name.casefold())
+
+
+def leaves_folder(path: str) -> bool:
+    """Whether a path may lead out of the folder that it is meant to be below."""
+    return Path(path).is_absolute() or ".." in Path(path).parts

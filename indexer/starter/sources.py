@@ -11,7 +11,7 @@ from typing import Any
 from engine.errors import InvalidInput
 from indexer.jobs import Tell
 from indexer.samples import draw_library
-from indexer.starter.recipe import Source
+from indexer.starter.recipe import Source, leaves_folder
 
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
@@ -80,7 +80,7 @@ def _captioned(source: Source, folder: Path) -> Examples:
 
 
 def _inside(name: str) -> str:
-    if Path(name).is_absolute() or ".." in Path(name).parts:
+    if leaves_folder(name):
         raise ValueError(f"{name[:80]!r} leaves the folder")
     return name
 

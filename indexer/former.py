@@ -1,0 +1,70 @@
+"""Where files lay before they moved. A caption table that names that path speaks of them still: its row follows them,
+
+until another file lies there, or the table is written without that row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from engine.catalog import Catalog, Item
+from indexer.changes import place_in
+from indexer.found import Former, FoundFile
+from indexer.roots import drive_places, holds_no_drive, known_roots, looks_mounted
+from indexer.shards import is_there, tables_above
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A folder, with a slash at its end: the root that it lies in, the tables that speak of it, is its drive away."""
+
+    root: Path
+    folder: str
+    tables: tuple[FoundFile, ...]
+    away: bool
+
+
+class FormerPlaces:
+    """The tables of places at which files lay before, through one scan."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._roots = known_roots(catalog)
+        self.drives = drive_places(catalog)
+        self._places: dict[str, _Place | None] = {}
+
+    def of(self, told_as: str | None) -> Former | None:
+        """What may speak of a file that lay at an absolute path; None where another file is there now."""
+        if told_as is None or is_there(told_as):
+            return None
+        folder, _, name = told_as.rpartition("/")
+        place = self._place(folder)
+        return Former(place.root, f"{place.folder}{name}", place.tables) if place else None
+
+    def is_away(self, told_as: str | None) -> bool:
+        """Whether that path lies on a drive that is away: what tables there say now, nobody knows."""
+        place = self._place(told_as.rpartition("/")[0]) if told_as else None
+        return place is not None and place.away
+
+    def _place(self, folder: str) -> _Place | None:
+        """None for what lies in no root."""
+        if folder not in self._places:
+            path = Path(folder)
+            root = next((root for root in self._roots if path.is_relative_to(root)), None)
+            self._places[folder] = self._look_at(root, path) if root else None
+        return self._places[folder]
+
+    def _look_at(self, root: Path, path: Path) -> _Place:
+        left = not looks_mounted(root)
+        left = left or any(path.is_relative_to(drive) and holds_no_drive(drive) for drive in self.drives)
+        below = path.relative_to(root).as_posix()
+        return _Place(root, "" if below == "." else f"{below}/", tables_above(root, path / "file"), left)
+
+    def below(self, root: Path) -> Sequence[str]:
+        """The paths, relative to a root, at which files lay that are present elsewhere."""
+        first = place_in(str(root), "")
+        query = sa.select(Item.told_as).where(Item.told_as.is_not(None), Item.removed_at.is_(None))
+        with self._catalog.session() as session:
+            return [path[len(first) :] for path in session.scalars(query) if path and path.startswith(first)]
