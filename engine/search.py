@@ -437,8 +437,8 @@ def _check(query: Query) -> None:
         if not np.isfinite(term.weight) or abs(term.weight) > 1000:
             raise InvalidInput(f"weight {term.weight} is not possible: use a number between -1000 and 1000")
     where = query.where
-    said = (where.path, where.camera, where.place, where.source, *where.keywords, *(term.text for term in query.terms))
-    check_text(words for words in said if words is not None)
+    said = (where.path, where.camera, where.place, where.source, where.root, *where.keywords)
+    check_text(words for words in (*said, *(term.text for term in query.terms)) if words is not None)
     if not 0 <= query.least <= 1:
         raise InvalidInput(f"min {query.least} is no confidence: it is a number between 0 and 1")
     if query.limit < 1 or query.offset < 0 or query.offset + query.limit > 10_000:
