@@ -191,6 +191,8 @@ class Searcher:
         calibration = None
         if asked is not None and asked.words is not None and version is not None and query.modality in _FOLDED:
             calibration = self._calibrations.of(version.id, version.published_at)
+            if calibration is not None and version.head.texts is None:
+                calibration = calibration.for_words(fulltext.words_in(looked_up(query.terms)), self.encoder(version))
         if query.least > 0 and mode is not Mode.TEXT and calibration is None:
             raise InvalidInput(
                 "min cuts by confidence, and there is none for this query: it takes words, looking for pictures, in a "
