@@ -261,11 +261,11 @@ class Searcher:
     def _text(self, query: Query, k: int) -> tuple[fulltext.Found, bool]:
         """What holds the words of a query and none of those with a minus, and whether that is all."""
         without = [term.text for term in query.terms if term.weight < 0 and term.text]
-        asked, *gone = (
-            fulltext.find(self.catalog, text, query.modality, query.where, _DEEPEST if without else k)
-            for text in (looked_up(query.terms), *without)
+        found = fulltext.find(
+            self.catalog, looked_up(query.terms), query.modality, query.where, _DEEPEST if without else k
         )
-        found = asked.without(np.concatenate([none.ids for none in gone])) if gone else asked
+        for text in without:
+            found = found.without(fulltext.holding(self.catalog, text, query.modality, found.ids))
         return found.first(k), len(found.ids) < k
 
     def _find(
