@@ -31,7 +31,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     for name, codec in (("a.wav", "pcm_s16le"), ("a.flac", "flac")):
         with av.open(str(folder / name), "w") as container:
             container.metadata["title"] = "A title"
-            stream = container.add_stream(codec, rate=48000, layout="stereo")  # type: ignore[call-overload]
+            stream = container.add_stream(codec, rate=48000, layout="stereo")
+            assert isinstance(stream, av.AudioStream)
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.int16), format="s16", layout="stereo")
             frame.rate = 48000
             for packet in (*stream.encode(frame), *stream.encode()):
