@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # start-up time: a command imports what it needs when it runs
     from engine.catalog import Catalog
     from engine.config import Config
     from engine.duplicates import Copy
+    from engine.types import Query
 
 encoder_option = click.option(
     "--encoder", "model", metavar="SPEC", help="starter (comes with Rebus), open_clip:NAME/WEIGHTS, or a folder."
@@ -181,7 +183,9 @@ def train(
 
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("terms", nargs=-1, required=True, metavar="QUERY...")
-@click.option("--for", "wanted", type=click.Choice(["image", "text", "video"]), default="image", help="What to find.")
+@click.option(
+    "--for", "wanted", type=click.Choice(["image", "text", "video", "audio"]), default="image", help="What to find."
+)
 @click.option("-t", "--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many.")
 @click.option("--path", metavar="GLOB", help="Only below these paths, such as 'holiday/**'.")
 @click.option("--taken", metavar="DATES", help="Only from this year, month, day or range: 2023-06..2023-08.")
@@ -190,6 +194,7 @@ def train(
 @click.option("--place", metavar="NAME", help="Only from a place whose name holds this.")
 @click.option("--near", metavar="LAT,LON,KM", help="Only from within this distance.")
 @click.option("--source", metavar="GLOB", help="Only words read from this, or what has some: exif, ocr, '*.txt'.")
+@click.option("--root", metavar="NAME", help="Only from the library's folder of this name.")
 @click.option("--mode", type=click.Choice(["hybrid", "vector", "text"]), help="Compare words with these (search.mode).")
 @click.option(
     "--min", "least", type=click.FloatRange(0, 1), default=0.0, help="Leave out what is less sure, from 0 to 1."
@@ -201,42 +206,21 @@ def train(
 @click.option("-f", "--filepath-only", is_flag=True, help="Print paths alone, one a line.")
 @as_json
 @click.pass_context
-def search(
-    context: click.Context,
-    /,
-    terms: tuple[str, ...],
-    wanted: str,
-    top: int,
-    mode: str | None,
-    least: float,
-    no_marks: bool,
-    explain: bool,
-    exact: bool,
-    all_copies: bool,
-    filepath_only: bool,
-    json_: bool,
-    **filters: Any,
-) -> None:
+def search(context: click.Context, /, filepath_only: bool, json_: bool, **asked: Any) -> None:
     """Search with words, pictures, or both: rebus search "2:golden retriever" + ./pool.jpg - fruit"""
     from rich.console import Console
 
     config = settings(context)
     with Console(stderr=True).status("loading the encoder"):  # shown on a terminal alone; the import is most of it
         from engine.catalog import Catalog
-        from engine.filters import Filters
         from engine.search import Searcher
-        from engine.types import Modality, Mode, Query
 
-        query = Query(
-            parse_terms(terms, config), Modality(wanted), Filters(**filters).where(), top, exact=exact,
-            fold=not all_copies, mode=Mode(mode) if mode else None, marks=not no_marks, least=least, explain=explain,
-        )  # fmt: skip
-        results = Searcher(config, catalog := Catalog(config)).search(query)
+        results = Searcher(config, catalog := Catalog(config)).search(query_of(config, **asked))
     if json_:
         print_json(result_facts(results))
         return
     if not results.hits:
-        click.echo(_nothing_of(wanted, catalog), err=True)
+        click.echo(_nothing_of(asked["wanted"], catalog), err=True)
     if filepath_only:
         for file in dict.fromkeys(str(Path(hit.root) / hit.path) for hit in results.hits):
             click.echo(file)
@@ -382,8 +366,22 @@ def run_server(config: "Config") -> None:
     run(config, announce=announce)
 
 
+def query_of(
+    config: "Config", terms: Sequence[str], wanted: str, top: int, mode: str | None, least: float, *,
+    no_marks: bool, explain: bool, exact: bool, all_copies: bool, **filters: Any,
+) -> "Query":  # fmt: skip
+    """What `rebus search` asks for."""
+    from engine.filters import Filters
+    from engine.types import Modality, Mode, Query
+
+    return Query(
+        parse_terms(terms, config), Modality(wanted), Filters(**filters).where(), top, exact=exact,
+        fold=not all_copies, mode=Mode(mode) if mode else None, marks=not no_marks, least=least, explain=explain,
+    )  # fmt: skip
+
+
 def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:
-    """Terms of a command line: `WORDS`, `picture.jpg`, `like:12`, `2:WORDS`, joined by `+` and `-`."""
+    """Terms of a command line: `WORDS`, `picture.jpg`, `like:12`, `2:WORDS`, `"LITERAL"`, joined by `+` and `-`."""
     from engine.errors import InvalidInput
     from engine.likeness import Likeness
     from engine.media import modality_of, read_media
@@ -400,24 +398,23 @@ def parse_terms(words: Sequence[str], config: "Config") -> tuple[Any, ...]:
             terms.append(dataclasses.replace(like, weight=sign * weight * like.weight))
             sign = 1.0
             continue
-        picture = modality_of(value) is Modality.IMAGE
-        if picture and "/" in value and not Path(value).exists():
+        literal = len(value) > 2 and value[0] == value[-1] == '"'
+        picture = not literal and modality_of(value) is Modality.IMAGE
+        if picture and "/" in value and not os.path.exists(value):
             raise InvalidInput(f"no picture at {value}")
-        if picture and Path(value).is_file():
+        if picture and os.path.isfile(value):
             media = read_media(Path(value).resolve(), config.media, config.media.thumbnail_pixels)
             terms.append(Term(image=media.frames[0].image, weight=sign * weight))
         else:
-            terms.append(Term(text=value, weight=sign * weight))
+            terms.append(Term(text=value[1:-1] if literal else value, weight=sign * weight))
         sign = 1.0
     return tuple(terms)
 
 
 def _weighted(word: str) -> tuple[float, str]:
     number, colon, value = word.partition(":")
-    try:
-        return (float(number), value) if colon and value else (1.0, word)
-    except ValueError:
-        return 1.0, word
+    weight = re.fullmatch(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)", number)
+    return (float(number), value) if weight and colon and value else (1.0, word)
 
 
 def _watch(catalog: "Catalog") -> None:

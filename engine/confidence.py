@@ -8,18 +8,21 @@ calibrated has no confidence.
 import math
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from engine.catalog import Catalog, IndexVersion
+from engine.encoders import Encoder
 from engine.types import F32
 
 LIKELY, UNLIKELY = 0.6, 0.3
 _AGAIN_S = 1.0
 CERTAIN = 1.0  # the words themselves stand there
+_UNREAD = 0.5  # at most, of what is no word to the encoder: its cosines mean nothing
+_PIECES, _A_LETTER = 3, 0.6  # from which on a word is spelled out: see DESIGN.md for what this tells apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Calibration:
     """P(there) = 1 / (1 + exp(-(cosine * a + log(words) * b + c))): few words come less near to anything than many.
 
     queries: how many it was fitted to; pictures: among how many; auc: how well it told queries apart that it was not
-    fitted to.
+    fitted to. most: no confidence is above it.
     """
 
     cosine: float
@@ -36,16 +39,21 @@ class Calibration:
     queries: int
     pictures: int
     auc: float
+    most: float = 1.0
 
     def confidences(self, cosines: F32, words: int) -> F32:
         """The probability for each cosine (n,) of a query of so many words; NaN for NaN."""
         z = self.cosine * cosines + self.log_words * math.log(max(1, words)) + self.bias
         out: F32 = (1 / (1 + np.exp(-np.clip(z, -60, 60)))).astype(np.float32)
-        return out
+        return np.minimum(out, np.float32(self.most))
+
+    def for_words(self, words: Sequence[str], encoder: Encoder) -> Self:
+        """The calibration for a query of these words: of such as the encoder cannot read, none is likely."""
+        return replace(self, most=_UNREAD) if words and all(_spelled_out(word, encoder) for word in words) else self
 
     def facts(self) -> dict[str, float]:
         """As JSON values; `read` takes them again."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "most"}
 
     @classmethod
     def read(cls, facts: Mapping[str, Any] | None) -> Self | None:
@@ -80,6 +88,12 @@ class Calibrations:
                 else:
                     self._known = {(version, published_at): known}
         return known
+
+
+def _spelled_out(word: str, encoder: Encoder) -> bool:
+    """Whether a word of Latin letters is to the encoder hardly more than these, as `xqzvbn` is."""
+    pieces = encoder.pieces(word) if word.isascii() and word.isalpha() else 0
+    return pieces >= max(_PIECES, _A_LETTER * len(word))
 
 
 def band(confidence: float | None) -> str | None:

@@ -3,11 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from engine.catalog import Caption, Catalog, FactsRow, Item, matches
+from engine.catalog import Caption, Catalog, FactsRow, Item, Root, matches
 from engine.filters import is_near
 from engine.types import Modality, Where
 
@@ -18,10 +19,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Facets:
-    """Counts of items by value. modalities: of all that the filters keep, whatever kind was asked for."""
+    """Counts of items by value. modalities: of all that the filters keep, whatever kind was asked for.
+
+    roots: by the names of the library's folders; those of one name count together.
+    """
 
     total: int
     modalities: dict[str, int]
+    roots: dict[str, int]
     folders: dict[str, int]
     years: dict[str, int]
     cameras: dict[str, int]
@@ -36,10 +41,14 @@ def facets(catalog: Catalog, where: Where, modality: Modality) -> Facets:
     years: Counter[str] = Counter()
     for value, count in days.items():
         years.update({year: count for year in _year(value)})
+    names, roots = _root_names(catalog), Counter[str]()
+    for root, count in _counted(catalog, where, modality, Item.root_id).items():
+        roots[names[root]] += count
     kinds = {str(kind): _counted(catalog, where, kind, Item.modality) for kind in Modality}
     return Facets(
         sum(folders.values()),
         {kind: sum(found.values()) for kind, found in kinds.items() if found},
+        _named(roots),
         _named(folders),
         dict(years.most_common()),
         _named(cameras),
@@ -47,14 +56,27 @@ def facets(catalog: Catalog, where: Where, modality: Modality) -> Facets:
 
 
 def known_facets(catalog: Catalog) -> frozenset[str]:
-    """Which filters mean anything in this library, of path, taken and camera: those that any item has a value for."""
+    """Which filters mean anything in this library: of path, taken and camera those that any item has a value for.
+
+    And root, where items lie in folders of several names.
+    """
     having: dict[str, Any] = {
         "path": sa.select(Item.id).where(Item.folder != "", Item.removed_at.is_(None)),
         "taken": sa.select(FactsRow.item_id).where(FactsRow.taken_at.is_not(None)),
         "camera": sa.select(FactsRow.item_id).where(FactsRow.camera.is_not(None)),
     }
+    held = sa.exists().where(Item.root_id == Root.id, Item.removed_at.is_(None))
+    names = _root_names(catalog)
     with catalog.session() as session:
-        return frozenset(key for key, query in having.items() if session.scalar(query.limit(1)) is not None)
+        found = {key for key, query in having.items() if session.scalar(query.limit(1)) is not None}
+        several = len({names[root] for root in session.scalars(sa.select(Root.id).where(held))}) > 1
+    return frozenset(found | ({"root"} if several else set()))
+
+
+def _root_names(catalog: Catalog) -> dict[int, str]:
+    """What a filter calls the library's folders: by their names alone, since paths tell of the machine."""
+    with catalog.session() as session:
+        return {number: Path(path).name or path for number, path in session.execute(sa.select(Root.id, Root.path))}
 
 
 def sizes(catalog: Catalog) -> tuple[dict[str, int], dict[str, int]]:

@@ -29,17 +29,20 @@ class Filters:
     place: str | None = None
     near: str | None = None
     source: str | None = None
+    root: str | None = None
 
     def where(self) -> Where:
         """What they mean. Raises InvalidInput for what cannot be read."""
-        check_text(filter(None, (self.path, self.camera, self.place, self.source, *self.keyword)))
+        check_text(filter(None, (self.path, self.camera, self.place, self.source, self.root, *self.keyword)))
+        if self.root and "/" in self.root:
+            raise InvalidInput(f"root {self.root} is no name: give a library folder's own, without what it lies in")
         if len(self.keyword) > MOST_KEYWORDS:
             raise InvalidInput(f"{len(self.keyword)} keywords are too many: name at most {MOST_KEYWORDS}")
         start, end = parse_taken(self.taken) if _line(self.taken) else (None, None)
         keywords = dict.fromkeys(filter(None, map(keyword_form, self.keyword)))
         near = parse_near(self.near) if _line(self.near) else None
         path, camera, place = self.path or None, _line(self.camera), _line(self.place)
-        return Where(path, start, end, camera, tuple(keywords), place, near, _line(self.source))
+        return Where(path, start, end, camera, tuple(keywords), place, near, _line(self.source), self.root or None)
 
 
 def parse_taken(text: str | None) -> tuple[float | None, float | None]:

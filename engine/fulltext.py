@@ -74,10 +74,22 @@ def find(catalog: Catalog, text: str, modality: Modality, where: Where, k: int) 
         if not there:
             return Found()
         places = engine.places(there, _required(there, counts), [counts[word] for word in there])
-        rows = session.execute(_items(places, modality, where)).all()
-        whole = engine.whole(session, words) if len(there) == len(words) else set()
+        rows = session.execute(_items(places, modality).where(*matches(where, modality)).limit(_MOST)).all()
+        whole = set(session.scalars(engine.whole(words).limit(_MOST))) if len(there) == len(words) else set()
     near = None if where.near is None else set(catalog.ids_matching(where, modality))
     return _best([row for row in rows if near is None or row.item in near], whole, k)
+
+
+def holding(catalog: Catalog, text: str, modality: Modality, ids: I64) -> I64:
+    """Which of some items have a document that holds every word: all of them, however many documents do."""
+    words = words_in(text)
+    if not words or not len(ids):
+        return np.empty(0, np.int64)
+    engine = _Postgres if catalog.engine.dialect.name == "postgresql" else _Sqlite
+    items = _items(engine.whole(words), modality).subquery()
+    with catalog.session() as session:
+        found = session.scalars(sa.select(items.c.item).where(items.c.item.in_(ids.tolist())).distinct())
+        return np.array(list(found), np.int64)
 
 
 def _required(words: Sequence[str], counts: dict[str, int]) -> list[str]:
@@ -91,16 +103,16 @@ def _required(words: Sequence[str], counts: dict[str, int]) -> list[str]:
     return required
 
 
-def _items(places: sa.Select[Any], modality: Modality, where: Where) -> sa.Select[Any]:
-    """(item, place, score) of the documents whose item is present, of the modality, and kept by the filter."""
+def _items(places: sa.Select[Any], modality: Modality) -> sa.Select[Any]:
+    """(item, and what `places` has) of the documents whose item is present and of the modality."""
     found = places.subquery("found")
     own = found.c.place // 4
     item = own if modality is Modality.TEXT else sa.func.coalesce(_said.owner_id, own)
-    query = sa.select(item.label("item"), found.c.place, found.c.score).select_from(found)
+    query = sa.select(item.label("item"), *found.c).select_from(found)
     query = query.outerjoin(_said, sa.and_(found.c.place % 4 == 0, _said.id == own))
     query = query.outerjoin(_words, _words.id == _said.id).join(Item, Item.id == item)
     here = sa.and_(_words.removed_at.is_(None), Item.removed_at.is_(None), Item.modality == modality)
-    return query.where(here, *matches(where, modality)).limit(_MOST)
+    return query.where(here)
 
 
 def _best(rows: Sequence[Any], whole: set[int], k: int) -> Found:
@@ -138,11 +150,11 @@ class _Sqlite:
         return sa.select(fts.c.rowid.label("place"), score.label("score")).where(match)
 
     @staticmethod
-    def whole(session: Session, words: Sequence[str]) -> set[int]:
+    def whole(words: Sequence[str]) -> sa.Select[Any]:
         """Places of documents that hold every word."""
-        query = sa.text("SELECT rowid FROM words_fts WHERE words_fts MATCH :asked LIMIT :most")
-        asked = " AND ".join(f'"{word}"' for word in words)
-        return set(session.scalars(query, {"asked": asked, "most": _MOST}))
+        fts = sa.table("words_fts", sa.column("rowid", sa.Integer))
+        match = sa.text("words_fts MATCH :all").bindparams(all=" AND ".join(f'"{word}"' for word in words))
+        return sa.select(fts.c.rowid.label("place")).where(match)
 
 
 class _Postgres:
@@ -192,8 +204,6 @@ class _Postgres:
         return sa.select(found.c.place, sa.cast(score, sa.Float).label("score"))
 
     @classmethod
-    def whole(cls, session: Session, words: Sequence[str]) -> set[int]:
+    def whole(cls, words: Sequence[str]) -> sa.Select[Any]:
         """Places of documents that hold every word."""
-        asked = cls._asks(" ".join(words))
-        some = cls._documents(asked).limit(_MOST).subquery()
-        return set(session.scalars(sa.select(some.c.place)))
+        return sa.select(cls._documents(cls._asks(" ".join(words))).subquery().c.place)

@@ -191,6 +191,8 @@ class Searcher:
         calibration = None
         if asked is not None and asked.words is not None and version is not None and query.modality in _FOLDED:
             calibration = self._calibrations.of(version.id, version.published_at)
+            if calibration is not None and version.head.texts is None:
+                calibration = calibration.for_words(fulltext.words_in(looked_up(query.terms)), self.encoder(version))
         if query.least > 0 and mode is not Mode.TEXT and calibration is None:
             raise InvalidInput(
                 "min cuts by confidence, and there is none for this query: it takes words, looking for pictures, in a "
@@ -259,11 +261,11 @@ class Searcher:
     def _text(self, query: Query, k: int) -> tuple[fulltext.Found, bool]:
         """What holds the words of a query and none of those with a minus, and whether that is all."""
         without = [term.text for term in query.terms if term.weight < 0 and term.text]
-        asked, *gone = (
-            fulltext.find(self.catalog, text, query.modality, query.where, _DEEPEST if without else k)
-            for text in (looked_up(query.terms), *without)
+        found = fulltext.find(
+            self.catalog, looked_up(query.terms), query.modality, query.where, _DEEPEST if without else k
         )
-        found = asked.without(np.concatenate([none.ids for none in gone])) if gone else asked
+        for text in without:
+            found = found.without(fulltext.holding(self.catalog, text, query.modality, found.ids))
         return found.first(k), len(found.ids) < k
 
     def _find(
@@ -437,8 +439,8 @@ def _check(query: Query) -> None:
         if not np.isfinite(term.weight) or abs(term.weight) > 1000:
             raise InvalidInput(f"weight {term.weight} is not possible: use a number between -1000 and 1000")
     where = query.where
-    said = (where.path, where.camera, where.place, where.source, *where.keywords, *(term.text for term in query.terms))
-    check_text(words for words in said if words is not None)
+    said = (where.path, where.camera, where.place, where.source, where.root, *where.keywords)
+    check_text(words for words in (*said, *(term.text for term in query.terms)) if words is not None)
     if not 0 <= query.least <= 1:
         raise InvalidInput(f"min {query.least} is no confidence: it is a number between 0 and 1")
     if query.limit < 1 or query.offset < 0 or query.offset + query.limit > 10_000:

@@ -76,6 +76,7 @@ class Where:
     second one excluded. camera, place: a part of the name, in any case. keywords: all of them, as
     `filters.keyword_form` writes them. near: latitude and longitude in degrees, and kilometres around that point.
     source: a glob over what words were read from (`exif`, `ocr`, `*.jsonl`): the words themselves, or what has some.
+    root: the name of a media folder, without what it lies in.
     """
 
     path: str | None = None
@@ -86,6 +87,7 @@ class Where:
     place: str | None = None
     near: tuple[float, float, float] | None = None
     source: str | None = None
+    root: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def test_why_results_are_there(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bias", "word"), [(4.0, "likely here"), (0.0, "unsure"), (-4.0, "probably not here"), (None, "ms</p>")]
+    ("bias", "word"), [(4.0, "likely here"), (0.0, "unsure"), (-4.0, "probably not here"), (None, "ms</span></p>")]
 )
 def test_how_sure_an_answer_is(changed: Config, bias: float | None, word: str) -> None:
     catalog = Catalog(changed)

@@ -13,6 +13,7 @@ from engine.catalog import Catalog, IndexVersion
 from engine.confidence import LIKELY, UNLIKELY, Calibration, band
 from engine.config import Config
 from engine.encoders import load_encoder
+from engine.encoders.features import FeatureEncoder
 from engine.errors import InvalidInput
 from engine.search import Searcher
 from engine.types import F32, Mode, Query, Term
@@ -50,6 +51,19 @@ def test_it_is_a_probability_that_grows_with_the_cosine(cosine: float, words: in
     low, high = MADE.confidences(np.array([cosine, cosine + 0.05], np.float32), words)
     assert 0 <= low <= high <= 1
     assert np.isnan(MADE.confidences(np.array([np.nan], np.float32), words))
+
+
+def test_what_the_encoder_can_only_spell_is_not_likely(searcher: Searcher) -> None:
+    encoder = searcher.encoder(searcher.version)
+    sure = np.array([0.9, -0.9], np.float32)
+    for words in (["xqzvbn"], ["wkjq", "zzxqvp"]):
+        low, lowest = MADE.for_words(words, encoder).confidences(sure, 1)
+        assert UNLIKELY < low < LIKELY < MADE.confidences(sure, 1)[0] and lowest == MADE.confidences(sure, 1)[1]
+    for words in ([], ["boat"], ["tv"], ["fur"], ["4711"], ["船舶航行"], ["xqzvbn", "boat"]):
+        assert MADE.for_words(words, encoder) == MADE, words
+    asked = [searcher.search(Query((Term(text=text),), mode=Mode.VECTOR)).confidence for text in ("xqzvbn", "boat")]
+    assert asked[0] is not None and asked[0] <= 0.5
+    assert encoder.pieces("boat") == 1 and FeatureEncoder("f", {}).pieces("boat") == 0
 
 
 def test_bands_are_words_for_numbers() -> None:

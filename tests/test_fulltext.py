@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -12,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import migrations
+from engine import fulltext
 from engine.catalog import Caption, Catalog, FactsRow, Item, Keyword, Root
 from engine.config import Config
 from engine.database import catalog_url, migrate
 from engine.filters import Filters
-from engine.fulltext import KINDS, find, words_in
+from engine.fulltext import KINDS, find, holding, words_in
 from engine.types import Modality, Where
 from tests.conftest import config_at
 from tests.databases import postgres
@@ -113,6 +115,24 @@ def test_what_holds_every_word_is_told_apart(catalog: Catalog) -> None:
     assert not find(catalog, "red car zeppelin", IMAGE, Where(), 10).whole
     assert found.kinds[both] == "caption" and find(catalog, "b", IMAGE, Where(), 10).kinds[one] == "path"
     assert set(found.kinds.values()) <= set(KINDS)
+
+
+def test_all_that_hold_a_word_are_known_however_many(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fulltext, "_MOST", 2)  # of documents that are compared
+    monkeypatch.setattr(fulltext, "_ENOUGH", 2)
+    night = [put(catalog, f"{n}.jpg", "a boat", f"one at night {'again ' * n}") for n in range(6)]
+    day = [put(catalog, f"{n}.png", "a boat by day") for n in range(3)]
+    ids = np.array(night[1:] + day, np.int64)
+    assert sorted(holding(catalog, "nights", IMAGE, ids)) == night[1:]
+    assert sorted(holding(catalog, "boat night", IMAGE, ids)) == [], "no one document holds both"
+    assert sorted(holding(catalog, "day boat", IMAGE, ids)) == day
+    captions = np.array([day[0] + 1, night[0] + 1, night[0] + 2], np.int64)
+    assert sorted(holding(catalog, "night", TEXT, captions)) == [night[0] + 2]
+    for words, some in (("--", ids), ("night", ids[:0]), ("nowhere", ids)):
+        assert len(holding(catalog, words, IMAGE, some)) == 0
+    with catalog.session() as session:
+        session.get_one(Item, night[1] + 2).removed_at = 1.0
+    assert sorted(holding(catalog, "night", IMAGE, ids)) == night[2:]
 
 
 def test_captions_are_found_themselves_when_text_is_looked_for(catalog: Catalog) -> None:

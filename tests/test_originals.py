@@ -84,15 +84,14 @@ def test_damaged_ones_are_kept_back_or_tell_nothing(junk: bytes, cut: int) -> No
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_other_kinds_are_kept_back_when_they_tell(tmp_path: Path, ending: str) -> None:
+def test_other_kinds_are_kept_back(tmp_path: Path, ending: str) -> None:
     told, plain = tmp_path / f"told.{ending}", tmp_path / f"plain.{ending}"
     _picture().save(told, FORMATS[ending], exif=_exif())
     assert is_kept_back(told, 10**6)
     with pytest.raises(KeptBack, match="show_places"):
         placeless(told, 10**6)
-    if ending != "tif":  # whose picture itself is described by the same tags
-        _picture().save(plain, FORMATS[ending])
-        assert placeless(plain, 10**6) is None and not is_kept_back(plain, 10**6)
+    _picture().save(plain, FORMATS[ending])
+    assert is_kept_back(plain, 10**6), "it is not known to be clean"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])

@@ -319,6 +319,23 @@ def test_facets_of_years_and_cameras(changed: Config) -> None:
     catalog.engine.dispose()
 
 
+def test_scores_are_shown_where_hits_are_in_their_order(client: FlaskClient) -> None:
+    cosine = re.compile(r"<i[^>]*>-?\d\.\d{3}</i>")
+    for address, shown in (
+        ("q=red&for=text&mode=vector", True),
+        ("q=red&for=text&mode=hybrid", False),
+        ("q=red&mode=hybrid&explain=1", True),
+    ):
+        assert bool(cosine.search(client.get(f"/?{address}").text)) is shown, address
+
+
+def test_filters_that_nothing_passes_say_so_and_lead_back(client: FlaskClient) -> None:
+    text = client.get("/?q=path:nowhere/**").text
+    assert "No pictures pass these filters" in text and "Type what you remember" not in text
+    back = re.findall(r'<a href="([^"]+)">Show all</a>', text)
+    assert back == ["/"] and _items(client.get(back[0]).text)
+
+
 def test_the_search_as_a_call_and_as_a_command(client: FlaskClient, catalog: Catalog, boat: int) -> None:
     html = unescape(client.get(f"/?q=it's+red+-tree+path:boats/**&like=2:{boat}").text)
     curl = re.findall(r'id="as-curl"[^>]*>(.*?)</pre>', html, re.DOTALL)[0]

@@ -1,4 +1,4 @@
-"""The page's own scripts and styles, sent compressed.
+"""The page's own scripts and styles and the dots of the map, sent compressed.
 
 Nothing else is: an answer that holds a secret beside somebody's words would tell of it by its length.
 """
@@ -8,16 +8,19 @@ from functools import lru_cache
 
 from flask import Flask, Response, request
 
-_TEXTS = ("text/css", "text/javascript", "application/javascript", "image/svg+xml")
+_KINDS = {
+    "static": ("text/css", "text/javascript", "application/javascript", "image/svg+xml"),
+    "library_pages.dots": ("application/octet-stream",),
+}
 
 
 def compress_static(app: Flask) -> None:
-    """Compress what the application's static folder holds, for those who read that."""
+    """Compress what holds neither secrets nor words, for those who read that."""
     app.after_request(_compressed)
 
 
 def _compressed(response: Response) -> Response:
-    if request.endpoint != "static" or response.mimetype not in _TEXTS:
+    if response.mimetype not in _KINDS.get(request.endpoint or "", ()):
         return response
     response.vary.add("Accept-Encoding")
     if response.status_code == 200 and request.accept_encodings["gzip"] and request.method == "GET":

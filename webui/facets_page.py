@@ -1,4 +1,4 @@
-"""Filters to choose from, with counts: by kind, folder, year and camera, each an address of the search page."""
+"""Filters to choose from, with counts: kind, library folder, folder, year and camera, each an address of a search."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from webui.search_page import SearchPage
 from webui.services import services
 
 _SHOWN = 60  # values of one facet
-_TITLES = {"type": "Kind", "path": "Folder", "taken": "Year", "camera": "Camera"}
+_TITLES = {"type": "Kind", "root": "Library folder", "path": "Folder", "taken": "Year", "camera": "Camera"}
 _KINDS = {"image": "Pictures", "text": "Words", "video": "Films", "audio": "Sounds"}
 
 
@@ -93,6 +93,10 @@ def _values(page: SearchPage, key: str, counts: Mapping[str, int], written: Call
     return tuple(made)
 
 
+def _roots(page: SearchPage, counts: Facets) -> tuple[Choice, ...]:
+    return _values(page, "root", counts.roots, str)
+
+
 def _folders(page: SearchPage, counts: Facets) -> tuple[Choice, ...]:
     named = {folder: count for folder, count in counts.folders.items() if folder}
     return _values(page, "path", named, lambda folder: f"{folder.replace(chr(34), '?')}/**")
@@ -107,5 +111,5 @@ def _cameras(page: SearchPage, counts: Facets) -> tuple[Choice, ...]:
 
 
 _CHOICES: Mapping[str, Callable[[SearchPage, Facets], tuple[Choice, ...]]] = {
-    "type": _kinds, "path": _folders, "taken": _years, "camera": _cameras,
+    "type": _kinds, "root": _roots, "path": _folders, "taken": _years, "camera": _cameras,
 }  # fmt: skip

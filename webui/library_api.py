@@ -90,13 +90,14 @@ def captions(asked: CaptionsRequest, item_id: int) -> CaptionsOut:
 @library_api.get("/facets")
 @operation(Operation(FacetsOut, query=FacetsRequest))
 def facets_of(asked: FacetsRequest) -> FacetsOut:
-    """How many items the filters keep, by kind, folder, year and camera."""
+    """How many items the filters keep, by kind, library folder, folder, year and camera."""
     where = asked.where()
     services().check(where)
     found = facets(services().catalog, where, Modality(asked.modality))
     return FacetsOut(
         total=found.total,
         modalities=found.modalities,
+        root=_facet(found.roots),
         folder=_facet(found.folders),
         taken=_facet(found.years),
         camera=_facet(found.cameras),

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, redirect, render_template, request, send_file, session, url_for
+from flask import Blueprint, Response, redirect, render_template, request, send_file, session, url_for
 from werkzeug.wrappers import Response as Answer
 
 from engine import marks
@@ -39,14 +39,14 @@ def library() -> str:
     )  # fmt: skip
 
 
-@library_pages.get("/library/map.json")
+@library_pages.get("/library/map.bin")
 def dots() -> Answer:
     """Where each picture lies on the map, for the script that makes its dots links."""
     drawn = services().maps.newest()
     if drawn is None:
         raise NotFound("the map is being drawn: ask again in a moment")
-    response = jsonify(items=drawn.items, spots=drawn.spots)
-    response.set_etag(f"{drawn.version}-{len(drawn.items)}")
+    response = Response(drawn.packed, mimetype="application/octet-stream")
+    response.add_etag()
     return response.make_conditional(request)
 
 

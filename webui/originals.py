@@ -1,8 +1,8 @@
 """Original files as they may be given beyond this machine: without the place, serial numbers and makers' notes in them.
 
-A JPEG, a PNG, a WebP and a GIF lose their metadata, and not a bit of their picture. Other kinds are given as they are
-when they hold nothing of the sort, and else kept back: nothing is encoded anew. PDFs and drawings are always kept back:
-the pictures within them have metadata of their own, in ways too many to be followed. What a file is its bytes say.
+A JPEG, a PNG, a WebP and a GIF lose their metadata, and not a bit of their picture. Films, sounds and texts are given
+as they are when they hold nothing of the sort, and else kept back: nothing is encoded anew. Other pictures, PDFs and
+drawings are always kept back: they have metadata in ways too many to be followed. What a file is its bytes say.
 """
 
 import functools
@@ -20,6 +20,7 @@ from engine.media.files import read_file
 from engine.media.pictures import FORMATS
 from engine.media.text import decode_words
 from engine.types import Modality
+from webui.boxes import is_known
 from webui.chunks import bare_gif, bare_png, bare_webp
 
 _SOI, _EOI = 0xD8, 0xD9
@@ -27,12 +28,13 @@ _KEPT_APPS = {0xE0: b"", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}  # JFIF, colour
 _COMMENT, _APPS = 0xFE, range(0xE0, 0xF0)
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither stuffed bytes nor restarts
 _ORIENTATION = 0x0112
-_TELLING = re.compile(r"location|gps|xyz|©xyz|serial|coordinates", re.IGNORECASE)
+_TELLING = re.compile(r"location|geo|gps|xyz|latitude|longitude|serial|coordinates|priv", re.IGNORECASE)
 _EXIF = b"Exif\0\0"
 _BARE = {"PNG": bare_png, "WEBP": bare_webp, "GIF": bare_gif}
 _TOLD = ("exif", "xmp", "XML:com.adobe.xmp", "photoshop")
-_MARKS = (  # of XMP, with and without its envelope, of EXIF, and of what camcorders write
+_MARKS = (  # of XMP, with and without its envelope, of EXIF, and of what camcorders write, also within H.264
     b"<x:xmpmeta", b"adobe:ns:meta", b"ns.adobe.com/", b"W5M0MpCehiHzreSzNTczkc9d", _EXIF, b"NonRealTimeMeta",
+    b"\x08\x00\x20\x0c\x9a\x66MDPM",
 )  # fmt: skip
 _LOOKED_THROUGH, _PIECE = 2**30, 2**20  # bytes of a film; of larger ones nothing can be said in a request's time
 
@@ -60,7 +62,6 @@ def placeless(path: Path, max_bytes: int) -> bytes | None:
                 return without_metadata(data, upright)
             if image.format in _BARE:
                 return _BARE[image.format](data, _turned(upright)[len(_EXIF) :])
-            tells = _tells(image)
     except UnidentifiedImageError:
         if modality == Modality.TEXT:
             _check_text(data)
@@ -68,9 +69,7 @@ def placeless(path: Path, max_bytes: int) -> bytes | None:
         raise KeptBack from None  # HEIC and raw files among them: they nearly always do
     except (Image.DecompressionBombError, OSError, ValueError, SyntaxError):
         raise KeptBack from None
-    if tells:
-        raise KeptBack
-    return None
+    raise KeptBack  # TIFF, BMP and AVIF have parts of makers' own
 
 
 def without_metadata(data: bytes, orientation: int | None) -> bytes:
@@ -146,12 +145,12 @@ def _check_film(path: Path) -> None:
 
 @functools.lru_cache(4096)  # players ask for one film in many parts
 def _film_tells(path: Path, size: int, _mtime_ns: int) -> bool:
-    """Whether it says something, or cannot be followed: its tags, streams, cover, and the bytes of everything else."""
+    """Whether it says something, or cannot be followed: its tags, parts, streams, cover, and all of its bytes."""
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
             said = [container.metadata, *(stream.metadata for stream in container.streams)]
             told = any(_TELLING.search(key) for known in said for key in known)
-            told = told or container.format.name.endswith("_pipe") or container.format.name in ("image2", "gif")
+            told = told or not is_known(path, container.format.name)
             told = told or any(stream.type not in ("video", "audio") for stream in container.streams)
             told = told or any(_cover_tells(container, stream) for stream in container.streams.video)
         return told or size > _LOOKED_THROUGH or _is_marked(path)

@@ -3,8 +3,8 @@
 Plain words are one text term. `-word` pushes away from a word, `like:123` adds an item (`like:2:123` twice as much,
 `like:123@10,20,50,40` a part of its picture), `type:video` looks for films.
 `path:holiday/**`, `taken:2023-06..2023-08`, `camera:leica`, `keyword:harbour`, `place:lisbon`, `near:38.72,-9.14,5`
-and `source:ocr` filter; `min:0.3` leaves out what is less sure. Double quotes hold a phrase together and make its
-words literal: `-"red car"`, `"-5 degrees"`, `camera:"Leica M6"`.
+`source:ocr` and `root:photos` filter; `min:0.3` leaves out what is less sure. Double quotes hold a phrase together and
+make its words literal: `-"red car"`, `"-5 degrees"`, `camera:"Leica M6"`.
 """
 
 import re
@@ -25,6 +25,7 @@ _FILTERS = {
     "place": "lisbon",
     "near": "38.72,-9.14,5",
     "source": "ocr",
+    "root": "photos",
 }
 _EXAMPLES = {**_FILTERS, "type": "text", "min": "0.3"}
 _TOKEN = re.compile(

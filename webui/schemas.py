@@ -83,7 +83,7 @@ class Narrowed(Shape):
 
     path: a glob over relative paths, such as holiday/**. taken: a year, month, day or range, such as 2023-06..2023-08.
     camera, place: a part of the name. keyword: one, or several that all hold. near: latitude,longitude,km. source: what
-    words were read from, such as exif, ocr or *.jsonl.
+    words were read from, such as exif, ocr or *.jsonl. root: the name of one of the library's folders.
 
     No encoder takes sounds yet: audio is found by its words alone.
     """
@@ -96,11 +96,12 @@ class Narrowed(Shape):
     place: Words | None = None
     near: Words | None = None
     source: Words | None = None
+    root: Words | None = None
 
     def where(self) -> Where:
         """What the filters mean. Raises InvalidInput for those that cannot be read."""
-        given = (self.path, self.taken, self.camera, tuple(self.keyword), self.place, self.near, self.source)
-        return Filters(*given).where()
+        given = {name: getattr(self, name) for name in Filters.__dataclass_fields__}
+        return Filters(**given | {"keyword": tuple(self.keyword)}).where()
 
 
 class Page(Narrowed):

@@ -223,8 +223,10 @@ def _fill(page: SearchPage, where: Where) -> None:
     if not page.terms:
         _browse(page, where, limit)
         return
-    query = Query(page.terms, page.modality, where, limit, 0 if page.cursor else page.offset)
-    query = replace(query, least=page.least, mode=page.asked_mode, explain=page.explain)
+    query = Query(
+        page.terms, page.modality, where, limit, 0 if page.cursor else page.offset,
+        least=page.least, mode=page.asked_mode, explain=page.explain,
+    )  # fmt: skip
     page.answer = SearchResponse.of(*search_page(services(), query, page.cursor), page.explain)
     liked = {chip.likeness.item for chip in page.likes if chip.weight > 0}
     page.hits = [hit for hit in page.answer.hits if hit.id not in liked]

@@ -18,6 +18,8 @@ from engine.config import Config, ServeSettings
 from engine.errors import ConfigError
 from engine.search import Searcher
 from webui.channel import LingeringChannel
+from webui.lanes import Lanes
+from webui.services import picture_threads
 
 _CONNECTIONS, _IDLE_S = 1000, 60  # at once; seconds after which one that sends nothing is closed
 _GRACE_S = 10.0  # for answers that are under way when the server is stopped
@@ -71,7 +73,8 @@ def run(server: Any, stopping: threading.Event) -> None:
 def _busy(server: Any) -> bool:
     """Whether anything that was asked has not been answered to the last byte."""
     tasks = server.task_dispatcher
-    return bool(tasks.queue or tasks.active_count or any(c.total_outbufs_len for c in server.active_channels.values()))
+    asked = tasks.queue or tasks.waiting or tasks.active_count
+    return bool(asked or any(channel.total_outbufs_len for channel in server.active_channels.values()))
 
 
 def listen(settings: ServeSettings, app: Flask) -> tuple[Any, str]:
@@ -79,8 +82,10 @@ def listen(settings: ServeSettings, app: Flask) -> tuple[Any, str]:
     # One name, one socket: with port 0, two would each get a port of their own.
     host = "127.0.0.1" if settings.host.lower() == "localhost" else settings.host.strip("[]")
     behind = {"trusted_proxy": settings.proxy, "trusted_proxy_headers": _FORWARDED} if settings.proxy else {}
+    lanes = Lanes(picture_threads(settings))
+    lanes.set_thread_count(settings.threads)
     server = create_server(
-        app, sockets=[_bound(host, settings.port)], threads=settings.threads, ident=None,
+        app, _dispatcher=lanes, sockets=[_bound(host, settings.port)], threads=settings.threads, ident=None,
         max_request_body_size=(app.config["MAX_CONTENT_LENGTH"] or 0) + _SPARE, clear_untrusted_proxy_headers=True,
         connection_limit=_CONNECTIONS, asyncore_use_poll=True, channel_timeout=_IDLE_S, **behind,
     )  # fmt: skip

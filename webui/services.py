@@ -11,14 +11,15 @@ from flask import current_app
 from PIL.Image import Image
 
 from engine.catalog import Catalog, ItemView
-from engine.config import Config
-from engine.decoding.uploads import UploadDecoder
+from engine.config import Config, ServeSettings
+from engine.decoding.uploads import UploadDecoder, too_many_pictures
 from engine.errors import EncoderUnavailable, InvalidInput, RebusError
 from engine.facets import known_facets
 from engine.search import Searcher
 from engine.status import LiveStatus, Remembered
 from engine.types import Query, Results, Term, Where
 from webui.fetching import Fetcher
+from webui.lanes import waited_too_long
 from webui.maps import Maps
 from webui.measured import Measured
 from webui.schemas import FactsOut
@@ -80,7 +81,7 @@ class Services:
             self.config.media, max_bytes=given.max_upload_bytes, max_pixels=given.max_upload_pixels,
             max_seconds=given.max_upload_seconds,
         )  # fmt: skip
-        self.uploads = UploadDecoder(limits, max(2, given.threads // 4), room=max(1, given.threads // 2))
+        self.uploads = UploadDecoder(limits, max(2, given.threads // 4), room=picture_threads(given))
         self.known_facets = Remembered(lambda: known_facets(self.catalog), _FACETS_S)
 
     @property
@@ -150,8 +151,15 @@ class Services:
 
     def decode(self, data: bytes) -> Image:
         """An uploaded picture, decoded no larger than its use needs. Raises InvalidInput, TooLarge or Busy."""
+        if waited_too_long.get():
+            raise too_many_pictures()
         self.freshness.ensure()
         return self.uploads.decode(data, self.searcher.encoder(self.searcher.version).image_input.shorter_side)
+
+
+def picture_threads(settings: ServeSettings) -> int:
+    """How many threads may be with pictures that people send: the others are for everything else."""
+    return max(1, settings.threads // 2)
 
 
 def services() -> Services:

@@ -16,6 +16,7 @@ from webui.search_page import SearchPage
 from webui.services import services
 
 _PICTURE = "picture-{}.jpg"
+_PLAIN = re.compile(r"[^\W_][\w' -]*")  # words that the command line cannot take for a picture, an item or a weight
 _FIELDS = tuple(field.name for field in fields(Filters))
 
 
@@ -36,11 +37,11 @@ def as_command(page: SearchPage) -> str:
     terms: list[str] = []
     numbers = count(1)
     for term in page.terms:
-        value = term.text or f"like:{Likeness.of(term)}" if term.image is None else ""
-        if term.image is not None:
-            value = f"./{_PICTURE.format(next(numbers))}"
-        reads_otherwise = term.text is not None and (":" in term.text or term.text in ("+", "-"))
-        weight = f"{abs(term.weight):g}:" if abs(term.weight) != 1 or reads_otherwise else ""
+        if term.text is not None:
+            value = term.text if _PLAIN.fullmatch(term.text) else f'"{term.text}"'
+        else:
+            value = f"./{_PICTURE.format(next(numbers))}" if term.image is not None else f"like:{Likeness.of(term)}"
+        weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):.7g}:"
         terms += (["-"] if term.weight < 0 else ["+"] if terms else []) + [weight + value]
     parts: list[str] = []
     for name in _FIELDS:

@@ -126,11 +126,13 @@ class FacetOut(Shape):
 class FacetsOut(Shape):
     """How many items the filters keep, and of which folders, years and cameras: the most frequent, up to 100 of each.
 
-    The filters for a value are path=FOLDER/**, taken=YEAR and camera=NAME. modalities: of all kinds.
+    The filters for a value are root=NAME, path=FOLDER/**, taken=YEAR and camera=NAME. root: the library's own folders,
+    of which several may have one name. modalities: of all kinds.
     """
 
     total: int
     modalities: Counts
+    root: list[FacetOut]
     folder: list[FacetOut]
     taken: list[FacetOut]
     camera: list[FacetOut]

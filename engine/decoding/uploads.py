@@ -50,7 +50,7 @@ class UploadDecoder:
             limit = f"the limit is {self._settings.max_bytes:,}"
             raise TooLarge(f"the picture has {len(data):,} bytes, {limit}: send a smaller one")
         if not self._room.acquire(blocking=False):
-            raise _busy()
+            raise too_many_pictures()
         try:
             return self._decoded(data, at_least)
         finally:
@@ -60,7 +60,7 @@ class UploadDecoder:
         try:
             process = self._idle.get(timeout=_PATIENCE_S)
         except queue.Empty:
-            raise _busy() from None
+            raise too_many_pictures() from None
         try:
             return process.decoded(data, at_least)
         finally:
@@ -102,7 +102,8 @@ class _Process(DecoderProcess):
                 self.end()
 
 
-def _busy() -> Busy:
+def too_many_pictures() -> Busy:
+    """What is said to who cannot be served now."""
     return Busy("too many pictures are being read: ask again in a moment", _RETRY_S)
 
 

@@ -35,6 +35,10 @@ class Encoder(Protocol):
         """(n, d) of n texts; longer ones are cut to the context length."""
         ...
 
+    def pieces(self, word: str) -> int:
+        """Into how many tokens the tokenizer cuts a word; 0 where that cannot be told."""
+        ...
+
     def encode_pixels(self, pixels: U8) -> F32:
         """(n, d) of pictures (n, height, width, 3) that `image_input` has fitted."""
         ...

@@ -54,6 +54,9 @@ class FeatureEncoder:
     def encode_text(self, texts: Sequence[str]) -> F32:
         self._refuse("words")
 
+    def pieces(self, word: str) -> int:
+        return 0
+
     def encode_pixels(self, pixels: U8) -> F32:
         self._refuse("pictures")
 

@@ -70,6 +70,10 @@ class OpenClipEncoder:
     def encode_text(self, texts: Sequence[str]) -> F32:
         return self._in_parts(lambda part: self._encode_tokens(texts[part]), len(texts))
 
+    def pieces(self, word: str) -> int:
+        known = isinstance(self.tokenizer, open_clip.SimpleTokenizer)
+        return len(self.tokenizer.encode(word)) if known else 0
+
     @functools.cached_property
     def _for_pixels(self) -> Any:
         """The model as pixels are encoded with it; made when the first come, since queries of words need none."""

@@ -33,6 +33,9 @@ class QueryEncoder:
     def encode_text(self, texts: Sequence[str]) -> F32:
         return self._texts.rows(texts, texts)
 
+    def pieces(self, word: str) -> int:
+        return self.inner.pieces(word)
+
     def encode_pixels(self, pixels: U8) -> F32:
         return self._pixels.rows([xxhash.xxh3_128_digest(one.tobytes()) for one in pixels], pixels)
 

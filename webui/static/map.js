@@ -2,18 +2,21 @@
 import { announce } from "./results.js";
 
 const NEAR = 14, WAIT = 250; // units of the drawing; milliseconds before a name is asked for
+const TILED = 0x8000; // in x, of a dot that has room for its picture
 
 export async function watchMap() {
   const host = document.querySelector("[data-dots]");
   if (!host) return;
   const response = await fetch(host.dataset.dots).catch(() => null);
-  const { items, spots } = response?.ok ? await response.json() : { items: [], spots: [] };
+  const { items, spots, tiled } = unpacked(response?.ok ? await response.arrayBuffer() : []);
   if (!items.length) return;
   const svg = host.querySelector("svg"), { width, height } = svg.viewBox.baseVal;
   const link = document.createElement("a"), image = document.createElement("img");
   link.className = "spot";
   link.append(image);
   image.addEventListener("error", () => { image.hidden = true; });
+  svg.querySelector(".dots").setAttribute("d", spots.map(([x, y]) => `M${x} ${y}h0`).join(""));
+  addTiles(svg, tiled.map((at) => [items[at], ...spots[at]]));
   for (const tile of svg.querySelectorAll("a")) tile.setAttribute("tabindex", -1); // the link goes to them too
   let here = nearest(spots, width / 2, height / 2, Infinity), asked = 0;
 
@@ -57,6 +60,41 @@ export async function watchMap() {
   });
   show(here, false);
   host.append(link);
+}
+
+/** Dots as the server packs them: of each the step from the id before (8 bytes), x and y (2 each), all first bytes first. */
+function unpacked(buffer) {
+  const bytes = new Uint8Array(buffer), count = bytes.length / 12;
+  const number = (at, from, size) => {
+    let value = 0;
+    for (let place = size - 1; place >= 0; place--) value = 256 * value + bytes[(from + place) * count + at];
+    return value;
+  };
+  const items = [], spots = [], tiled = [];
+  for (let at = 0; at < count; at++) {
+    const x = number(at, 8, 2);
+    items.push((items.at(-1) ?? 0) + number(at, 0, 8));
+    spots.push([x & ~TILED, number(at, 10, 2)]);
+    if (x & TILED) tiled.push(at);
+  }
+  return { items, spots, tiled };
+}
+
+/** Pictures that the page itself does not show yet; to screen readers, the link that moves stands for them. */
+function addTiles(svg, tiles) {
+  const shown = new Map([...svg.querySelectorAll("a")].map((tile) => [tile.getAttribute("href"), tile]));
+  const [like] = shown.values();
+  for (const [item, x, y] of tiles) {
+    if (!like || shown.has(`/items/${item}`)) continue;
+    const tile = like.cloneNode(true), image = tile.querySelector("image");
+    tile.setAttribute("href", `/items/${item}`);
+    tile.ariaHidden = "true";
+    tile.querySelector("title").remove();
+    image.setAttribute("href", `/thumbs/${item}`);
+    image.setAttribute("x", x - image.getAttribute("width") / 2);
+    image.setAttribute("y", y - image.getAttribute("height") / 2);
+    svg.append(tile);
+  }
 }
 
 function nearest(spots, x, y, within) {
