@@ -286,7 +286,8 @@ class Catalog:
         if create:
             make_home(config.home)
         with explained(self.url):
-            self.engine = sa.create_engine(self.url)
+            # Connections that are opened for a search alone would take longer than it; the last one knows most pages.
+            self.engine = sa.create_engine(self.url, pool_size=max(5, config.serve.threads), pool_use_lifo=True)
             if self.engine.dialect.name == "sqlite":
                 sa.event.listen(self.engine, "connect", tune_sqlite)
             try:
