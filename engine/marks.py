@@ -125,11 +125,9 @@ def learned(catalog: Catalog) -> int:
 
 def to_learn(catalog: Catalog) -> ToLearn:
     """Whether there are enough marks to train."""
-    head = sa.select(HeadRow.id, HeadRow.created_at).order_by(HeadRow.id.desc()).limit(1)
-    with catalog.session() as session:
-        trained, at = session.execute(head).tuples().first() or (0, 0.0)
-        read = sa.select(sa.func.count(), sa.func.count(sa.case((Mark.marked_at > at, 1)))).select_from(Mark)
-        count, fresh = session.execute(_present(read).where(Mark.vector.is_(None))).tuples().one()
+    with catalog.reading() as connection:
+        trained, at = connection.execute(_LAST_HEAD).tuples().first() or (0, 0.0)
+        count, fresh = connection.execute(_LEARNED, {"at": at}).tuples().one()
         return ToLearn(count, fresh, trained)
 
 
@@ -193,4 +191,7 @@ def _same(row: Mark | sa.Row[Any], asked: Asked) -> bool:
 _WORDS = sa.and_(Mark.query == sa.bindparam("words"), Mark.vector.is_(None))
 _VECTORS = sa.and_(Mark.vector.is_not(None), Mark.space == sa.bindparam("space"))
 _SAID = _present(sa.select(Mark.item_id, Mark.good, Mark.vector)).order_by(Mark.id.desc())
+_LAST_HEAD = sa.select(HeadRow.id, HeadRow.created_at).order_by(HeadRow.id.desc()).limit(1)
+_FRESH = sa.func.count(sa.case((Mark.marked_at > sa.bindparam("at"), 1)))
+_LEARNED = _present(sa.select(sa.func.count(), _FRESH).select_from(Mark)).where(Mark.vector.is_(None))
 _SAID_OF_WORDS, _SAID_OF_VECTORS = _SAID.where(_WORDS), _SAID.where(_VECTORS).limit(_LOOKED_AT)
