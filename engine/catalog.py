@@ -7,7 +7,6 @@ Times are UTC seconds since the epoch. Ids are never reused. A removed item keep
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -18,13 +17,13 @@ from engine.config import Config
 from engine.database import busy_explained, catalog_url, explained, make_home, migrate, shown_url, tune_sqlite
 from engine.errors import CatalogError, NotFound
 from engine.filters import is_near, latitudes, like_pattern
+from engine.shown import ItemView, ShownItem
 from engine.types import Modality, Where
 
 T = TypeVar("T")
 HEAD = "0008"  # the newest migration; a test holds it to migrations/versions
 IMPORT = "import"  # the kind of a root that an import made
 NEXT_TURN = sa.text("(SELECT coalesce(max(turn), 0) + 1 FROM versions)")
-_VISIBLE = (Modality.IMAGE, Modality.VIDEO)
 _CHUNK = 500  # ids in one IN clause, below every database's limit
 
 
@@ -289,7 +288,8 @@ class Catalog:
         if create:
             make_home(config.home)
         with explained(self.url):
-            self.engine = sa.create_engine(self.url)
+            # Connections that are opened for a search alone would take longer than it; the last one knows most pages.
+            self.engine = sa.create_engine(self.url, pool_size=max(5, config.serve.threads), pool_use_lifo=True)
             if self.engine.dialect.name == "sqlite":
                 sa.event.listen(self.engine, "connect", tune_sqlite)
             try:
@@ -324,16 +324,22 @@ class Catalog:
         with busy_explained(self.home), self._sessions.begin() as session:
             yield session
 
-    def items(self, ids: Sequence[int]) -> list["ItemView"]:
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection to read by: half the time of a session, of which a search would need several. Raises as that."""
+        with busy_explained(self.home), self.engine.connect() as connection:
+            yield connection
+
+    def items(self, ids: Sequence[int]) -> list[ItemView]:
         """What a hit shows of each item, in the order asked for, in one SELECT a chunk; missing ids are left out."""
         found: dict[int, ItemView] = {}
-        with self.session() as session:
+        with self.reading() as connection:
             for chunk in chunks([i for i in ids if 0 < i < 2**63], _CHUNK):  # a larger one is no integer of a database
-                for item, root, caption, owner in session.execute(_VIEWS, {"ids": chunk}):
-                    found[item.id] = ItemView(item, root, caption, owner)
+                for row in connection.execute(_VIEWS, {"ids": chunk}).all():
+                    found[row[0]] = ItemView(ShownItem._make(row[:_SHOWN]), *row[_SHOWN:])
         return [found[int(i)] for i in ids if int(i) in found]
 
-    def item(self, item_id: int) -> "ItemView":
+    def item(self, item_id: int) -> ItemView:
         """One item that is present (not removed). Raises NotFound."""
         views = self.items([item_id])
         if not views or views[0].item.removed_at is not None:
@@ -384,7 +390,7 @@ def dims_of(encoder: EncoderRow) -> dict[Modality, int]:
     return {Modality(name): int(width) for name, width in encoder.dims.items()}
 
 
-_shown, _owner = aliased(Item), aliased(Item)
+_shown, _owner, _SHOWN = aliased(Item), aliased(Item), len(ShownItem._fields)
 
 
 def _file(item: type[Item]) -> sa.ColumnElement[int]:
@@ -443,7 +449,7 @@ def _own_caption() -> sa.ScalarSelect[Any]:
 
 
 def _views() -> sa.Select[Any]:
-    """What `Catalog.items` reads, of the ids that are given it."""
+    """The fields of `ShownItem` and `ItemView`, of the ids that are given it."""
     first_caption = (
         sa.select(sa.func.min(Caption.id))
         .join(Item, Item.id == Caption.id)
@@ -451,8 +457,10 @@ def _views() -> sa.Select[Any]:
         .correlate(_shown)
         .scalar_subquery()
     )
+    of_item = (getattr(_shown, name) for name in ShownItem._fields)
+    of_owner = (_owner.modality, _owner.content_hash, _owner.position)
     return (
-        sa.select(_shown, Root.path, Caption, _owner)
+        sa.select(*of_item, Root.path, Caption.text, Caption.owner_id, *of_owner)
         .join(Root, Root.id == _shown.root_id)
         .outerjoin(Caption, Caption.id == sa.func.coalesce(_own_caption(), first_caption))
         .outerjoin(_owner, _owner.id == Caption.owner_id)
@@ -461,39 +469,6 @@ def _views() -> sa.Select[Any]:
 
 
 _VIEWS = _views()  # made once: that takes longer than reading a page of hits
-
-
-class ItemView:
-    """An item with what is shown of it: its root's path, its own or its first caption, and what that describes."""
-
-    def __init__(self, item: Item, root: str, caption: Caption | None, owner: Item | None = None) -> None:
-        self.item, self.root = item, root
-        self.caption = caption.text if caption else None
-        self._owner_id = caption.owner_id if caption else None
-        self._owner = owner
-
-    @property
-    def picture_id(self) -> int | None:
-        """The item to show: the item itself, or what a caption describes. None: sounds and words that stand alone."""
-        if self.item.modality in _VISIBLE:
-            return self.item.id
-        return None if self._owner_id == self.item.id else self._owner_id or self.item.parent_id
-
-    @property
-    def thumb(self) -> str | None:
-        """What a thumbnail's address needs so as to change with the picture; None when there is no thumbnail.
-
-        The first digits of the content hash of the picture to show, and its place in the file.
-        """
-        shown = self.item if self.item.modality in _VISIBLE else self._owner
-        if shown is None or shown.modality not in _VISIBLE or shown.content_hash is None:
-            return None
-        return f"{shown.content_hash[:8]}-{shown.position}" if shown.position else shown.content_hash[:8]
-
-    @property
-    def file(self) -> Path:
-        """The absolute path of the file. Not yet checked to lie inside its root: see media.open_inside."""
-        return Path(self.root) / self.item.path
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

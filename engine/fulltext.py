@@ -10,11 +10,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import aliased
 
 from engine.catalog import Caption, Catalog, Item, Keyword, matches
 from engine.types import F32, I64, Modality, Where
@@ -25,6 +26,7 @@ _ENOUGH = 1000  # documents that hold a word one must hold at least one of: the 
 _MOST = 5000  # documents compared; of one word that more hold, these are not the best, and all alike hold it
 _K1, _B = 1.2, 0.75  # BM25 (Robertson et al. 1994), as FTS5 has it
 _WORD = re.compile(r"[^\W_]+")
+Places = tuple[sa.Select[Any], dict[str, str]]
 _said, _words = aliased(Caption), aliased(Item)  # made once: that takes as long as a short search
 
 
@@ -68,14 +70,17 @@ def find(catalog: Catalog, text: str, modality: Modality, where: Where, k: int) 
     """
     words = words_in(text)
     engine = _Postgres if catalog.engine.dialect.name == "postgresql" else _Sqlite
-    with catalog.session() as session:
-        counts = {word: engine.count(session, word) for word in words}
+    with catalog.reading() as connection:
+        counts = engine.counts(connection, words)
         there = sorted((word for word in words if counts[word]), key=lambda word: counts[word])
         if not there:
             return Found()
-        places = engine.places(there, _required(there, counts), [counts[word] for word in there])
-        rows = session.execute(_items(places, modality).where(*matches(where, modality)).limit(_MOST)).all()
-        whole = set(session.scalars(engine.whole(words).limit(_MOST))) if len(there) == len(words) else set()
+        places, asked = engine.places(there, _required(there, counts), [counts[word] for word in there])
+        rows = connection.execute(_kept(places, modality, where), asked).all()
+        whole = {row.place for row in rows} if len(words) == 1 else set[int]()
+        if len(words) == len(there) > 1:
+            query, asked = engine.whole(words)
+            whole = set(connection.scalars(query.limit(_MOST), asked))
     near = None if where.near is None else set(catalog.ids_matching(where, modality))
     return _best([row for row in rows if near is None or row.item in near], whole, k)
 
@@ -85,11 +90,11 @@ def holding(catalog: Catalog, text: str, modality: Modality, ids: I64) -> I64:
     words = words_in(text)
     if not words or not len(ids):
         return np.empty(0, np.int64)
-    engine = _Postgres if catalog.engine.dialect.name == "postgresql" else _Sqlite
-    items = _items(engine.whole(words), modality).subquery()
-    with catalog.session() as session:
-        found = session.scalars(sa.select(items.c.item).where(items.c.item.in_(ids.tolist())).distinct())
-        return np.array(list(found), np.int64)
+    places, asked = (_Postgres if catalog.engine.dialect.name == "postgresql" else _Sqlite).whole(words)
+    items = _items(places, modality).subquery()
+    query = sa.select(items.c.item).where(items.c.item.in_(ids.tolist())).distinct()
+    with catalog.reading() as connection:
+        return np.array(list(connection.scalars(query, asked)), np.int64)
 
 
 def _required(words: Sequence[str], counts: dict[str, int]) -> list[str]:
@@ -103,6 +108,12 @@ def _required(words: Sequence[str], counts: dict[str, int]) -> list[str]:
     return required
 
 
+@lru_cache(maxsize=64)  # to make it takes longer than to ask it; SQLite's places are the same for all words
+def _kept(places: sa.Select[Any], modality: Modality, where: Where) -> sa.Select[Any]:
+    """Those of `_items` that the filter keeps."""
+    return _items(places, modality).where(*matches(where, modality)).limit(_MOST)
+
+
 def _items(places: sa.Select[Any], modality: Modality) -> sa.Select[Any]:
     """(item, and what `places` has) of the documents whose item is present and of the modality."""
     found = places.subquery("found")
@@ -111,8 +122,7 @@ def _items(places: sa.Select[Any], modality: Modality) -> sa.Select[Any]:
     query = sa.select(item.label("item"), *found.c).select_from(found)
     query = query.outerjoin(_said, sa.and_(found.c.place % 4 == 0, _said.id == own))
     query = query.outerjoin(_words, _words.id == _said.id).join(Item, Item.id == item)
-    here = sa.and_(_words.removed_at.is_(None), Item.removed_at.is_(None), Item.modality == modality)
-    return query.where(here)
+    return query.where(_words.removed_at.is_(None), Item.removed_at.is_(None), Item.modality == modality)
 
 
 def _best(rows: Sequence[Any], whole: set[int], k: int) -> Found:
@@ -130,31 +140,37 @@ def _best(rows: Sequence[Any], whole: set[int], k: int) -> Found:
 class _Sqlite:
     """FTS5. Every word is quoted, which makes operators of its language plain words."""
 
+    _COUNT = "(SELECT count(*) FROM (SELECT 1 FROM words_fts WHERE words_fts MATCH ? LIMIT ?))"
+    _PLACES = sa.select(
+        sa.literal_column("rowid", sa.Integer).label("place"),
+        (-sa.literal_column("bm25(words_fts)", sa.Float)).label("score"),
+    ).select_from(sa.table("words_fts")).where(sa.text("words_fts MATCH :asked"))  # fmt: skip
+
     @staticmethod
     def _any(words: Sequence[str]) -> str:
         return " OR ".join(f'"{word}"' for word in words)
 
-    @staticmethod
-    def count(session: Session, word: str) -> int:
-        """Documents that hold a word, up to one more than are enough."""
-        query = sa.text("SELECT count(*) FROM (SELECT 1 FROM words_fts WHERE words_fts MATCH :asked LIMIT :most)")
-        return session.scalar(query, {"asked": f'"{word}"', "most": _ENOUGH + 1}) or 0
+    @classmethod
+    def counts(cls, connection: sa.Connection, words: Sequence[str]) -> dict[str, int]:
+        """Documents that hold each word, up to one more than are enough."""
+        if not words:
+            return {}
+        asked = tuple(part for word in words for part in (f'"{word}"', _ENOUGH + 1))
+        found = connection.exec_driver_sql(f"SELECT {', '.join([cls._COUNT] * len(words))}", asked).one()
+        return dict(zip(words, found, strict=True))
 
     @classmethod
-    def places(cls, words: Sequence[str], required: Sequence[str], counts: Sequence[int]) -> sa.Select[Any]:
-        """(place, score) of documents that hold a required word, scored by all."""
+    def places(cls, words: Sequence[str], required: Sequence[str], counts: Sequence[int]) -> Places:
+        """(place, score) of documents that hold a required word, scored by all; and what that is to be asked with."""
         asked = cls._any(words) if len(words) == len(required) else f"({cls._any(required)}) AND ({cls._any(words)})"
-        fts = sa.table("words_fts", sa.column("rowid", sa.Integer))
-        score = -sa.literal_column("bm25(words_fts)", sa.Float)
-        match = sa.text("words_fts MATCH :asked").bindparams(asked=asked)
-        return sa.select(fts.c.rowid.label("place"), score.label("score")).where(match)
+        return cls._PLACES, {"asked": asked}
 
-    @staticmethod
-    def whole(words: Sequence[str]) -> sa.Select[Any]:
-        """Places of documents that hold every word."""
-        fts = sa.table("words_fts", sa.column("rowid", sa.Integer))
-        match = sa.text("words_fts MATCH :all").bindparams(all=" AND ".join(f'"{word}"' for word in words))
-        return sa.select(fts.c.rowid.label("place")).where(match)
+    @classmethod
+    def whole(cls, words: Sequence[str]) -> Places:
+        """(place) of documents that hold every word; and what that is to be asked with."""
+        return cls._PLACES.with_only_columns(cls._PLACES.selected_columns.place), {
+            "asked": " AND ".join(f'"{word}"' for word in words)
+        }
 
 
 class _Postgres:
@@ -185,14 +201,17 @@ class _Postgres:
         return asked
 
     @classmethod
-    def count(cls, session: Session, word: str) -> int:
-        """Documents that hold a word, up to one more than are enough."""
-        some = cls._documents(cls._asks(word)).limit(_ENOUGH + 1).subquery()
-        return session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
+    def counts(cls, connection: sa.Connection, words: Sequence[str]) -> dict[str, int]:
+        """Documents that hold each word, up to one more than are enough."""
+        found = {}
+        for word in words:
+            some = cls._documents(cls._asks(word)).limit(_ENOUGH + 1).subquery()
+            found[word] = connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
+        return found
 
     @classmethod
-    def places(cls, words: Sequence[str], required: Sequence[str], counts: Sequence[int]) -> sa.Select[Any]:
-        """(place, score) of documents that hold a required word, scored by all."""
+    def places(cls, words: Sequence[str], required: Sequence[str], counts: Sequence[int]) -> Places:
+        """(place, score) of documents that hold a required word, scored by all; and what that is to be asked with."""
         found = cls._documents(cls._any(required)).cte("documents")
         length = sa.func.length(found.c.words)
         held = [
@@ -201,9 +220,9 @@ class _Postgres:
         ]
         usual = sa.func.greatest(sa.func.avg(length).over(), 1)
         score = sum(held[1:], held[0]) * (_K1 + 1) / (1 + _K1 * (1 - _B + _B * length / usual))
-        return sa.select(found.c.place, sa.cast(score, sa.Float).label("score"))
+        return sa.select(found.c.place, sa.cast(score, sa.Float).label("score")), {}
 
     @classmethod
-    def whole(cls, words: Sequence[str]) -> sa.Select[Any]:
-        """Places of documents that hold every word."""
-        return sa.select(cls._documents(cls._asks(" ".join(words))).subquery().c.place)
+    def whole(cls, words: Sequence[str]) -> Places:
+        """(place) of documents that hold every word."""
+        return sa.select(cls._documents(cls._asks(" ".join(words))).subquery().c.place), {}

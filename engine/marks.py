@@ -125,28 +125,23 @@ def learned(catalog: Catalog) -> int:
 
 def to_learn(catalog: Catalog) -> ToLearn:
     """Whether there are enough marks to train."""
-    head = sa.select(HeadRow.id, HeadRow.created_at).order_by(HeadRow.id.desc()).limit(1)
-    with catalog.session() as session:
-        trained, at = session.execute(head).tuples().first() or (0, 0.0)
-        read = sa.select(sa.func.count(), sa.func.count(sa.case((Mark.marked_at > at, 1)))).select_from(Mark)
-        count, fresh = session.execute(_present(read).where(Mark.vector.is_(None))).tuples().one()
+    with catalog.reading() as connection:
+        trained, at = connection.execute(_LAST_HEAD).tuples().first() or (0, 0.0)
+        count, fresh = connection.execute(_LEARNED, {"at": at}).tuples().one()
         return ToLearn(count, fresh, trained)
 
 
 def stamp(catalog: Catalog) -> str:
     """What is another whenever a mark came or went."""
-    with catalog.engine.connect() as connection:  # in every search: as it is, it takes a quarter of the time
+    with catalog.reading() as connection:  # in every search: as it is, it takes a quarter of the time
         count, last = connection.exec_driver_sql("SELECT count(*), max(id) FROM marks").one()
     return f"{count}-{last or 0}"
 
 
 def of_query(catalog: Catalog, asked: Asked) -> Marked:
     """The marks of a query on items that are present: all that are bad, and the last good ones, which move it."""
-    query = _present(sa.select(Mark.item_id, Mark.good, Mark.vector)).where(_of(asked)).order_by(Mark.id.desc())
-    if not asked.words:
-        query = query.limit(_LOOKED_AT)
-    with catalog.engine.connect() as connection:  # in every search: half the time of a session
-        rows = connection.execute(query).all()
+    with catalog.reading() as connection:
+        rows = connection.execute(_SAID_OF_WORDS if asked.words else _SAID_OF_VECTORS, _named(asked)).all()
     last: dict[int, bool] = {}
     for row in rows:
         if _same(row, asked):
@@ -169,7 +164,8 @@ def moved(vector: F32, good: F32) -> tuple[F32, float]:
 
 def _rows(session: Session, asked: Asked, *conditions: sa.ColumnElement[bool]) -> list[Mark]:
     """The marks of a query, of items that are gone too."""
-    found = session.scalars(sa.select(Mark).where(_of(asked), *conditions))
+    known = _WORDS if asked.words else _VECTORS
+    found = session.scalars(sa.select(Mark).where(known, *conditions), _named(asked))
     return [row for row in found if _same(row, asked)]
 
 
@@ -178,15 +174,24 @@ def _present(query: sa.Select[Any]) -> sa.Select[Any]:
     return query.outerjoin(Item, Item.id == Mark.item_id).where(Item.removed_at.is_(None))
 
 
-def _of(asked: Asked) -> sa.ColumnElement[bool]:
-    if asked.words:
-        return sa.and_(Mark.query == asked.words, Mark.vector.is_(None))
-    return sa.and_(Mark.vector.is_not(None), Mark.space == asked.space)
+def _named(asked: Asked) -> dict[str, str | None]:
+    """What `_WORDS` and `_VECTORS` ask for."""
+    return {"words": asked.words} if asked.words else {"space": asked.space}
 
 
 def _same(row: Mark | sa.Row[Any], asked: Asked) -> bool:
-    """Whether a row that `_of` chose is of this query."""
+    """Whether a row that `_WORDS` or `_VECTORS` chose is of this query."""
     if asked.words or asked.vector is None or row.vector is None:
         return bool(asked.words)
     known = np.frombuffer(row.vector, "<f2").astype(np.float32)
     return len(known) == len(asked.vector) and float(known @ asked.vector) > _SAME * float(np.linalg.norm(known))
+
+
+# Which marks may be of a query; made once, like what every search asks by them: that takes longer than the answer.
+_WORDS = sa.and_(Mark.query == sa.bindparam("words"), Mark.vector.is_(None))
+_VECTORS = sa.and_(Mark.vector.is_not(None), Mark.space == sa.bindparam("space"))
+_SAID = _present(sa.select(Mark.item_id, Mark.good, Mark.vector)).order_by(Mark.id.desc())
+_LAST_HEAD = sa.select(HeadRow.id, HeadRow.created_at).order_by(HeadRow.id.desc()).limit(1)
+_FRESH = sa.func.count(sa.case((Mark.marked_at > sa.bindparam("at"), 1)))
+_LEARNED = _present(sa.select(sa.func.count(), _FRESH).select_from(Mark)).where(Mark.vector.is_(None))
+_SAID_OF_WORDS, _SAID_OF_VECTORS = _SAID.where(_WORDS), _SAID.where(_VECTORS).limit(_LOOKED_AT)

@@ -12,8 +12,8 @@ from engine.media.pictures import decode_picture
 from engine.thumbnails import ensure_thumbnail, unchanged
 
 if TYPE_CHECKING:
-    from engine.catalog import ItemView
     from engine.config import Config
+    from engine.shown import ItemView
 
 _QUICK = ("pictures", "raw", "drawings")  # readers
 Region = tuple[float, float, float, float]

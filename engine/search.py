@@ -3,10 +3,11 @@
 It serves one immutable version, plus a delta of what was embedded since, less what the catalog calls removed.
 """
 
+import math
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 
 from engine import fulltext, marks
 from engine.answers import Answer, Asked, Ranked, looked_up, named, words_at
-from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item, ItemView
+from engine.catalog import Caption, Catalog, Embedding, EncoderRow, Item
 from engine.confidence import Calibrations
 from engine.config import Config
 from engine.encoders import Encoder
@@ -30,6 +31,7 @@ from engine.heads import Head
 from engine.index import bound_threads
 from engine.live import Live
 from engine.regions import Region, region_of
+from engine.shown import ItemView
 from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, Hit, Modality, Mode, Query, Results, Term, Where
 from engine.versions import LiveIndex, Version
@@ -153,14 +155,9 @@ class Searcher:
         ranked = self._ranked(version, answer, query, trace)
         page = slice(query.offset, query.offset + query.limit)
         with trace.timed("catalog"):
-            views = {view.item.id: view for view in self.catalog.items(ranked.ids[page])}
-            alike = ranked.alike(ranked.ids[page])
-            hits = tuple(
-                _hit(views[i], order, alike.get(i, 0))
-                for i, order in zip(ranked.ids[page], ranked.scores[page], strict=True)
-                if i in views and views[i].item.removed_at is None
-            )
-            hits = _told(hits, answer, query.explain)
+            orders = dict(zip(ranked.ids[page], ranked.scores[page], strict=True))
+            views = [view for view in self.catalog.items(list(orders)) if view.item.removed_at is None]
+            hits = _hits(views, orders, ranked.alike(list(orders)), answer, query.explain)
         trace.took["total"] = (time.perf_counter() - started) * 1000
         more = len(ranked.ids) > query.offset + query.limit
         took = {stage: round(ms, 3) for stage, ms in trace.took.items()}
@@ -457,27 +454,25 @@ def _space(version: Version) -> str:
     return f"{version.fingerprint[:16]}-{version.head_id or 0}"
 
 
-def _hit(view: ItemView, order: float, alike: int) -> Hit:
-    item = view.item
-    return Hit(
-        item.id, None, Modality(item.modality), view.root, item.path, view.caption, view.picture_id,
-        item.width, item.height, item.position, alike, view.thumb, round(order, 6),
-    )  # fmt: skip
-
-
-def _told(hits: Sequence[Hit], answer: Answer, explain: bool) -> tuple[Hit, ...]:
-    """Hits with their cosines, how sure they are, and, where asked for, why they are there."""
-    ids = np.array([hit.id for hit in hits], np.int64)
+def _hits(
+    views: Sequence[ItemView], orders: Mapping[int, float], alike: Mapping[int, int], answer: Answer, explain: bool
+) -> tuple[Hit, ...]:
+    """Items as hits, with their cosines, how sure they are, and, where asked for, why they are there."""
+    ids = np.array([view.item.id for view in views], np.int64)
     reasons: Sequence[Any] = answer.explanations(ids) if explain else [None] * len(ids)
     numbers = zip(answer.cosines(ids).tolist(), answer.confidences(ids).tolist(), reasons, strict=True)
     return tuple(
-        replace(hit, score=_number(cosine, 6), confidence=_number(sure, 4), explanation=reason)
-        for hit, (cosine, sure, reason) in zip(hits, numbers, strict=True)
-    )
+        Hit(
+            item.id, _number(cosine, 6), Modality(item.modality), view.root, item.path, view.caption, view.picture_id,
+            item.width, item.height, item.position, alike.get(item.id, 0), view.thumb, round(orders[item.id], 6),
+            _number(sure, 4), reason,
+        )
+        for view, item, (cosine, sure, reason) in zip(views, (view.item for view in views), numbers, strict=True)
+    )  # fmt: skip
 
 
 def _number(value: float, digits: int) -> float | None:
-    return None if np.isnan(value) else round(value, digits)
+    return None if math.isnan(value) else round(value, digits)
 
 
 class _Trace:

@@ -13,8 +13,8 @@ from engine.media.files import file_inside, hash_file
 from engine.media.pictures import thumbnail
 
 if TYPE_CHECKING:  # a decoder process starts without a database
-    from engine.catalog import Item, ItemView
     from engine.config import Config
+    from engine.shown import ItemView, ShownItem
 
 
 def thumbnail_file(home: Path, content_hash: str, position: int | None = None) -> Path:
@@ -67,7 +67,7 @@ def ensure_thumbnail(view: "ItemView", config: "Config") -> Path:
     return path
 
 
-def unchanged(original: Path, item: "Item", max_bytes: int) -> bool:
+def unchanged(original: Path, item: "ShownItem", max_bytes: int) -> bool:
     """Whether a file is what was indexed: by time and size, as a scan tells; else by content, slow for a film."""
     if original.is_file():  # and no member of a tar
         facts = original.stat()

@@ -3,15 +3,16 @@
 import io
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from engine.catalog import Item, ItemView
 from engine.config import Config
 from engine.errors import MediaError, NotFound
 from engine.media.files import hash_file
 from engine.media.pictures import thumbnail
+from engine.shown import ItemView, ShownItem
 from engine.thumbnails import ensure_thumbnail, main_colours, save_thumbnail, thumbnail_file
 from tests.conftest import config_at, draw
 
@@ -29,7 +30,12 @@ def view(tmp_path: Path) -> ItemView:
     draw(tmp_path / "media" / "boats" / "a.jpg", "red", "boat", 0)
     path = tmp_path / "media" / "boats" / "a.jpg"
     content = hash_file(path, 10**6)
-    return ItemView(Item(id=7, path="boats/a.jpg", content_hash=content), str(tmp_path / "media"), None)
+    return ItemView(ShownItem(id=7, path="boats/a.jpg", content_hash=content), str(tmp_path / "media"))
+
+
+def other(view: ItemView, **facts: Any) -> ItemView:
+    """The same item, of which something else is known."""
+    return view._replace(item=view.item._replace(**facts))
 
 
 def test_a_thumbnail_is_found_by_its_content(tmp_path: Path) -> None:
@@ -59,9 +65,8 @@ def test_what_was_saved_is_not_made_again(config: Config) -> None:
 
 
 def test_an_item_that_was_never_decoded_has_no_thumbnail(config: Config, view: ItemView) -> None:
-    view.item.content_hash = None
     with pytest.raises(NotFound, match="item 7"):
-        ensure_thumbnail(view, config)
+        ensure_thumbnail(other(view, content_hash=None), config)
 
 
 def test_a_missing_original_is_not_found(config: Config, view: ItemView) -> None:
@@ -72,17 +77,15 @@ def test_a_missing_original_is_not_found(config: Config, view: ItemView) -> None
 
 def test_an_original_outside_its_root_is_not_found(config: Config, view: ItemView) -> None:
     (Path(view.root).parent / "secret.jpg").write_bytes(view.file.read_bytes())
-    view.item.path = "../secret.jpg"
     with pytest.raises(NotFound):
-        ensure_thumbnail(view, config)
+        ensure_thumbnail(other(view, path="../secret.jpg"), config)
     assert not (config.home / "thumbs").exists()
 
 
 def test_a_damaged_original_is_a_media_error_and_leaves_nothing(config: Config, view: ItemView) -> None:
     view.file.write_bytes(view.file.read_bytes()[:400])
-    view.item.content_hash = hash_file(view.file, 1000)
     with pytest.raises(MediaError):
-        ensure_thumbnail(view, config)
+        ensure_thumbnail(other(view, content_hash=hash_file(view.file, 1000)), config)
     assert not (config.home / "thumbs").exists()
 
 

@@ -3,6 +3,9 @@
 It meets `indexer` only in the catalog.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask, Response
 
 from engine.catalog import Catalog
@@ -38,7 +41,15 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "private, no-cache",
 }
+
+
+class _Application(Flask):
+    """No function here is async: Flask looks at each again in every request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
 
 
 def create_app(config: Config, searcher: Searcher | None = None) -> Flask:
@@ -46,7 +57,7 @@ def create_app(config: Config, searcher: Searcher | None = None) -> Flask:
 
     Raises CatalogError when there is no library, ConfigError for a token that is too short.
     """
-    app = Flask(__name__)
+    app = _Application(__name__)
     # An upload as base64 in JSON grows by a third; the exact limit is checked on the decoded bytes.
     app.config["MAX_CONTENT_LENGTH"] = config.serve.max_upload_bytes * 4 // 3 + 2**20
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -64,8 +75,8 @@ def create_app(config: Config, searcher: Searcher | None = None) -> Flask:
 
 
 def _secure(response: Response) -> Response:
+    given = {name.lower() for name, _ in response.headers}
     for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    if "Cache-Control" not in response.headers:
-        response.headers["Cache-Control"] = "private, no-cache"
+        if name.lower() not in given:
+            response.headers.add(name, value)
     return response

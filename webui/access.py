@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Request, current_app, redirect, render_template, request, session, url_for
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
@@ -181,6 +181,12 @@ def csrf() -> str:
 
 class _Cookie(SecureCookieSessionInterface):
     """Sent over HTTPS alone when it was given there."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Who sends no cookie has an empty session, for which no signature need be made ready."""
+        if not request.cookies.get(self.get_cookie_name(app)):
+            return self.session_class()
+        return super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.catalog import ItemView
 from engine.errors import InvalidInput, NotFound
 from engine.likeness import NEGATIVE_WEIGHT, Likeness
+from engine.shown import ItemView
 from webui.schemas import MAX_PICTURES, MAX_TERMS, thumbnail_address
 from webui.services import services
 

@@ -6,13 +6,13 @@ from pathlib import Path, PurePosixPath
 
 from flask import Blueprint, Response, request, send_file
 
-from engine.catalog import ItemView
 from engine.errors import NotFound
 from engine.heads import curve_file
 from engine.media import modality_of
 from engine.media.files import file_inside, read_file
 from engine.media.pictures import thumbnail as smaller
 from engine.regions import picture_of
+from engine.shown import ItemView
 from engine.thumbnails import ensure_thumbnail
 from webui.originals import placeless
 from webui.schemas import LARGEST_ID

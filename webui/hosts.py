@@ -1,10 +1,14 @@
 """Host names and addresses: which are this machine's own, and which client a request counts for."""
 
 import ipaddress
+from functools import lru_cache
 
 from flask import Request
 
+_REMEMBERED = 1024  # hosts: every request asks of the same few
 
+
+@lru_cache(_REMEMBERED)
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach the host."""
     try:
@@ -24,7 +28,11 @@ def is_address(host: str) -> bool:
 
 def client_of(request: Request) -> str:
     """Whom a request counts for: its address, of which IPv6 gives everybody 2**64."""
-    given = request.remote_addr or "unknown"
+    return _client(request.remote_addr or "unknown")
+
+
+@lru_cache(_REMEMBERED)
+def _client(given: str) -> str:
     try:
         address = ipaddress.ip_address(given)
     except ValueError:

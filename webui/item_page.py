@@ -6,11 +6,12 @@ from pathlib import Path, PurePosixPath
 import sqlalchemy as sa
 from flask import url_for
 
-from engine.catalog import Caption, Item, ItemView
+from engine.catalog import Caption, Item
 from engine.errors import NotFound
 from engine.media import modality_of
 from engine.media.files import file_inside
 from engine.regions import has_large
+from engine.shown import ItemView, ShownItem
 from engine.types import Modality
 from engine.words import PAGED, place_in
 from webui.files import MIME_TYPES
@@ -36,7 +37,7 @@ class ItemPage:
     """
 
     view: ItemView
-    file: Item
+    file: ShownItem
     name: str
     folder: str | None
     place: str | None
@@ -53,7 +54,7 @@ class ItemPage:
     similar: list[HitOut]
 
     @property
-    def item(self) -> Item:
+    def item(self) -> ShownItem:
         """Its row."""
         return self.view.item
 
@@ -103,21 +104,21 @@ def _is_kept_back(view: ItemView) -> bool:
     return is_kept_back(path, services().config.media.max_bytes)
 
 
-def _original(item: Item, file_id: int) -> str | None:
+def _original(item: ShownItem, file_id: int) -> str | None:
     if modality_of(item.path) is None:
         return None
     film = item.modality == Modality.VIDEO and item.position is not None
     return url_for("files.media", item_id=file_id, _anchor=f"t={(item.position or 0) / 1000:g}" if film else None)
 
 
-def _frames_are(item: Item) -> str:
+def _frames_are(item: ShownItem) -> str:
     """What the frames of a file are called."""
     if item.modality == Modality.VIDEO:
         return "Moments"
     return "Pages" if PurePosixPath(item.path).suffix.lower() in PAGED else "Frames"
 
 
-def _captions(item: Item, file_id: int) -> list[Caption]:
+def _captions(item: ShownItem, file_id: int) -> list[Caption]:
     """What describes the item, and what describes its whole file. A document's own words are its passages."""
     of_file = sa.and_(Caption.owner_id == file_id, Item.position.is_(None), Caption.source.not_in(_OF_THE_FIRST_PAGE))
     query = sa.select(Caption).join(Item, Item.id == Caption.id).order_by(Caption.id).limit(_CAPTIONS_SHOWN)
@@ -133,7 +134,7 @@ def _passages(file_id: int) -> list[Caption]:
         return list(session.scalars(query.where(Caption.owner_id == Caption.id).limit(_PASSAGES_SHOWN)))
 
 
-def _frames(item: Item, file_id: int) -> list[HitOut]:
+def _frames(item: ShownItem, file_id: int) -> list[HitOut]:
     """The other frames of the item's file, in their order."""
     catalog = services().catalog
     query = sa.select(Item.id).where(sa.or_(Item.id == file_id, Item.parent_id == file_id), Item.removed_at.is_(None))

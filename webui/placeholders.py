@@ -10,13 +10,14 @@ from engine.thumbnails import main_colours, thumbnail_file
 from webui.schemas import HitOut
 from webui.services import services
 
+_PICTURES = sa.select(Item.id, Item.content_hash, Item.position).where(Item.id.in_(sa.bindparam("ids", expanding=True)))
+
 
 def colours_of(hits: Sequence[HitOut]) -> dict[int, str]:
     """The colours of what hits show, by the item shown, as `main_colours` tells them; none are made for the purpose."""
-    shown = {hit.item for hit in hits if hit.item and hit.thumbnail}
-    query = sa.select(Item.id, Item.content_hash, Item.position).where(Item.id.in_(shown))
-    with services().catalog.session() as session:
-        rows = session.execute(query).all() if shown else []
+    shown = list({hit.item for hit in hits if hit.item and hit.thumbnail})
+    with services().catalog.reading() as connection:
+        rows = connection.execute(_PICTURES, {"ids": shown}).all() if shown else []
     found: dict[int, str] = {}
     for item_id, content_hash, position in rows:
         with suppress(OSError):  # not made yet: it will be when it is asked for

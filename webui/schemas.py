@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal, Self
 from PIL.Image import Image
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from engine.catalog import Caption, FactsRow, ItemView
+from engine.catalog import Caption, FactsRow
 from engine.confidence import band
 from engine.errors import InvalidInput
 from engine.filters import Filters
+from engine.shown import ItemView
 from engine.types import Explanation, Hit, Modality, Mode, Query, Results, Term, Where
 from engine.words import place_in
 from webui.problems import explain_error

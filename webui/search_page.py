@@ -11,12 +11,12 @@ from PIL.Image import Image
 from werkzeug.datastructures import MultiDict
 
 from engine.answers import looked_up
-from engine.catalog import ItemView
 from engine.confidence import UNLIKELY
 from engine.errors import InvalidInput, NotFound, NotReady
 from engine.filters import Filters
 from engine.likeness import Likeness
 from engine.media.pictures import thumbnail
+from engine.shown import ItemView
 from engine.types import Modality, Mode, Query, Term, Where
 from webui.browsing import newest
 from webui.chips import ItemChip, OwnChip, item_chips, likes_in, likes_out, own_weights

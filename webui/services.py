@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from flask import current_app
 from PIL.Image import Image
 
-from engine.catalog import Catalog, ItemView
-from engine.config import Config, ServeSettings
+from engine.catalog import Catalog
+from engine.config import Config
 from engine.decoding.uploads import UploadDecoder, too_many_pictures
 from engine.errors import EncoderUnavailable, InvalidInput, RebusError
 from engine.facets import known_facets
 from engine.search import Searcher
+from engine.shown import ItemView
 from engine.status import LiveStatus, Remembered
 from engine.types import Query, Results, Term, Where
 from webui.fetching import Fetcher
