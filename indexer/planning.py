@@ -41,7 +41,7 @@ BITS: dict[Kind, tuple[int, ...]] = {
     "vq": (64, 128, 256, 320, 512),
 }
 PARTS = (32, 64, 96, 128)
-_LISTS_FROM, _NEVER = 20_000, 1 << 40  # lists of fewer items are shorter to scan whole
+_LISTS_FROM, _NEVER = 10_000, 1 << 40  # fewer items are compared whole in half a millisecond
 _ENOUGH = 2  # sizes of a family that fit: smaller ones find less
 _TIMED = 50
 Asked = Callable[[Modality], tuple[F32 | None, F32 | None]]  # what will ask for a modality, as `queries_for` says
@@ -169,7 +169,9 @@ def _measured(name: str, recipe: Recipe, sources: dict[Modality, Source], asked:
     """The plan, of an index of each modality, the largest first; the files are thrown away."""
     found = [_alone(name, recipe, modality, one, partial(asked, modality)) for modality, one in sources.items()]
     held = {name: size for plan in found for name, size in plan.held.items()}
-    return replace(found[0], bytes=sum(held.values()), held=held, delta=sum(plan.delta for plan in found))
+    total = sum(len(one.ids) for one in sources.values())
+    delta = math.ceil(sum(plan.delta for plan in found) * delta_limit(total) / total)
+    return replace(found[0], bytes=sum(held.values()), held=held, delta=delta)
 
 
 def _alone(name: str, recipe: Recipe, modality: Modality, source: Source, asking: Asking) -> Plan:
@@ -190,12 +192,12 @@ def _alone(name: str, recipe: Recipe, modality: Modality, source: Source, asking
 
 
 def _delta_bytes(index: LiveIndex, source: Source) -> int:
-    """What a delta takes as large as it may become."""
+    """What a delta of all these rows would take."""
     some = sample(len(source.ids))
     rows = source.kept.take(some) if source.kept is not None else HeldRows(source.read(some))
     delta = FaissBackend(index.delta.bits, rows.take(some[:0]))
     delta.upsert(source.ids[some], index.codec.quantize(source.read(some)), rows, {})
-    return math.ceil(resident_bytes(delta) / len(some) * delta_limit(len(source.ids)))
+    return math.ceil(resident_bytes(delta) / len(some) * len(source.ids))
 
 
 def _scan_ms(index: LiveIndex, source: Source) -> float:
