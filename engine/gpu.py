@@ -190,6 +190,10 @@ def placed(
             log.warning("search.device is cuda, and codes in lists are searched on the processor all the same")
         return master
     device = choose_device(wanted, "search.device")
+    if device.type == "cuda" and not faiss.get_num_gpus():
+        if wanted == "cuda":
+            raise ConfigError("this FAISS searches on no GPU: set search.device to auto or cpu, or install faiss-gpu")
+        return master
     if device.type != "cuda":
         return master
     if not _fits(master, device):

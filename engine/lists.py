@@ -174,14 +174,14 @@ class ListBackend(PlacedRows):
         ids, codes, rows = read_rows(folder, name, store)
         backend.upsert(ids, codes, rows, {})
         backend._map()
-        backend._settle(rows)
+        backend._settle()
         return backend
 
-    def _settle(self, rows: StoredRows) -> None:
+    def _settle(self) -> None:
         """Pack the lists, and let FAISS refine what it finds in them, if it can read the rows."""
         mapped = self._mapped
         if mapped is not None:
-            renumber(self._index, mapped.number(np.arange(len(rows))))
+            renumber(self._index, mapped.by_position())
         if isinstance(self._index, faiss.IndexIVFPQFastScan):
             pack_lists(self._index)
         self._settled = True
@@ -229,9 +229,7 @@ def _nearest(centroids: F32, parts: int) -> Any:
     if len(centroids) < _NARROWED:
         return flat
     codes: Any = faiss.IndexPQFastScan(centroids.shape[1], parts, FAST_SCAN_BITS, faiss.METRIC_INNER_PRODUCT)
-    codes.pq.cp.min_points_per_centroid = (
-        1  # there are no other points: FAISS would say for each part that they are few
-    )
+    codes.pq.cp.min_points_per_centroid = 1  # there are no others: FAISS would say of each part that they are few
     codes.train(centroids)
     codes.add(centroids)
     narrowed = refined(codes, flat)

@@ -96,15 +96,19 @@ class Live:
         found = embeddings_after(self.catalog, version.encoder_id, seen.embedding, version.generation)
         if not found:
             return version, False
+        whole = version.store.whole_rows()
+        there = [row for row in found if row.shard * version.store.shard_rows + row.row < whole]
+        if len(there) < len(found):
+            log.warning("%d embeddings lie past the end of their shards: run `rebus doctor`", len(found) - len(there))
         indexes = dict(version.indexes)
-        for modality, (ids, embeddings) in rows_by_modality(version.store, found).items():
+        for modality, (ids, embeddings) in rows_by_modality(version.store, there).items():
             if modality is Modality.TEXT and version.head.texts is not None:
                 continue  # such a head reads all words anew when the next version is built
             rows = version.projected(embeddings, modality)
             known = indexes.get(modality) or version.empty_index(rows)  # a kind new since the version was built
             indexes[modality] = known.with_rows(ids, rows)
         seen.embedding = found[-1].id
-        return dataclasses.replace(version, indexes=indexes), True
+        return dataclasses.replace(version, indexes=indexes), bool(there)
 
     def _take_out(self, version: Version, seen: _Seen) -> bool:
         recent = Item.removed_at > seen.removal - _OVERLAP_S

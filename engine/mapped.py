@@ -61,15 +61,15 @@ class MappedRows:
         mapped.copied = width * len(shared)
         return mapped
 
-    def number(self, positions: I64) -> I64:
-        """The number at each position (n,), of all of them in turn."""
+    def by_position(self) -> I64:
+        """The number of each position (n,)."""
         if self.numbers is None:
-            return positions + self._first
+            return np.arange(self._first, self._first + self._count)
         if self.order is None:
-            return self.numbers[positions].astype(np.int64)
+            return self.numbers.astype(np.int64)
         out = np.empty(self._count, np.int64)
         out[self.order] = self.numbers
-        return out[positions]
+        return out
 
     def positions(self, numbers: I64) -> I64:
         """The position of each number; of a negative one, any."""

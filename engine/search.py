@@ -32,9 +32,8 @@ from engine.index import bound_threads
 from engine.live import Live
 from engine.regions import Region, region_of
 from engine.shown import ItemView
-from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, Hit, Modality, Mode, Query, Results, Term, Where
-from engine.versions import LiveIndex, Version
+from engine.versions import LiveIndex, Version, store_of
 
 _FOLDED = (Modality.IMAGE, Modality.VIDEO)
 _DEEPEST = 1 << 20  # hits that folding looks through, at most
@@ -371,17 +370,16 @@ class Searcher:
             return session.scalar(query.where(Item.id == item_id, Item.removed_at.is_(None)))
 
     def _stored(self, version: Version, item_id: int) -> tuple[Modality, F32]:
-        query = sa.select(Item.modality, Embedding.shard, Embedding.row, EncoderRow.generation)
+        query = sa.select(Item.modality, Embedding.shard, Embedding.row, EncoderRow)
         query = query.join(Embedding, Embedding.item_id == Item.id).join(EncoderRow)
         query = query.where(Item.id == item_id, Item.removed_at.is_(None), Embedding.encoder_id == version.encoder_id)
         with self.catalog.session() as session:
             row = session.execute(query).first()
         if row is None:
             raise NotFound(f"no indexed item {item_id} in this library")
-        store = version.store
-        if row.generation != version.generation:  # compacted since this version was loaded
-            folder = store_folder(self.catalog.home, version.fingerprint, row.generation)
-            store = EmbeddingStore(folder, store.dim)
+        store, encoder = version.store, row.EncoderRow
+        if encoder.generation != version.generation:  # compacted since this version was loaded
+            store = store_of(self.catalog.home, encoder, encoder.generation, version.head)
         return Modality(row.modality), store.read(np.array([row.shard]), np.array([row.row]))
 
 

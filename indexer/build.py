@@ -168,7 +168,12 @@ def is_current(catalog: Catalog, encoder: EncoderRow, *, wholly: bool = False) -
     if version is None or version.encoder_id != encoder.id:
         return False
     held = sum(version.counts.values())
-    if sum(lacking(catalog, version)) > (0 if wholly or held < _SMALL else held * _DELTA):
+    if sum(lacking(catalog, version)) > (0 if wholly else delta_limit(held)):
         return False
     reads_words = version.head_id is not None and load_head(catalog, version.head_id, encoder).texts is not None
     return not reads_words or version.counts.get(Modality.TEXT, 0) == len(words_of(catalog))
+
+
+def delta_limit(held: int) -> float:
+    """How many items a version of so many may lack before another is built."""
+    return 0 if held < _SMALL else held * _DELTA

@@ -84,18 +84,21 @@ def _show(plans: "Plans", svg: Path | None, json_: bool, version: int | None) ->
         return
     rows = [
         (
-            ("* " if plan is plans.chosen else "  ") + plan.name, readable_bytes(plan.bytes), str(plan.probes),
+            ("* " if plan is plans.chosen else "  ") + plan.name, readable_bytes(plan.bytes),
+            " + ".join(f"{readable_bytes(size)} {modality}" for modality, size in plan.held.items()), str(plan.probes),
             f"{plan.candidates:,}", f"{plan.recall:.3f}", f"{plan.ms:.2f}{' (all compared)' if plan.scanned else ''}",
         )
         for plan in plans.plans
     ]  # fmt: skip
     title = f"What was measured for {readable_bytes(plans.memory)} and recall {plans.wanted}"
-    print_sheet(Sheet(title, ("codes", "memory", "lists read", "candidates", "recall@10", "ms"), rows))
+    print_sheet(Sheet(title, ("codes", "memory", "of that", "lists read", "candidates", "recall@10", "ms"), rows))
     if plans.chosen:
         click.echo(
             "* is the quickest that fits, of equals the smallest. Milliseconds are of one query at a time, without "
             "encoder and catalog."
         )
+        if plans.chosen.delta:
+            click.echo(f"Up to {readable_bytes(plans.chosen.delta)} more hold what is embedded before the next build.")
     if any(plan.scanned for plan in plans.plans):
         click.echo(
             'Where it says "all compared", so few items are compared one by one, which finds all; codes are looked '

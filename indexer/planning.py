@@ -1,28 +1,33 @@
 """A plan of codes: which to keep, in lists or not, and how deep to look, for a memory budget and a wanted recall.
 
-Every plan is measured on the library itself: codes are trained and made for all items of the kind that the library has
-most of, and queries that training has not seen ask for them, as deep as the wanted recall takes.
+Every plan is measured on the library itself: codes are trained and made for all its items, as a version has them.
+Queries that training has not seen ask for those of the kind that the library has most of, as deep as the wanted recall
+takes.
 
 What codes take beside themselves (rotations, codebooks) is measured too: of each family sizes are tried downwards from
 the largest that might fit, until two do; all, where the codes are not what takes the time.
 """
 
+import math
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from engine.catalog import Catalog, EncoderRow
 from engine.config import CodecSettings
 from engine.errors import NotReady
+from engine.index import FaissBackend
 from engine.store import EmbeddingStore, HeldRows
-from engine.types import Modality
+from engine.types import F32, Modality
 from engine.versions import LiveIndex, embeddings_after, load_head, load_index, store_of
 from engine.words import readable_bytes
-from indexer.build import Asking, Recipe, write_index
+from indexer.build import Asking, Recipe, delta_limit, write_index
 from indexer.codecs.depths import FIRST
 from indexer.codecs.fit import TRAINED_FROM
 from indexer.evaluation.memory import resident_bytes
@@ -36,19 +41,21 @@ BITS: dict[Kind, tuple[int, ...]] = {
     "vq": (64, 128, 256, 320, 512),
 }
 PARTS = (32, 64, 96, 128)
-_LISTS_FROM, _NEVER = 20_000, 1 << 40  # lists of fewer items are shorter to scan whole
+_LISTS_FROM, _NEVER = 10_000, 1 << 40  # fewer items are compared whole in half a millisecond
 _ENOUGH = 2  # sizes of a family that fit: smaller ones find less
 _TIMED = 50
+Asked = Callable[[Modality], tuple[F32 | None, F32 | None]]  # what will ask for a modality, as `queries_for` says
 Families = dict[str, list[tuple[float, CodecSettings]]]  # bytes of a code, ascending
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One way to keep the codes, as measured. bytes: of memory, for all items of the library. ms: of one query.
+    """One way to keep the codes, as measured. ms: of one query.
 
-    scanned: whether searches without a filter compare all vectors instead, which takes no longer; ms is of that, and
-    only a GPU, or a library that has grown, looks into the codes. tried: all depths that were measured, each with
-    probes, candidates, recall and ms.
+    bytes: of memory, for all items of the library; held: those of each modality. delta: bytes that a delta takes beside
+    them when it is as large as it may become. scanned: whether searches without a filter compare all vectors instead,
+    which takes no longer; ms is of that, and only a GPU, or a library that has grown, looks into the codes. tried: all
+    depths that were measured, each with probes, candidates, recall and ms.
     """
 
     name: str
@@ -60,6 +67,8 @@ class Plan:
     ms: float
     scanned: bool
     tried: list[dict[str, Any]]
+    held: dict[str, int] = field(default_factory=dict)
+    delta: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +120,17 @@ def plan(catalog: Catalog, encoder: EncoderRow, memory: int, wanted: float, tell
     head = load_head(catalog, served.head_id if served and served.encoder_id == encoder.id else None, encoder)
     store = store_of(catalog.home, encoder, encoder.generation, head)
     sources = sources_of(catalog, head, store, found)
-    modality, source = max(sources.items(), key=lambda pair: len(pair[1].ids))
+    sources = dict(sorted(sources.items(), key=lambda pair: -len(pair[1].ids)))
     total = sum(len(one.ids) for one in sources.values())
-    asking = partial(queries_for, catalog, head, modality, sources)
-    plans, families = list[Plan](), _families(len(source.ids))
+    plans, families = list[Plan](), _families(max(len(one.ids) for one in sources.values()))
     for number, (family, sizes) in enumerate(families.items()):
         fit = 0
         for size, codec in _downwards(sizes, memory / total):
             name = f"{family}, {size:.0f} bytes"
             tell(f"measuring {name}", number, len(families))
-            one = _measured(name, Recipe(codec, wanted, planned=True), modality, source, asking, head.aligner.dim)
-            plans.append(replace(one, bytes=-(-one.bytes * total // len(source.ids))))
+            recipe = Recipe(codec, wanted, planned=True)
+            one = _measured(name, recipe, sources, partial(queries_for, catalog, head, sources=sources))
+            plans.append(one)
             fit += plans[-1].bytes <= memory
             if fit >= _ENOUGH and not one.scanned:
                 break
@@ -156,20 +165,39 @@ def _enough(size: int) -> str:
     return f"{-(-size // 1000)}kB" if size < 10**6 else f"{-(-size // 10**6)}MB"
 
 
-def _measured(name: str, recipe: Recipe, modality: Modality, source: Source, asking: Asking, dim: int) -> Plan:
-    """The plan, its bytes those of this modality; the files are thrown away."""
+def _measured(name: str, recipe: Recipe, sources: dict[Modality, Source], asked: Asked) -> Plan:
+    """The plan, of an index of each modality, the largest first; the files are thrown away."""
+    found = [_alone(name, recipe, modality, one, partial(asked, modality)) for modality, one in sources.items()]
+    held = {name: size for plan in found for name, size in plan.held.items()}
+    total = sum(len(one.ids) for one in sources.values())
+    delta = math.ceil(sum(plan.delta for plan in found) * delta_limit(total) / total)
+    return replace(found[0], bytes=sum(held.values()), held=held, delta=delta)
+
+
+def _alone(name: str, recipe: Recipe, modality: Modality, source: Source, asking: Asking) -> Plan:
+    """What one modality alone would say of a plan."""
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+        folder, dim = Path(place), source.read(np.arange(1)).shape[1]
         own = EmbeddingStore(folder, dim)
         facts = write_index(folder, modality, source, asking, own, recipe, lambda *_: None)
         store = source.kept.store if source.kept is not None else own
         index = load_index(folder, modality, facts, store, HeldRows.none(dim))
-        best = facts["depths"]
+        best, held = facts["depths"], resident_bytes(index)
         scanned = index.scan_pays(None, best["candidates"])
         ms = min(row["ms"] for row in facts["tried"] if all(row[key] == best[key] for key in best))
         ms = _scan_ms(index, source) if scanned else ms
         depths = (best["probes"], best["candidates"], best["recall"])
-        return Plan(name, recipe.codec, resident_bytes(index), *depths, ms, scanned, facts["tried"])
+        about = {str(modality): held}, _delta_bytes(index, source)
+        return Plan(name, recipe.codec, held, *depths, ms, scanned, facts["tried"], *about)
+
+
+def _delta_bytes(index: LiveIndex, source: Source) -> int:
+    """What a delta of all these rows would take."""
+    some = sample(len(source.ids))
+    rows = source.kept.take(some) if source.kept is not None else HeldRows(source.read(some))
+    delta = FaissBackend(index.delta.bits, rows.take(some[:0]))
+    delta.upsert(source.ids[some], index.codec.quantize(source.read(some)), rows, {})
+    return math.ceil(resident_bytes(delta) / len(some) * len(source.ids))
 
 
 def _scan_ms(index: LiveIndex, source: Source) -> float:

@@ -5,7 +5,7 @@ import pytest
 
 from engine.types import F32
 from tests.bench.code_kinds import COMPARED, Compared, Lesson
-from tests.bench.codes import CodeSet, code_rows, exact, headline, judge, perplexity, real, score_errors
+from tests.bench.codes import CodeSet, code_rows, exact, headline, judge, perplexity, real, score_errors, table, told
 from tests.bench.search_set import SHARED
 from tests.test_lists import unit
 
@@ -35,7 +35,7 @@ def data() -> CodeSet:
 @pytest.mark.parametrize("name", NAMED)
 def test_a_codec_is_measured_on_what_it_has_not_seen(data: CodeSet, name: str) -> None:
     (row,) = code_rows(data, [named(name)])
-    assert row["bytes"] in (32, 40) and 0 < row["pictures_vector_mse"] < 1
+    assert row["bytes"] == named(name).fit(data.lesson).size and 0 < row["pictures_vector_mse"] < 1
     assert 0 < row["captions_recall10_in100"] <= 1 and 0 < row["pictures_score_mse"] < 0.05
     assert ("perplexity" in row) == ("signs" not in name and "RaBitQ" not in name)
     assert 1 < row.get("perplexity", 2) <= 256
@@ -61,6 +61,14 @@ def test_errors_of_scores_are_means_of_squares_without_a_row_and_itself() -> Non
 def test_perplexity_counts_the_words_in_use() -> None:
     codes = np.stack([np.arange(256), np.zeros(256), np.arange(256) % 4], axis=1).astype(np.uint8)
     assert perplexity(codes) == pytest.approx((256 + 1 + 4) / 3, abs=0.1)
+
+
+def test_what_took_too_long_is_said_in_the_table_and_counts_for_nothing(data: CodeSet) -> None:
+    (row,) = code_rows(data, [named("FAISS RaBitQ")])
+    late = {**told("200,000", named("FAISS residual")), "given_up_s": 60.0}
+    shown = table([row, late]).splitlines()
+    assert "given up after 60 s" in shown[-1] and {line.count("|") for line in shown} == {11}
+    assert headline([late]) == {}
 
 
 def test_the_headline_is_the_best_of_each_within_the_bytes() -> None:

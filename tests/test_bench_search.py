@@ -1,13 +1,16 @@
 """The benchmark of searches: every kind answers as the exact scan when it looks at everything, and what is said."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from engine.types import F32
 from tests.bench.growth import growth, table
-from tests.bench.search import build, build_all, chosen, folder_of, given_up, headline, measure, shared, sweep
+from tests.bench.report import last, revision
+from tests.bench.search import build, build_all, chosen, finish, folder_of, given_up, headline, measure, shared, sweep
 from tests.bench.search_kinds import KINDS, Setting
 from tests.bench.search_plot import frontier, plot
 from tests.bench.search_set import AnnSet
@@ -51,7 +54,7 @@ def test_every_kind_finds_what_the_exact_scan_does_when_it_looks_at_all(data: An
 def fact(owner: str, recall: float, qps: float, held: float = 50, **more: object) -> dict[str, object]:
     kind = "Rebus, lists" if owner == "rebus" else "FAISS"
     row = {"items": 100, "kind": kind, "owner": owner, "recall_at_10": recall, "qps": qps, "bytes": held}
-    return {**row, "chosen": True, "train_s": 3.0, "build_s": 2.0, **more}
+    return {**row, "chosen": True, "train_s": 3.0, "build_s": 2.0, "run": "one", **more}
 
 
 def test_the_ratio_is_of_the_quickest_within_the_same_bytes_and_recall() -> None:
@@ -99,6 +102,36 @@ def test_what_fits_less_well_is_less_certain() -> None:
     assert law(1.5)["exponent_error"] > law(1.1)["exponent_error"] > law(1)["exponent_error"]
     assert width(law(1.5)) > width(law(1.1)) > width(law(1))
     assert not growth([fact("rebus", 0.96, 1.0, items=10**n, ms=1.0, cores=1) for n in (4, 5)])
+
+
+def test_times_that_were_not_measured_alike_have_no_law() -> None:
+    some = [fact("rebus", 0.96, 1.0, items=10**n, ms=1.0 * n, cores=2, run="one") for n in (4, 5, 6)]
+    assert {law["cost"] for law in growth(some)} == {"ms", "train_s", "build_s", "bytes"}
+    some[0]["run"] = "another"
+    assert {law["cost"] for law in growth(some)} == {"train_s", "build_s", "bytes"}
+    some[1]["cores"] = 1
+    assert {law["cost"] for law in growth(some)} == {"bytes"}
+    for row in some:
+        del row["run"]
+    assert "ms" not in {law["cost"] for law in growth(some)}
+
+
+def test_a_row_says_when_it_was_measured_and_keeps_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("report", "search"):
+        monkeypatch.setattr(f"tests.bench.{module}.RESULTS", tmp_path)
+    for run, size in (("one", 10**4), ("another", 10**5)):
+        finish([fact("rebus", 0.96, 1.0, items=size, ms=1.0, cores=1)], size, run)
+    first, second = last("search")
+    assert (first["run"], second["run"]) == ("one", "another")
+    assert first["revision"] == second["revision"] == revision() and first["day"] <= second["day"]
+    finish([fact("rebus", 0.97, 1.0, items=10**4, ms=1.0, cores=1)], 10**4, "third")
+    assert [(row["run"], row["recall_at_10"]) for row in last("search")] == [("third", 0.97), ("another", 0.96)]
+
+
+def test_all_threads_are_counted(data: AnnSet) -> None:
+    build("Rebus, exact scan in place", data)
+    (row,) = measure(data, ["Rebus, exact scan in place"])
+    assert row["threads"] == len(psutil.Process().cpu_affinity()) and row["qps_all_threads"] > 0
 
 
 def test_what_is_not_built_in_time_is_given_up_and_said(data: AnnSet, monkeypatch: pytest.MonkeyPatch) -> None:

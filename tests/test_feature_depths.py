@@ -9,9 +9,11 @@ import pytest
 from engine.artifacts import read_manifest
 from engine.catalog import Item
 from engine.config import CodecSettings
-from engine.types import F32, Modality
+from engine.search import Searcher
+from engine.types import F32, Modality, Term
 from engine.versions import LiveIndex, Version, embeddings_after
 from indexer.build import Recipe, build
+from indexer.care.compact import compact
 from indexer.planning import plan
 from indexer.sources import queries_for, sources_of
 from tests.conftest import config_at, silent
@@ -70,3 +72,13 @@ def test_plans_are_measured_by_cosines(shelf: Shelf) -> None:
     version = Version.load(shelf.catalog, row)
     deep = recall(version.indexes[Modality.IMAGE], held_out(shelf, version))
     assert measured.recall == pytest.approx(deep, abs=1e-3)
+
+
+def test_an_item_asks_by_its_unit_row_while_its_shards_are_compacted(shelf: Shelf) -> None:
+    build(shelf.catalog, shelf.config, shelf.encoder, silent, recipe=RECIPE)
+    searcher, asked = Searcher(shelf.config, shelf.catalog), [Term(item=1), Term(item=COUNT)]
+    before = searcher.encode(asked)
+    assert compact(shelf.catalog, shelf.config, shelf.encoder, silent)
+    after = searcher.encode(asked)
+    assert searcher.version.generation == 0 and np.linalg.norm(after, axis=1) == pytest.approx(1, abs=1e-5)
+    assert after == pytest.approx(before, abs=1e-6)

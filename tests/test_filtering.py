@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.config import CodecSettings, SearchSettings
 from engine.filtering import Filter, scan_pays
 from engine.search import Searcher
 from engine.types import F32, Array, Modality, Query, Term, Where
@@ -89,3 +90,9 @@ def test_what_is_compared_one_by_one_is_bounded(allowed: int, indexed: int, cand
     assert not scan_pays(None, indexed, candidates)
     assert pays or allowed > candidates
     assert not pays or allowed <= candidates + indexed
+
+
+def test_libraries_are_compared_whole_up_to_where_lists_begin() -> None:
+    most, candidates = CodecSettings().lists_from, SearchSettings().candidates
+    assert scan_pays(None, most, candidates, in_place=True)
+    assert not scan_pays(None, most + 1, candidates, in_place=True)

@@ -101,6 +101,15 @@ def test_without_a_gpu_the_processor_searches_and_cuda_is_refused(tmp_path: Path
     library.close()
 
 
+@no_gpu
+def test_a_gpu_that_only_torch_can_use_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    backend = Case.build(tmp_path, 1, 9, 4, 8).backend
+    assert placed(backend, "auto") is backend and placed(backend, "cpu") is backend
+    with pytest.raises(ConfigError, match="FAISS searches on no GPU"):
+        placed(backend, "cuda")
+
+
 def test_an_empty_index_stays_where_it_is(tmp_path: Path) -> None:
     empty = FaissBackend(64, no_rows(EmbeddingStore(tmp_path, 4)))
     assert placed(empty, "auto") is empty and placed(empty, "cuda") is empty

@@ -268,3 +268,11 @@ def test_the_codes_of_many_lists_are_trained_without_a_word(capfd: pytest.Captur
     found = coarse.search(centroids, 1)[1][:, 0]
     assert (found == np.arange(_NARROWED)).mean() > 0.8
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("width", [2, 3, 9])
+def test_codes_are_those_of_the_plain_quantizer_whatever_the_width(width: int) -> None:
+    rows = unit(np.random.default_rng(0).standard_normal((600, 8 * width), np.float32))
+    codec = train_product(Asked.of(rows, None), 8, 4, share=0)
+    y = codec.asked(rows - codec.mean)
+    assert np.array_equal(codec.quantize(rows), codec.quantizer.compute_codes(y))

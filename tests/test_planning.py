@@ -69,8 +69,9 @@ def test_a_version_is_built_as_planned_and_the_next_one_too(shelf: Shelf, plans:
         row = build(shelf.catalog, shelf.config, shelf.encoder, silent, recipe=given)
         assert row is not None
         version = Version.load(shelf.catalog, row)
-        held = sum(resident_bytes(index) for index in version.indexes.values())
-        assert held <= 1.05 * plans.memory
+        held = {str(modality): resident_bytes(index) for modality, index in version.indexes.items()}
+        assert held == pytest.approx(plans.chosen.held, rel=0.02) and set(held) == {"image", "text"}
+        assert sum(plans.chosen.held.values()) == plans.chosen.bytes <= plans.memory
         assert read_manifest(shelf.config.home / row.folder)["plan"]["recall"] == 0.9
         assert all(index.depths and index.depths.recall >= 0.85 for index in version.indexes.values())
         assert all(index.explained(100)["measured_recall"] >= 0.85 for index in version.indexes.values())

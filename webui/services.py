@@ -11,7 +11,7 @@ from flask import current_app
 from PIL.Image import Image
 
 from engine.catalog import Catalog
-from engine.config import Config
+from engine.config import Config, ServeSettings
 from engine.decoding.uploads import UploadDecoder, too_many_pictures
 from engine.errors import EncoderUnavailable, InvalidInput, RebusError
 from engine.facets import known_facets

@@ -34,7 +34,7 @@ class ProductCode:
         self.mean, self.rotation, self.lists = mean, rotation, lists
         self.centroids, self.ask, self.share = centroids, ask, share
         self.quantizer = _quantizer(centroids)
-        self._widened = _widened(centroids)
+        self._widened = _widened(centroids, self.quantizer)
         self._prefix = LIST_BYTES if len(lists) else 0
 
     @property
@@ -115,8 +115,11 @@ def _quantizer(centroids: F32) -> Any:
     return quantizer
 
 
-def _widened(centroids: F32) -> Any:
-    """One of a quick width, for rows whose parts end in zeros as its own do: distances change by rounding alone."""
+def _widened(centroids: F32, own: Any) -> Any:
+    """One of a quick width, for rows whose parts end in zeros as its own do: distances change by rounding alone.
+
+    It is `own`, the quantizer of these centroids, where their width is quick, or wider than all that are.
+    """
     width = centroids.shape[2]
     wide = next((quick for quick in _QUICK if quick >= width), width)
-    return _quantizer(np.pad(centroids, ((0, 0), (0, 0), (0, wide - width))))
+    return own if wide == width else _quantizer(np.pad(centroids, ((0, 0), (0, 0), (0, wide - width))))

@@ -48,13 +48,13 @@ class Coder:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """owner: rebus or faiss. aim: what it is trained for. slow: for sets of a few thousand rows alone."""
+    """owner: rebus or faiss. aim: what it is trained for. size: bytes of a code."""
 
     name: str
     owner: str
     aim: str
+    size: int
     fit: Callable[[Lesson], Coder]
-    slow: bool = False
 
 
 def _ours(fit: Callable[[Lesson], Codec], words: bool = False) -> Callable[[Lesson], Coder]:
@@ -98,23 +98,22 @@ def _additive(size: int, aim: str, lesson: Lesson) -> Codec:
 
 def _rebus() -> list[Compared]:
     some = [
-        Compared(f"signs, {name}", "rebus", "vectors", _ours(partial(_sign, name, 256)))
+        Compared(f"signs, {name}", "rebus", "vectors", 32, _ours(partial(_sign, name, 256)))
         for name in ("drawn", "PCA", "ITQ", "descended")
     ]
     for name, aim, bits in (
         ("drawn", "pictures", 248), ("ITQ", "pictures", 248), ("descended", "pictures", 248),
         ("drawn", "captions", 248), ("descended", "captions", 248), ("descended", "captions", 312),
     ):  # fmt: skip
-        some.append(Compared(f"signs and factor, {name}", "rebus", aim, _ours(partial(_scaled, name, bits, aim))))
+        fit = _ours(partial(_scaled, name, bits, aim))
+        some.append(Compared(f"signs and factor, {name}", "rebus", aim, bits // 8 + 1, fit))
     for size in (32, 40):
         for aim in ("vectors", "pictures", "captions"):
             fit = _ours(partial(_product, size, aim, True), words=True)
-            some.append(Compared("OPQ", "rebus", aim, fit))
-            some.append(Compared("additive", "rebus", aim, _ours(partial(_additive, size, aim), words=True)))
-    some.append(
-        Compared("PQ, drawn rotation", "rebus", "vectors", _ours(partial(_product, 32, "vectors", False), words=True))
-    )
-    return some
+            some.append(Compared("OPQ", "rebus", aim, size, fit))
+            some.append(Compared("additive", "rebus", aim, size, _ours(partial(_additive, size, aim), words=True)))
+    drawn = _ours(partial(_product, 32, "vectors", False), words=True)
+    return [*some, Compared("PQ, drawn rotation", "rebus", "vectors", 32, drawn)]
 
 
 def _factory(spec: str, lesson: Lesson) -> Coder:
@@ -135,14 +134,14 @@ def _factory(spec: str, lesson: Lesson) -> Coder:
 
 
 _FAISS = (
-    ("PQ", "PQ32x8"), ("OPQ", "OPQ32,PQ32x8"), ("OPQ", "OPQ40_280,PQ40x8"),
-    ("residual by parts", "PRQ8x4x8"), ("residual by parts", "PRQ8x5x8"),
-    ("RaBitQ", "RR256,RaBitQ"), ("PCA, SQ4", "PCAR64,SQ4"), ("PCA, SQ4", "PCAR80,SQ4"),
+    ("PQ", 32, "PQ32x8"), ("OPQ", 32, "OPQ32,PQ32x8"), ("OPQ", 40, "OPQ40_280,PQ40x8"),
+    ("RaBitQ", 40, "RR256,RaBitQ"), ("PCA, SQ4", 32, "PCAR64,SQ4"), ("PCA, SQ4", 40, "PCAR80,SQ4"),
+    ("residual by parts", 32, "PRQ8x4x8"), ("residual by parts", 40, "PRQ8x5x8"),
+    ("local search by parts", 32, "PLSQ8x4x8"), ("local search by parts", 40, "PLSQ8x5x8"),
+    ("residual", 32, "RQ32x8"), ("residual", 40, "RQ40x8"),
 )  # fmt: skip
-_FAISS_SLOW = (("local search by parts", "PLSQ8x4x8"), ("residual", "RQ32x8"), ("residual", "RQ40x8"))
 
 COMPARED: tuple[Compared, ...] = (
     *_rebus(),
-    *(Compared(f"FAISS {name}", "faiss", "vectors", partial(_factory, spec)) for name, spec in _FAISS),
-    *(Compared(f"FAISS {name}", "faiss", "vectors", partial(_factory, spec), slow=True) for name, spec in _FAISS_SLOW),
+    *(Compared(f"FAISS {name}", "faiss", "vectors", size, partial(_factory, spec)) for name, size, spec in _FAISS),
 )

@@ -9,12 +9,16 @@ codec. *_score_mse: squared error of the inner product, of all captions or pictu
 *_first_error: root mean square of the error of scores within a query's true first hundred, less what these have in
 common: what all share changes no rank. *_recall10_in100: of the true first ten among the first hundred by codes alone.
 perplexity: of the use of codewords, of 256, by what is searched. Seconds are of processor time.
+
+Each codec is measured in a process of its own, and written as it comes; one that takes too long is a row that says so.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +28,13 @@ import numpy as np
 
 from engine.types import F32, I64, U8
 from tests.bench.code_kinds import COMPARED, Compared, Lesson
-from tests.bench.report import last, write
+from tests.bench.report import last, stamp, write
 from tests.bench.search_set import SHARED, made
 from tests.bench.support import say
 
 _FIRST, _TOP = 100, 10
 _SEARCHED, _HELD = 200_000, 500
+_SETS = {"real": "real", "large": f"{_SEARCHED:,}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ def real() -> CodeSet:
     train, owners = np.array(splits) == "train", np.load(place / "caption_owner.npy")
     photographs, captions = _unit(np.load(place / "images_f16.npy")), _unit(np.load(place / "captions_f16.npy"))
     lesson = Lesson.of(photographs[train], captions[train[owners]])
-    return CodeSet("real", lesson, lesson.rows, captions[~train[owners]], photographs[~train])
+    return CodeSet(_SETS["real"], lesson, lesson.rows, captions[~train[owners]], photographs[~train])
 
 
 def large(work: Path) -> CodeSet:
@@ -58,7 +63,7 @@ def large(work: Path) -> CodeSet:
     data = made(work, _SEARCHED + _HELD, _HELD)
     base, fresh = np.split(np.asarray(data.base, np.float32), [_SEARCHED])
     sample = base[np.sort(np.random.default_rng(0).permutation(_SEARCHED)[: _SEARCHED // 2])]
-    return CodeSet(f"{_SEARCHED:,}", Lesson.of(sample, data.train), base, data.asked, fresh)
+    return CodeSet(_SETS["large"], Lesson.of(sample, data.train), base, data.asked, fresh)
 
 
 def code_rows(data: CodeSet, compared: Sequence[Compared]) -> Iterator[dict[str, Any]]:
@@ -71,11 +76,16 @@ def code_rows(data: CodeSet, compared: Sequence[Compared]) -> Iterator[dict[str,
         trained = time.process_time()
         codes = coder.encode(data.base)
         took = {"train_s": round(trained - started, 1), "encode_s": round(time.process_time() - trained, 1)}
-        row = {"set": data.name, "codec": one.name, "owner": one.owner, "aim": one.aim, "bytes": coder.size, **took}
+        row = {**told(data.name, one), **took}
         row |= {f"{name}_vector_mse": _mse(coder.decode(coder.encode(some)) - some) for name, some in queries.items()}
         row |= score_errors(data.pictures, coder.decode(coder.encode(data.pictures)), queries)
         row |= judge(data.base, coder.decode(codes), judged)
         yield row | ({"perplexity": perplexity(codes)} if coder.words else {})
+
+
+def told(data: str, one: Compared) -> dict[str, Any]:
+    """What tells a row from others: the set, and the codec."""
+    return {"set": data, "codec": one.name, "owner": one.owner, "aim": one.aim, "bytes": one.size}
 
 
 def exact(base: F32, queries: F32) -> I64:
@@ -130,7 +140,8 @@ def headline(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     said = {}
     for owner in ("rebus", "faiss"):
         for size in (40, 32):
-            fit = [r for r in rows if r["set"] != "real" and r["owner"] == owner and r["bytes"] <= size]
+            own = [r for r in rows if r["set"] != "real" and r["owner"] == owner and r["bytes"] <= size]
+            fit = [r for r in own if "given_up_s" not in r]
             if fit:
                 name = f"{'faiss_' if owner == 'faiss' else ''}recall10_in100_{size}B"
                 said[name] = max(r["captions_recall10_in100"] for r in fit)
@@ -145,14 +156,24 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
+        named = [row["set"], row["codec"], row["aim"], str(row["bytes"])]
+        if "given_up_s" in row:
+            lines.append("| " + " | ".join([*named, f"given up after {row['given_up_s']:,.0f} s"]) + " |" * 6)
+            continue
 
         def both(name: str, form: str, scale: float = 1, row: dict[str, Any] = row) -> str:
             return " ".join(format(row[f"{kind}_{name}"] * scale, form) for kind in ("captions", "pictures"))
 
-        cells = [row["set"], row["codec"], row["aim"], str(row["bytes"]), both("vector_mse", ".3f")]
-        cells += [both("score_mse", ".2f", 1e3), both("first_error", ".4f"), both("recall10_in100", ".3f")]
-        lines.append("| " + " | ".join([*cells, f"{row.get('perplexity', '')}", f"{row['train_s']:.0f}"]) + " |")
+        cells = [both("vector_mse", ".3f"), both("score_mse", ".2f", 1e3), both("first_error", ".4f")]
+        cells += [both("recall10_in100", ".3f"), f"{row.get('perplexity', '')}", f"{row['train_s']:.0f}"]
+        lines.append("| " + " | ".join([*named, *cells]) + " |")
     return "\n".join(lines)
+
+
+def keep(row: dict[str, Any]) -> None:
+    """Write a row in place of the one that was there."""
+    rows = {_key(known): known for known in last("codes")} | {_key(row): {**row, **stamp()}}
+    write("codes", sorted(rows.values(), key=_key), headline(list(rows.values())))
 
 
 def main() -> None:
@@ -160,17 +181,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/bench-search"), help="where sets are kept")
     parser.add_argument("--sets", nargs="*", default=["real", "large"], choices=["real", "large"])
-    parser.add_argument("--codecs", default="", help="a part of the names of those to measure; all of them")
+    parser.add_argument("--codecs", default="", help="parts of the names of those to measure; all of them")
+    parser.add_argument("--lacking", action="store_true", help="of these, what the result has no row of")
+    parser.add_argument("--limit", type=float, default=1500, help="seconds after which measuring a codec is given up")
+    parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    rows = {_key(row): row for row in last("codes")}
-    for name in args.sets:
-        data = real() if name == "real" else large(args.work)
-        compared = [one for one in COMPARED if args.codecs in one.name and not (one.slow and name == "large")]
-        for row in code_rows(data, compared):
+    if args.measure is not None:
+        data = real() if args.sets == ["real"] else large(args.work)
+        for row in code_rows(data, [COMPARED[args.measure]]):
             say(json.dumps(row))
-            rows[_key(row)] = row
-            write("codes", sorted(rows.values(), key=_key), headline(list(rows.values())))
-    say(table(sorted(rows.values(), key=_key)))
+            keep(row)
+        return
+    for name in args.sets:
+        measure_all(name, args.codecs.split(","), args.limit, {_key(row) for row in last("codes") if args.lacking})
+    say(table(last("codes")))
+
+
+def measure_all(data: str, parts: Sequence[str], limit: float, known: Collection[tuple[Any, ...]]) -> None:
+    """Each codec whose name has one of these parts and whose row is not known, for so many seconds at most."""
+    for number, one in enumerate(COMPARED):
+        row = told(_SETS[data], one)
+        if _key(row) in known or not any(part in one.name for part in parts):
+            continue
+        command = [sys.executable, "-m", "tests.bench.codes", *sys.argv[1:], "--sets", data, "--measure", str(number)]
+        try:
+            subprocess.run(command, check=True, timeout=limit)
+        except subprocess.TimeoutExpired:
+            keep({**row, "given_up_s": limit})
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:

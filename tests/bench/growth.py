@@ -3,6 +3,9 @@
 Time of a query, of training and of building: a power of the number of items, by least squares of logarithms. Bytes of
 memory: so many for all and so many an item, by least squares of relative errors. What is extended has the error of a
 prediction, one standard error, which says how well the law fits the sizes measured and nothing of what changes beyond.
+
+Times are compared where they were measured alike: of queries in one run, of training and building on as many cores.
+Bytes do not depend on that.
 """
 
 from collections.abc import Sequence
@@ -13,11 +16,15 @@ import numpy as np
 from engine.types import Array
 
 EXTENDED = (10**8, 10**9)
+ALIKE = {"ms": "run", "train_s": "cores", "build_s": "cores"}  # what sizes must share for their times to make a law
 RECALL, LEAST = 0.95, 3  # sizes: two determine a law and leave nothing to judge it by
 
 
 def growth(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A law for each cost of each kind that reached RECALL at LEAST sizes; rows: of searches, as they are measured."""
+    """A law for each cost of each kind that reached RECALL at LEAST sizes; rows: of searches, as they are measured.
+
+    None of a time whose sizes were not measured alike.
+    """
     laws = []
     for kind in sorted({row["kind"] for row in rows}):
         quickest: dict[int, dict[str, Any]] = {}
@@ -29,8 +36,10 @@ def growth(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         best = [quickest[size] for size in sizes]
         facts = {"kind": kind, "owner": best[0]["owner"], "cores": [row["cores"] for row in best], "items": sizes}
-        costs = {name: [row[name] for row in best] for name in ("ms", "train_s", "build_s")}
-        laws += [{**facts, "cost": name, **power(sizes, some)} for name, some in costs.items() if min(some) > 0]
+        for cost, condition in ALIKE.items():
+            costs, alike = [row[cost] for row in best], len({row.get(condition, row["items"]) for row in best}) == 1
+            if alike and min(costs) > 0:
+                laws.append({**facts, "cost": cost, **power(sizes, costs)})
         held = [row["bytes"] * row["items"] for row in best]
         laws.append({**facts, "cost": "bytes", **line(sizes, held)})
     return laws

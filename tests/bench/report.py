@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+from datetime import date
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ def revision() -> str:
     """The commit that is checked out."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+
+
+def stamp() -> dict[str, str]:
+    """When a row was measured, for a result whose rows are not all of one run."""
+    return {"revision": revision(), "day": date.today().isoformat()}
 
 
 def last(bench: str) -> list[dict[str, Any]]:

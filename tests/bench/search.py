@@ -2,12 +2,13 @@
 
 Captions ask for photographs, one at a time, on one thread. Every kind is first swept over all its settings; then the
 quickest setting of each kind for each recall is asked again in turns with those of the others, so that what else the
-machine does falls on all of them, and once by as many threads as there are cores. Kinds are built in processes of their
-own, once, into the folder of the set.
+machine does falls on all of them, and once by as many `threads` as this process may use cores. Kinds are built in
+processes of their own, once, into the folder of the set, on so many `cores`.
 
 bytes: the anonymous memory that loading a kind takes, an item; pages of mapped files are not counted. Milliseconds are
-of one query. A row is kept in the result until its size is measured again. growth: how each cost grows with the number
-of items, see tests.bench.growth. A kind that is not built in time is a row that says so; deleting its folder asks anew.
+of one query. A row is kept in the result until its size is measured again, and says when and at which revision it was;
+rows of one `run` were measured one after another by one call. growth: how each cost grows with the number of items, see
+tests.bench.growth. A kind that is not built in time is a row that says so; deleting its folder asks anew.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ import psutil
 from engine.store import half_scores
 from engine.types import F32, I64
 from tests.bench.growth import growth, table
-from tests.bench.report import RESULTS, last, write
+from tests.bench.report import RESULTS, last, stamp, write
 from tests.bench.search_kinds import KINDS, Ask, Setting
 from tests.bench.search_plot import plot
 from tests.bench.search_set import DEPTH, AnnSet, made
@@ -186,11 +188,11 @@ def row(one: Tried, data: AnnSet, held: float, ask: Ask | None) -> dict[str, Any
     facts["recall_at_1"] = round(shared(one.found, data.truth, 1), 4)
     some = data.asked[:100]
     facts["recall_at_100"] = round(shared(ask(some, DEPTH, one.setting), data.truth[: len(some)], DEPTH), 4)
-    return facts | {"qps_all_threads": round(at_once(one, ask, data.asked), 1)}
+    return facts | {"qps_all_threads": round(at_once(one, ask, data.asked), 1), "threads": cores()}
 
 
 def at_once(one: Tried, ask: Ask, queries: F32) -> float:
-    """Queries a second of as many threads as there are cores."""
+    """Queries a second of as many threads as this process may use cores."""
     some = np.split(queries, len(queries))[: max(cores() * 4, round(2000 / max(one.ms, 1)))]
     with ThreadPoolExecutor(cores()) as pool:
         list(pool.map(lambda query: ask(query, FIRST, one.setting), some[: cores()]))
@@ -223,10 +225,11 @@ def headline(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     return said
 
 
-def finish(rows: list[dict[str, Any]], size: int) -> None:
+def finish(fresh: list[dict[str, Any]], size: int, run: str) -> None:
     """Put the rows of a size in place of those that were there, and draw all."""
     kept = [r for r in last("search") if r["items"] != size]
-    rows = sorted(kept + rows, key=lambda r: (r["items"], r["kind"], r.get("ms", 0)))
+    rows = kept + [{**row, **stamp(), "run": run} for row in fresh]
+    rows = sorted(rows, key=lambda r: (r["items"], r["kind"], r.get("ms", 0)))
     measured = [r for r in rows if "ms" in r]
     laws = growth(measured)
     write("search", rows, headline(measured), growth=laws)
@@ -244,6 +247,7 @@ def main() -> None:
     parser.add_argument("--kinds", default="", help="parts of the names of those to build and measure; all of them")
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--limit", type=float, default=3600, help="seconds after which building a kind is given up")
+    parser.add_argument("--run", default=datetime.now(UTC).isoformat(timespec="seconds"), help="a run to go on with")
     parser.add_argument("--build", help=argparse.SUPPRESS)
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--only-build", action="store_true", help="build, and measure another time")
@@ -254,11 +258,11 @@ def main() -> None:
         if args.build:
             build(args.build, data)
         elif args.measure:
-            finish(measure(data, kinds), size)
+            finish(measure(data, kinds), size, args.run)
         else:
             build_all(kinds, data, args.limit)
             if not args.only_build:
-                again(["--measure", "--size", str(size)], 1)
+                again(["--measure", "--size", str(size), "--run", args.run], 1)
 
 
 def build_all(kinds: Sequence[str], data: AnnSet, limit: float) -> None:

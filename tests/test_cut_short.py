@@ -1,0 +1,48 @@
+"""A shard that lost its end: who is started then serves the version that is whole, with what else is there."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.catalog import Item
+from engine.errors import ArtifactError
+from engine.search import Searcher
+from engine.types import Modality, Query, Term
+from indexer.build import build
+from tests.conftest import config_at, silent
+from tests.shelves import Shelf
+from tests.test_listed_library import DIM, points
+
+OLDER, NEWER = 300, 200
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    """Two versions over one shard."""
+    shelf = Shelf(config_at(tmp_path), DIM)
+    for count in (OLDER, NEWER):
+        items = [Item(path=f"{count}/{number}.jpg") for number in range(count)]
+        shelf.add(*items, vectors=points(count, count).tolist())
+        build(shelf.catalog, shelf.config, shelf.encoder, silent)
+    yield shelf
+    shelf.close()
+
+
+@pytest.mark.parametrize("left", [OLDER, OLDER + 1, OLDER + NEWER - 1])
+def test_the_version_before_serves_with_what_is_there(
+    shelf: Shelf, left: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.truncate(shelf.store.path(0), left * 2 * DIM)
+    searcher = Searcher(shelf.config, shelf.catalog)
+    assert searcher.version.id == 1 and len(searcher.version.indexes[Modality.IMAGE]) == left
+    hits = searcher.search(Query((Term(item=left),), limit=5)).hits
+    assert hits[0].id == left and not searcher.refresh()
+    assert f"{OLDER + NEWER - left} embeddings lie past the end" in caplog.text and "`rebus doctor`" in caplog.text
+
+
+def test_where_no_version_is_whole_that_is_said(shelf: Shelf) -> None:
+    os.truncate(shelf.store.path(0), (OLDER - 1) * 2 * DIM + DIM)
+    with pytest.raises(ArtifactError, match="rebus doctor"):
+        _ = Searcher(shelf.config, shelf.catalog).version
