@@ -2,8 +2,8 @@
 
 `make bench-serve`. Beside it the same search called in-process, one after another, and what the server says each search
 took of the requests themselves: the rest is the overhead of HTTP. Both hold the hits with what the catalog says of
-them; their JSON, the cursor and the load tool's own reading are overhead. mode: `search.mode`. cached: one query again and
-again, whose embedding is remembered; new: words that were never asked. The load tool runs on the same machine, and
+them; their JSON, the cursor and the load tool's own reading are overhead. mode: `search.mode`. cached: one query again
+and again, whose embedding is remembered; new: words that were never asked. The load tool runs on the same machine, and
 takes its share of it.
 """
 
