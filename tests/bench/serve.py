@@ -1,8 +1,9 @@
 """Serving, measured over loopback: `rebus serve` on a library of 100,000 drawn vectors, asked by 1 to 128 clients.
 
 `make bench-serve`. Beside it the same search called in-process, one after another, and what the server says each search
-took of the requests themselves: the rest is the overhead of HTTP. mode: `search.mode`. cached: one query again and
-again, whose embedding is remembered; new: words that were never asked. The load tool runs on the same machine, and
+took of the requests themselves: the rest is the overhead of HTTP. Both hold the hits with what the catalog says of
+them; their JSON, the cursor and the load tool's own reading are overhead. mode: `search.mode`. cached: one query again
+and again, whose embedding is remembered; new: words that were never asked. The load tool runs on the same machine, and
 takes its share of it.
 """
 
