@@ -89,7 +89,7 @@ function addTiles(svg, tiles) {
     const tile = like.cloneNode(true), image = tile.querySelector("image");
     tile.setAttribute("href", `/items/${item}`);
     tile.ariaHidden = "true";
-    tile.querySelector("title").remove();
+    tile.querySelector("title").textContent = `Picture ${item}`;
     image.setAttribute("href", `/thumbs/${item}`);
     image.setAttribute("x", x - image.getAttribute("width") / 2);
     image.setAttribute("y", y - image.getAttribute("height") / 2);
