@@ -1,6 +1,7 @@
 """Encoders from every kind of spec, their fingerprints, and weights that are missing, cut or hostile."""
 
 import json
+import logging
 import pickle
 import shutil
 import subprocess
@@ -308,3 +309,12 @@ def test_an_encoder_is_loaded_without_the_compiler_which_is_whole_for_those_who_
     )
     run = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
     assert run.stdout.split("\n")[:3] == ["False False", "(1, 1, 2, 2)", "1"], run.stderr
+
+
+def test_what_rebus_warns_of_is_heard_beside_a_loaded_encoder(
+    encoder_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_encoder(str(encoder_folder), "cpu")
+    logging.getLogger().warning("a step of open_clip")
+    logging.getLogger("engine.live").warning("a version is passed over")
+    assert "passed over" in caplog.text and "a step" not in caplog.text

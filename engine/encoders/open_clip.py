@@ -50,7 +50,7 @@ class OpenClipEncoder:
     @classmethod
     def load(cls, spec: str, device: str = "auto") -> "OpenClipEncoder":
         """Load by spec (see load_encoder). Raises EncoderUnavailable."""
-        logging.getLogger("root").setLevel(logging.ERROR)  # open_clip reports its every step to the root logger
+        logging.getLogger().addFilter(_serious)  # open_clip reports its every step to the root logger
         name, pretrained, canonical = _parse(spec)
         _check_files(spec, name)
         place = choose_device(device)
@@ -131,6 +131,11 @@ class _Unfilled(TorchFunctionMode):
         self, function: Any, types: Any, given: tuple[Any, ...] = (), named: dict[str, Any] | None = None
     ) -> Any:
         return given[0] if function in _FILLERS else function(*given, **(named or {}))
+
+
+def _serious(record: logging.LogRecord) -> bool:
+    """Of what is said to the root logger itself; what others say passes it by."""
+    return record.levelno >= logging.ERROR
 
 
 @functools.cache
