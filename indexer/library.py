@@ -24,7 +24,7 @@ from engine.status import disk_needed
 from engine.words import counted, readable_bytes
 from indexer.choice import chosen_encoder, remembered
 from indexer.jobs import JobReport, Tell, writing
-from indexer.roots import away_roots, known_roots, looks_mounted, open_root
+from indexer.roots import away_roots, how_away, known_roots, lies_elsewhere, looks_mounted, moved_roots, open_root
 from indexer.scan import Compared, Scan, ScanReport
 from indexer.tally import Tally
 
@@ -122,7 +122,7 @@ def _is_first(catalog: Catalog) -> bool:
 
 
 def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[Path]:
-    """The folders named; else all roots, without those whose drive is away."""
+    """The folders named; else all roots, without those whose drive is away, or in whose place a link lies."""
     if folders:
         return folders
     known = known_roots(catalog)
@@ -130,10 +130,12 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
         raise InvalidInput("this library has no folders yet: name one, as in `rebus index ~/Pictures`")
     for path in away_roots(catalog):
         note(
-            f"{path} is absent or empty now (a drive that is not mounted?): nothing of it was marked removed. "
+            f"{path} {how_away(path)}: nothing of it was marked removed. "
             f"If you removed it, say so: `rebus index --gone {shlex.quote(str(path))}`"
         )
-    return [path for path in known if looks_mounted(path)]
+    for told in moved_roots(catalog):
+        note(told)
+    return [path for path in known if looks_mounted(path) and not lies_elsewhere(path)]
 
 
 def _import_ahead() -> None:

@@ -17,7 +17,7 @@ from engine.catalog import Failure, Item, Root, chunks, is_scanned
 from indexer.captions import without_sources
 from indexer.changes import Moved, place_in
 from indexer.found import FoundFile
-from indexer.roots import holds_no_drive, looks_mounted
+from indexer.roots import holds_no_drive, is_linked, looks_mounted
 from indexer.shards import is_there
 from indexer.sidecars.names import bare
 
@@ -88,13 +88,14 @@ class Moves:
         self._sizes: tuple[set[int], set[int]] | None = None
         self._kept: dict[str, _Alike] = {}
         self._mounted: dict[str, bool] = {}  # folders, whether their root and drive are there
+        self._linked: dict[str, bool] = {}  # whether a link leads to them now
 
     def of(self, session: Session, files: Sequence[FoundFile]) -> tuple[list[Moved], list[FoundFile]]:
         """Those of the new files that are known ones, by their contents; and those that may be, by what was not read:
 
         see `settled`.
         """
-        self._mounted = {}
+        self._mounted, self._linked = {}, {}
         read, unread = self._sizes = self._sizes or (_sizes(session, True), _sizes(session, False))
         hashes = {file.path: self._hashed(file.path) for file in files if file.size in read}
         keys = {path: content for path, content in hashes.items() if content}
@@ -109,7 +110,7 @@ class Moves:
 
     def settled(self, session: Session, files: Sequence[FoundFile]) -> list[Moved]:
         """Those of all the files that may be items that were never read which are."""
-        self._mounted = {}
+        self._mounted, self._linked = {}, {}
         alike: dict[str, _Alike] = {}
         for some in chunks(files, _AT_ONCE):
             alike |= self._unread(session, some)
@@ -153,14 +154,15 @@ class Moves:
         return list(moved.values())
 
     def _is_free(self, one: _Known) -> bool:
-        """Whether its file is not where it was: on a drive that is away it may be there still."""
+        """Whether its file is not where it was, but for a link there: on a drive that is away it may be there still."""
         if one.left is not None:
             return True
         folder = os.path.dirname(one.place)
         if folder not in self._mounted:
             away = any(Path(folder).is_relative_to(drive) and holds_no_drive(drive) for drive in self._drives)
             self._mounted[folder] = looks_mounted(Path(one.root)) and not away
-        return self._mounted[folder] and not is_there(one.place)
+            self._linked[folder] = is_linked(Path(folder))
+        return self._mounted[folder] and (self._linked[folder] or not is_there(one.place))
 
 
 def _sizes(session: Session, read: bool) -> set[int]:

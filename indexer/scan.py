@@ -28,6 +28,7 @@ from indexer.former import FormerPlaces
 from indexer.found import Folder, FoundFile
 from indexer.missing import Known, Place, believe, judge
 from indexer.moves import Moves
+from indexer.roots import is_linked
 from indexer.sidecars import CaptionReader
 from indexer.walk import walk
 
@@ -151,7 +152,7 @@ class Scan:
 
     def folders(self) -> Iterator[Folder]:
         """The walk by itself."""
-        if self.gone and not os.path.lexists(self.start):
+        if self.gone and (not os.path.lexists(self.start) or is_linked(self.start)):
             return iter(())
         found = walk(self.base, self.start, self.home, self.config.index.exclude)
         return islice(found, 1) if self.shallow else found
