@@ -22,7 +22,8 @@ from engine.media import modality_of
 from engine.media.files import hash_file
 from engine.types import Modality
 from indexer.captions import Described, sources, sync_sidecars
-from indexer.changes import Moved, bring_back, forget_content, insert_items, mark_removed
+from indexer.changes import Moved, bring_back, forget_content, insert_items, mark_removed, place_in
+from indexer.copies import continue_in_copies, has_left
 from indexer.failures import forget_failures, record_failure
 from indexer.former import FormerPlaces
 from indexer.found import Folder, FoundFile
@@ -103,6 +104,7 @@ class Scan:
         self._unread: list[str] = []
         self._gone: list[Known] = []
         self.removed, self.back = set[int](), set[int]()
+        self.continued = set[tuple[int, str]]()  # roots and folders whose files took on ids and words of what left
         self._held: list[tuple[Folder, FoundFile]] = []
         self._moves = Moves(self._hash, self._former.drives)
         self._mounts: set[str] = set()
@@ -326,14 +328,26 @@ class Scan:
             self.base, prefix, self.shallow, self.report.found, self.root.mounts or (), self._count_known, self._deleted
         )
         judged = believe(place, gone) if self.gone else judge(place, gone)
-        for rows in chunks(judged.removed, 500):
+        continued = self._continue([row for row in judged.removed if row.present])
+        removed = [row for row in judged.removed if row.id not in continued]
+        for rows in chunks(removed, 500):
             with self.catalog.session() as session:
                 forget_failures(session, [row.id for row in rows])
                 mark_removed(session, [row.id for row in rows if row.present])
-        self.removed = {row.id for row in judged.removed if row.present}
+        self.removed = {row.id for row in removed if row.present}
         self.report.removed = len(self.removed)
         self.report.notes += judged.notes
         self._away = judged.away
+
+    def _continue(self, rows: Sequence[Known]) -> set[int]:
+        """Those of the leaving items that take the places of later copies of their files."""
+        rows = [row for row in rows if row.content_hash is not None]
+        places = {row.id: place_in(self.root.path, row.path) for row in rows}
+        left = {row.id: row.content_hash or "" for row in rows if has_left(places[row.id])}
+        continued = continue_in_copies(self.catalog, left)
+        self.continued = {(one.root_id, one.folder) for one in continued}
+        self.report.renamed += len(continued)
+        return {one.id for one in continued}
 
     def _count_known(self) -> int:
         """How many files were known, before this scan, in what is looked at."""
