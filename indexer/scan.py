@@ -233,17 +233,17 @@ class Scan:
         return [i for i in touched if i is not None] + words
 
     def _described(self, session: Session, work: Sequence[_Work], touched: Sequence[int | None]) -> Iterator[Described]:
-        """Files that were taken in, to be compared with what their sidecars say."""
+        """Files that were taken in, to be compared with what their sidecars say, unless a table of theirs is away."""
         back: dict[int, tuple[str, str | None]] = {}
         for some in chunks([i for i in touched if i in self.back], 500):
             query = sa.select(Item.id, Item.stamp, Item.told_as).where(Item.id.in_(some))
             back |= {row.id: (row.stamp, row.told_as) for row in session.execute(query)}
         for i, (folder, file, row) in zip(touched, work, strict=True):
-            if i is not None:
-                stamp, told_as = back.get(i, ("", row.told_as if row else None))
-                yield Described(i, folder, file, stamp, told_as, self._former.of(told_as))
-            elif row is not None:
-                yield Described(row.id, folder, file, row.stamp, row.told_as, self._former.of(row.told_as))
+            known = (row.stamp, row.told_as) if row else ("", None)
+            stamp, told_as = known if i is None else back.get(i, ("", known[1]))
+            item = row.id if i is None and row else i
+            if item is not None and not self._former.is_away(told_as):
+                yield Described(item, folder, file, stamp, told_as, self._former.of(told_as))
 
     def _begin(self, session: Session) -> None:
         """With the first change, say that this scan has not come to its end."""

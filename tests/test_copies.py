@@ -1,5 +1,6 @@
 """A move in two steps: a copy that is indexed, then the original that is deleted. It is one file all along."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -8,19 +9,21 @@ import pytest
 import sqlalchemy as sa
 
 from engine import marks
-from engine.catalog import Catalog, Mark, Root
+from engine.catalog import Catalog, Item, Mark, Root
 from engine.config import Config
 from engine.marks import Asked
+from engine.media.files import hash_file
 from indexer.library import index_folders
-from indexer.watch import watch_folders
-from tests.conftest import config_at, draw, draw_folder, silent
+from indexer.scan import ScanReport
+from tests.conftest import config_at, draw, draw_folder, found, silent
 from tests.test_followed import nothing_to_do, rows, said_of, write
-from tests.test_moves import captions, ids, index, outcome
+from tests.test_moves import captions, ids, outcome
+from tests.test_moves import index as compare
 
 
 @pytest.fixture
-def config(tmp_path: Path, encoder_folder: Path) -> Config:
-    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder)})
+def config(tmp_path: Path) -> Config:
+    return config_at(tmp_path / "home")  # without an encoder, whose loading would take most of the time
 
 
 @pytest.fixture
@@ -29,6 +32,16 @@ def media(config: Config, tmp_path: Path) -> Path:
     folder = draw_folder(tmp_path / "media", 4)
     index(config, folder)
     return folder
+
+
+def index(config: Config, folder: Path) -> ScanReport:
+    """Compare, and note the hashes of contents, as the reading for an encoder does."""
+    report = compare(config, folder)
+    with Catalog(config).session() as session:
+        for item in session.scalars(sa.select(Item).where(Item.content_hash.is_(None), Item.parent_id.is_(None))):
+            place = folder / item.path
+            item.content_hash = hash_file(place, 10**6) if item.removed_at is None else None
+    return report
 
 
 def marked(config: Config) -> list[int]:
@@ -114,17 +127,22 @@ def test_a_folder_that_was_copied_to_another_root_goes_on_there(config: Config, 
         assert session.scalar(sa.select(sa.func.count()).select_from(Root)) == 2
 
 
-def test_a_watch_takes_it_for_the_same(config: Config, media: Path) -> None:
+def test_a_deletion_that_a_watch_saw_is_taken_so_too(config: Config, media: Path) -> None:
     first, said = media / "boats" / "red-000.jpg", captions(config)
     item = ids(config)["boats/red-000.jpg"]
-    heard: list[str] = []
+    shutil.copy2(first, media / "copy.jpg")
+    index(config, media)
+    first.unlink()
+    index_folders(config, [first.parent], silent, shallow=True, known=True, deleted={str(first)})
+    assert ids(config)["copy.jpg"] == item and captions(config) == said and nothing_to_do(config, media)
 
-    def hear(line: str) -> None:
-        heard.append(line)
-        if line.startswith("following"):
-            shutil.copy2(first, media / "copy.jpg")
-        elif line == "1 new":
-            first.unlink()
 
-    watch_folders(config, [media], silent, hear, lambda: "1 renamed" in heard)
-    assert ids(config)["copy.jpg"] == item and captions(config) == said
+def test_a_copy_that_an_encoder_saw_is_one_to_it(config: Config, media: Path, encoder_folder: Path) -> None:
+    embedding = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, model=str(encoder_folder)))
+    shutil.copy2(media / "boats" / "red-000.jpg", media / "copy.jpg")
+    index_folders(embedding, [media], silent)
+    before = ids(config)
+    (media / "boats" / "red-000.jpg").unlink()
+    report = index_folders(embedding, [media], silent)
+    assert outcome(report.scans[0]) == (1, 0, 0) and report.embedded == 0
+    assert ids(config)["copy.jpg"] == before["boats/red-000.jpg"] and "copy.jpg" in found(embedding)

@@ -1,4 +1,4 @@
-"""A root that moved, with a link left in its place: its files are never known twice, and what is said to do mends it."""
+"""A root that moved, with a link left in its place: nothing is known twice, and what is said to do mends it."""
 
 import shlex
 from pathlib import Path
