@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.catalog import Catalog
 from engine.config import CatalogSettings, Config
 from engine.errors import InvalidInput
-from indexer.roots import known_roots, open_root
+from indexer.roots import known_roots, lies_elsewhere, open_root
 from indexer.scan import Scan, ScanReport
 
 
@@ -32,7 +32,7 @@ def preview(config: Config, folders: Sequence[Path], gone: bool = False) -> list
                 source.backup(target)
         catalog = Catalog(copy, create=True)
         try:
-            chosen = folders or [path for path in known_roots(catalog) if path.is_dir()]
+            chosen = folders or [path for path in known_roots(catalog) if path.is_dir() and not lies_elsewhere(path)]
             return [_compare(catalog, copy, config.home, path, gone) for path in chosen]
         finally:
             catalog.engine.dispose()

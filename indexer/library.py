@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Item, Job
+from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Item, Job, Root
 from engine.config import Config
 from engine.decoding import DecoderPool
 from engine.encoders import STARTER, Encoder, load_encoder, resolved_spec, weights_file
 from engine.errors import InvalidInput, NoRoom
+from engine.media.files import TAR
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
 from engine.words import counted, readable_bytes
 from indexer.choice import chosen_encoder, remembered
 from indexer.jobs import JobReport, Tell, writing
-from indexer.roots import away_roots, known_roots, looks_mounted, open_root
+from indexer.roots import away_roots, how_away, known_roots, lies_elsewhere, looks_mounted, moved_roots, open_root
 from indexer.scan import Compared, Scan, ScanReport
 from indexer.tally import Tally
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 LOADER = "load-encoder"  # a name that the command line knows: it does not wait for it
 _SOON_S = 2.0  # after which a library without a version gets its first
 _GROWTH = 4096  # items that a version must lack, at least, before the next one is built while indexing runs
+_FEW = 64  # folders that are compared one by one; for more, all of their root
 Note = Callable[[str], None]
 
 
@@ -102,6 +104,9 @@ def index_folders(
             for scan in scans:
                 for compared in scan.run():
                     run.take(compared, tally)
+            for scan in _of_copies(catalog, config, scans):
+                for compared in scan.run():
+                    run.take(compared, tally)
             moved = set[int]().union(*(scan.back for scan in scans))
             for scan in scans:  # what left this folder for one that was compared later
                 scan.report.removed -= len(scan.removed & moved)
@@ -122,7 +127,7 @@ def _is_first(catalog: Catalog) -> bool:
 
 
 def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[Path]:
-    """The folders named; else all roots, without those whose drive is away."""
+    """The folders named; else all roots, without those whose drive is away, or in whose place a link lies."""
     if folders:
         return folders
     known = known_roots(catalog)
@@ -130,10 +135,26 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
         raise InvalidInput("this library has no folders yet: name one, as in `rebus index ~/Pictures`")
     for path in away_roots(catalog):
         note(
-            f"{path} is absent or empty now (a drive that is not mounted?): nothing of it was marked removed. "
+            f"{path} {how_away(path)}: nothing of it was marked removed. "
             f"If you removed it, say so: `rebus index --gone {shlex.quote(str(path))}`"
         )
-    return [path for path in known if looks_mounted(path)]
+    for told in moved_roots(catalog):
+        note(told)
+    return [path for path in known if looks_mounted(path) and not lies_elsewhere(path)]
+
+
+def _of_copies(catalog: Catalog, config: Config, scans: Sequence[Scan]) -> Iterator[Scan]:
+    """Scans of the folders whose files took on the words of what left: their own sidecars speak of these now."""
+    places = sorted(set[tuple[int, str]]().union(*(scan.continued for scan in scans)))
+    for root_id in dict.fromkeys(root_id for root_id, _ in places):
+        folders = [Path(folder) for root, folder in places if root == root_id]
+        with catalog.session() as session:
+            root = session.get_one(Root, root_id)
+        base = Path(root.path)
+        if len(folders) > _FEW or any(TAR in folder.as_posix().lower() for folder in folders):
+            yield Scan(catalog, config, root, base)
+        else:
+            yield from (Scan(catalog, config, root, base / folder, shallow=True) for folder in folders)
 
 
 def _import_ahead() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.words import counted
 from indexer.changes import place_in
-from indexer.roots import holds_no_drive, looks_mounted
+from indexer.roots import holds_no_drive, how_away, looks_mounted
 from indexer.shards import is_there
 
 _MANY, _LEFT = 10, 9  # files that are missing at once, and how many for each that is left, are not believed
@@ -74,7 +74,7 @@ def judge(place: Place, rows: Sequence[Known]) -> Judgement:
 def _judged(place: Place, rows: Sequence[Known], seen: int) -> Judgement:
     """The same without a sign of who removed them. seen: known files that are judged already."""
     if rows and not looks_mounted(place.root):  # since the walk began
-        return Judgement(notes=[_doubted(f"{place.root} is absent or empty now", place)])
+        return Judgement(notes=[_doubted(f"{place.root} {how_away(place.root)}", place)])
     there = [row for row in rows if is_there(place_in(str(place.root), row.path))]
     passed = {row.id for row in there}
     rest = [row for row in rows if row.id not in passed]
@@ -86,7 +86,7 @@ def _judged(place: Place, rows: Sequence[Known], seen: int) -> Judgement:
     if doubt := _doubt(
         place, rest, others=seen + _present(there) + sum(map(_present, away.values())), there=bool(there)
     ):
-        judged.notes.append(_doubted(doubt, place))
+        judged.notes.append(_doubted(f"{doubt} (a drive that is not mounted, or in part?)", place))
         judged.removed = there
     judged.notes += _told_away(place, away)
     return judged
@@ -144,7 +144,7 @@ def _doubt(place: Place, rows: Sequence[Known], others: int, there: bool) -> str
 
 def _doubted(doubt: str, place: Place) -> str:
     return (
-        f"{doubt} (a drive that is not mounted, or in part?): nothing was marked removed. If you removed them, "
+        f"{doubt}: nothing was marked removed. If you removed them, "
         f"say so: `rebus index --gone {shlex.quote(str(place.root / place.prefix))}`"
     )
 

@@ -17,7 +17,7 @@ from engine.catalog import Failure, Item, Root, chunks, is_scanned
 from indexer.captions import without_sources
 from indexer.changes import Moved, place_in
 from indexer.found import FoundFile
-from indexer.roots import holds_no_drive, looks_mounted
+from indexer.roots import holds_no_drive, is_linked, looks_mounted
 from indexer.shards import is_there
 from indexer.sidecars.names import bare
 
@@ -26,7 +26,7 @@ _MANY = 64  # files that are alike: from here on they are read from the catalog 
 
 
 @dataclass(slots=True)
-class _Known:
+class Candidate:
     """An item whose file may not be where it was. left: when it was marked removed, None when it was not."""
 
     id: int
@@ -42,27 +42,27 @@ class _Known:
         return place_in(self.root, self.path)
 
 
-class _Alike:
+class Alike:
     """Items that are known by one thing, by how their paths end. Each is looked at once, however many are asked for."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._ending: dict[str, list[_Known]] = {}
+        self._ending: dict[str, list[Candidate]] = {}
 
-    def add(self, one: _Known) -> None:
+    def add(self, one: Candidate) -> None:
         """What is added last is taken first, among those that end alike."""
         self.count += 1
-        for end in _ends(one.path):
+        for end in ends(one.path):
             self._ending.setdefault(end, []).append(one)
 
-    def holds(self, end: str, is_free: Callable[[_Known], bool]) -> bool:
+    def holds(self, end: str, is_free: Callable[[Candidate], bool]) -> bool:
         """Whether there is an item whose path ended so, and is none any more."""
         some = self._ending.get(end, [])
         while some and (some[-1].spent or not is_free(some[-1])):
             some.pop().spent = True
         return bool(some)
 
-    def take(self, end: str, is_free: Callable[[_Known], bool]) -> _Known | None:
+    def take(self, end: str, is_free: Callable[[Candidate], bool]) -> Candidate | None:
         """That item, each once."""
         if not self.holds(end, is_free):
             return None
@@ -71,8 +71,8 @@ class _Alike:
         return one
 
 
-def _ends(path: str) -> list[str]:
-    """Nothing, the name, then it with more and more of its folders, and the path."""
+def ends(path: str) -> list[str]:
+    """How a path ends: nothing, the name, then it with more and more of its folders, and the path."""
     parts = path.split("/")
     return ["", *("/".join(parts[start:]) for start in range(len(parts) - 1, -1, -1))]
 
@@ -86,15 +86,16 @@ class Moves:
     def __init__(self, hashed: Callable[[str], str | None], drives: Sequence[Path]) -> None:
         self._hashed, self._drives = hashed, drives
         self._sizes: tuple[set[int], set[int]] | None = None
-        self._kept: dict[str, _Alike] = {}
+        self._kept: dict[str, Alike] = {}
         self._mounted: dict[str, bool] = {}  # folders, whether their root and drive are there
+        self._linked: dict[str, bool] = {}  # whether a link leads to them now
 
     def of(self, session: Session, files: Sequence[FoundFile]) -> tuple[list[Moved], list[FoundFile]]:
         """Those of the new files that are known ones, by their contents; and those that may be, by what was not read:
 
         see `settled`.
         """
-        self._mounted = {}
+        self._mounted, self._linked = {}, {}
         read, unread = self._sizes = self._sizes or (_sizes(session, True), _sizes(session, False))
         hashes = {file.path: self._hashed(file.path) for file in files if file.size in read}
         keys = {path: content for path, content in hashes.items() if content}
@@ -109,8 +110,8 @@ class Moves:
 
     def settled(self, session: Session, files: Sequence[FoundFile]) -> list[Moved]:
         """Those of all the files that may be items that were never read which are."""
-        self._mounted = {}
-        alike: dict[str, _Alike] = {}
+        self._mounted, self._linked = {}, {}
+        alike: dict[str, Alike] = {}
         for some in chunks(files, _AT_ONCE):
             alike |= self._unread(session, some)
         keys = {file.path: _key(None, file.size, file.mtime_ns) for file in files}
@@ -119,48 +120,49 @@ class Moves:
     def _unkept(self, keys: Collection[str]) -> set[str]:
         return set(keys) - self._kept.keys()
 
-    def _unread(self, session: Session, files: Sequence[FoundFile]) -> dict[str, _Alike]:
+    def _unread(self, session: Session, files: Sequence[FoundFile]) -> dict[str, Alike]:
         """Items that were never read and are like the files."""
         new = self._unkept([_key(None, file.size, file.mtime_ns) for file in files])
         asked = [file for file in files if _key(None, file.size, file.mtime_ns) in new]
         alike = Item.size.in_({file.size for file in asked}), Item.mtime_ns.in_({file.mtime_ns for file in asked})
         return self._read(session, [Item.content_hash.is_(None), *alike] if asked else [])
 
-    def _read(self, session: Session, which: Sequence[sa.ColumnElement[bool]]) -> dict[str, _Alike]:
+    def _read(self, session: Session, which: Sequence[sa.ColumnElement[bool]]) -> dict[str, Alike]:
         """Items by what they are known by. which: conditions on what is to be read, if anything."""
         alike = {**(_alike(session, which) if which else {}), **self._kept}
         self._kept |= {key: some for key, some in alike.items() if some.count >= _MANY}
         return alike
 
     def _paired(
-        self, files: Sequence[FoundFile], keys: dict[str, str], alike: dict[str, _Alike], named: bool
+        self, files: Sequence[FoundFile], keys: dict[str, str], alike: dict[str, Alike], named: bool
     ) -> list[Moved]:
         """The files, by what each is known by, as known items, those first that end most alike. named: in their names
         at least.
         """
-        ends = [
+        endings = [
             (-depth, number, end)
             for number, file in enumerate(files)
             if keys.get(file.path) in alike
-            for depth, end in enumerate(_ends(file.path))
+            for depth, end in enumerate(ends(file.path))
             if depth or not named
         ]
         moved: dict[int, Moved] = {}
-        for _, number, end in sorted(ends):
+        for _, number, end in sorted(endings):
             file = files[number]
             if number not in moved and (one := alike[keys[file.path]].take(end, self._is_free)):
                 moved[number] = Moved(one.id, one.left, file, one.place, without_sources(one.stamp))
         return list(moved.values())
 
-    def _is_free(self, one: _Known) -> bool:
-        """Whether its file is not where it was: on a drive that is away it may be there still."""
+    def _is_free(self, one: Candidate) -> bool:
+        """Whether its file is not where it was, but for a link there: on a drive that is away it may be there still."""
         if one.left is not None:
             return True
         folder = os.path.dirname(one.place)
         if folder not in self._mounted:
             away = any(Path(folder).is_relative_to(drive) and holds_no_drive(drive) for drive in self._drives)
             self._mounted[folder] = looks_mounted(Path(one.root)) and not away
-        return self._mounted[folder] and not is_there(one.place)
+            self._linked[folder] = is_linked(Path(folder))
+        return self._mounted[folder] and (self._linked[folder] or not is_there(one.place))
 
 
 def _sizes(session: Session, read: bool) -> set[int]:
@@ -169,16 +171,16 @@ def _sizes(session: Session, read: bool) -> set[int]:
     return set(session.scalars(sa.select(Item.size).where(Item.parent_id.is_(None), known).distinct()))
 
 
-def _alike(session: Session, which: Sequence[sa.ColumnElement[bool]]) -> dict[str, _Alike]:
+def _alike(session: Session, which: Sequence[sa.ColumnElement[bool]]) -> dict[str, Alike]:
     """Items by what they are known by; removed ones are taken first, then the newest."""
     columns = Item.id, Item.content_hash, Item.size, Item.mtime_ns, Item.path, Item.removed_at, Item.stamp
     query = sa.select(*columns, Root.path.label("root")).join(Root, Root.id == Item.root_id)
     query = query.outerjoin(Failure, Failure.item_id == Item.id).where(Failure.id.is_(None), Item.parent_id.is_(None))
     query = query.where(is_scanned(), *which).order_by(Item.removed_at.is_not(None), Item.id)
-    alike: dict[str, _Alike] = {}
+    alike: dict[str, Alike] = {}
     for row in session.execute(query):
         key = _key(row.content_hash, row.size, row.mtime_ns)
-        alike.setdefault(key, _Alike()).add(_Known(row.id, row.root, row.path, row.removed_at, row.stamp))
+        alike.setdefault(key, Alike()).add(Candidate(row.id, row.root, row.path, row.removed_at, row.stamp))
     return alike
 
 

@@ -1,6 +1,7 @@
 """The folders of a library: opened once each; media folders are joined when one turns out to hold another."""
 
 import os
+import shlex
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,8 +16,10 @@ def open_root(catalog: Catalog, folder: Path, *, known: bool = False, gone: bool
 
     A folder above known roots takes them in: their items keep their ids and get longer paths.
     known: never make one. gone: it need not be there, if it was known. Raises InvalidInput when the folder is missing,
-    not a folder, or not to be read.
+    not a folder, not to be read, or when a root that moved lies there: its files would be known twice.
     """
+    if gone and (left := _linked_root(catalog, folder)):
+        return left
     try:
         place = folder.expanduser().resolve(strict=not gone)
         known = known or not place.exists()
@@ -34,6 +37,9 @@ def open_root(catalog: Catalog, folder: Path, *, known: bool = False, gone: bool
         roots = list(session.scalars(sa.select(Root).where(Root.kind != IMPORT)))
         if session.scalar(sa.select(Root.id).where(Root.kind == IMPORT, Root.path == str(place))):
             raise InvalidInput(f"{place} holds an imported feature library: `rebus import` brings it up to date")
+        for root, there in _moved(session):
+            if (place.is_relative_to(there) or there.is_relative_to(place)) and not _overlaps(session, root, there):
+                raise InvalidInput(told_of_link(root, there))
         above = next((root for root in roots if place.is_relative_to(root.path)), None)
         if above is None and known:
             raise InvalidInput(f"{place} lies in no folder of this library: index it by its own name")
@@ -46,6 +52,64 @@ def open_root(catalog: Catalog, folder: Path, *, known: bool = False, gone: bool
                     above.unfinished = above.unfinished or below.unfinished
                     _absorb(session, below, above)
         return above, place
+
+
+def _linked_root(catalog: Catalog, folder: Path) -> tuple[Root, Path] | None:
+    """The root whose path, as it is known, is a link now and is this folder or above it, and the folder as written."""
+    written = Path(os.path.normpath(folder.expanduser().absolute()))
+    with catalog.session() as session:
+        roots = session.scalars(sa.select(Root).where(Root.kind != IMPORT)).all()
+    above = (root for root in roots if written.is_relative_to(root.path) and is_linked(Path(root.path)))
+    return next(((root, written) for root in above), None)
+
+
+def is_linked(folder: Path) -> bool:
+    """Whether a path that was free of links leads over one now."""
+    return os.path.realpath(folder) != str(folder)
+
+
+def lies_elsewhere(folder: Path) -> Path | None:
+    """Where a folder lies now whose path leads over a link; None for one that stayed, or is away."""
+    return Path(os.path.realpath(folder)) if is_linked(folder) and looks_mounted(folder) else None
+
+
+def moved_roots(catalog: Catalog) -> list[str]:
+    """What to say of roots that hold known files, and whose paths lead over links to other places now."""
+    with catalog.session() as session:
+        return [
+            f"{root} is a link now, to {there}, which this library has by another name: once that is indexed, "
+            f"`rebus index --gone {shlex.quote(str(root))}` lets go of the old name"
+            if _overlaps(session, root, there)
+            else told_of_link(root, there)
+            for root, there in _moved(session)
+        ]
+
+
+def told_of_link(root: Path, there: Path) -> str:
+    """What is to be done about a root in whose place a link lies."""
+    old, new = shlex.quote(str(root)), shlex.quote(str(there))
+    return (
+        f"{root} is a link now, to {there}. If its files lie there now, say so: `rebus relocate {old} {new}`. "
+        f"If they are other files, `rebus index --gone {old}` lets go of the ones that are known"
+    )
+
+
+def _moved(session: Session) -> list[tuple[Path, Path]]:
+    """Roots that hold known files and are links now, each with where it leads."""
+    roots = [Path(path) for path in session.scalars(_holding_files())]
+    return [(root, there) for root in roots if (there := lies_elsewhere(root))]
+
+
+def _overlaps(session: Session, root: Path, place: Path) -> bool:
+    """Whether a place holds, or lies in, another root than this one."""
+    others = (Path(path) for path in session.scalars(sa.select(Root.path)) if path != str(root))
+    return any(place.is_relative_to(other) or other.is_relative_to(place) for other in others)
+
+
+def _holding_files() -> sa.Select[tuple[str]]:
+    """The folders that scans walk and that hold known files, in the order they were added."""
+    query = sa.select(Root.path).where(Root.kind != IMPORT).order_by(Root.id)
+    return query.where(sa.exists().where(Item.root_id == Root.id, Item.removed_at.is_(None)))
 
 
 def _absorb(session: Session, below: Root, above: Root) -> None:
@@ -75,10 +139,15 @@ def drive_places(catalog: Catalog) -> list[Path]:
 
 def away_roots(catalog: Catalog) -> list[Path]:
     """The folders that scans walk, hold known files, and are absent or empty now."""
-    query = sa.select(Root.path).where(Root.kind != IMPORT).order_by(Root.id)
-    query = query.where(sa.exists().where(Item.root_id == Root.id, Item.removed_at.is_(None)))
     with catalog.session() as session:
-        return [path for text in session.scalars(query) if not looks_mounted(path := Path(text))]
+        return [path for text in session.scalars(_holding_files()) if not looks_mounted(path := Path(text))]
+
+
+def how_away(root: Path) -> str:
+    """What is to be said of a root that does not look mounted."""
+    if root.is_file():
+        return "is a file now, and was a folder"
+    return "is absent or empty now (a drive that is not mounted?)"
 
 
 def open_import_root(catalog: Catalog, place: Path) -> Root:

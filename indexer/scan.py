@@ -22,12 +22,14 @@ from engine.media import modality_of
 from engine.media.files import hash_file
 from engine.types import Modality
 from indexer.captions import Described, sources, sync_sidecars
-from indexer.changes import Moved, bring_back, forget_content, insert_items, mark_removed
+from indexer.changes import Moved, bring_back, forget_content, insert_items, mark_removed, place_in
+from indexer.copies import continue_in_copies, has_left
 from indexer.failures import forget_failures, record_failure
 from indexer.former import FormerPlaces
 from indexer.found import Folder, FoundFile
 from indexer.missing import Known, Place, believe, judge
 from indexer.moves import Moves
+from indexer.roots import is_linked
 from indexer.sidecars import CaptionReader
 from indexer.walk import walk
 
@@ -102,6 +104,7 @@ class Scan:
         self._unread: list[str] = []
         self._gone: list[Known] = []
         self.removed, self.back = set[int](), set[int]()
+        self.continued = set[tuple[int, str]]()  # roots and folders whose files took on ids and words of what left
         self._held: list[tuple[Folder, FoundFile]] = []
         self._moves = Moves(self._hash, self._former.drives)
         self._mounts: set[str] = set()
@@ -151,7 +154,7 @@ class Scan:
 
     def folders(self) -> Iterator[Folder]:
         """The walk by itself."""
-        if self.gone and not os.path.lexists(self.start):
+        if self.gone and (not os.path.lexists(self.start) or is_linked(self.start)):
             return iter(())
         found = walk(self.base, self.start, self.home, self.config.index.exclude)
         return islice(found, 1) if self.shallow else found
@@ -230,17 +233,17 @@ class Scan:
         return [i for i in touched if i is not None] + words
 
     def _described(self, session: Session, work: Sequence[_Work], touched: Sequence[int | None]) -> Iterator[Described]:
-        """Files that were taken in, to be compared with what their sidecars say."""
+        """Files that were taken in, to be compared with what their sidecars say, unless a table of theirs is away."""
         back: dict[int, tuple[str, str | None]] = {}
         for some in chunks([i for i in touched if i in self.back], 500):
             query = sa.select(Item.id, Item.stamp, Item.told_as).where(Item.id.in_(some))
             back |= {row.id: (row.stamp, row.told_as) for row in session.execute(query)}
         for i, (folder, file, row) in zip(touched, work, strict=True):
-            if i is not None:
-                stamp, told_as = back.get(i, ("", row.told_as if row else None))
-                yield Described(i, folder, file, stamp, told_as, self._former.of(told_as))
-            elif row is not None:
-                yield Described(row.id, folder, file, row.stamp, row.told_as, self._former.of(row.told_as))
+            known = (row.stamp, row.told_as) if row else ("", None)
+            stamp, told_as = known if i is None else back.get(i, ("", known[1]))
+            item = row.id if i is None and row else i
+            if item is not None and not self._former.is_away(told_as):
+                yield Described(item, folder, file, stamp, told_as, self._former.of(told_as))
 
     def _begin(self, session: Session) -> None:
         """With the first change, say that this scan has not come to its end."""
@@ -325,14 +328,26 @@ class Scan:
             self.base, prefix, self.shallow, self.report.found, self.root.mounts or (), self._count_known, self._deleted
         )
         judged = believe(place, gone) if self.gone else judge(place, gone)
-        for rows in chunks(judged.removed, 500):
+        continued = self._continue([row for row in judged.removed if row.present])
+        removed = [row for row in judged.removed if row.id not in continued]
+        for rows in chunks(removed, 500):
             with self.catalog.session() as session:
                 forget_failures(session, [row.id for row in rows])
                 mark_removed(session, [row.id for row in rows if row.present])
-        self.removed = {row.id for row in judged.removed if row.present}
+        self.removed = {row.id for row in removed if row.present}
         self.report.removed = len(self.removed)
         self.report.notes += judged.notes
         self._away = judged.away
+
+    def _continue(self, rows: Sequence[Known]) -> set[int]:
+        """Those of the leaving items that take the places of later copies of their files."""
+        rows = [row for row in rows if row.content_hash is not None]
+        places = {row.id: place_in(self.root.path, row.path) for row in rows}
+        left = {row.id: row.content_hash or "" for row in rows if has_left(places[row.id])}
+        continued = continue_in_copies(self.catalog, left)
+        self.continued = {(one.root_id, one.folder) for one in continued}
+        self.report.renamed += len(continued)
+        return {one.id for one in continued}
 
     def _count_known(self) -> int:
         """How many files were known, before this scan, in what is looked at."""

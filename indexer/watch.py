@@ -17,7 +17,7 @@ from engine.media.files import TAR
 from indexer.choice import chosen_encoder
 from indexer.jobs import Tell
 from indexer.library import Note, index_folders
-from indexer.roots import drive_places, known_roots, looks_mounted
+from indexer.roots import drive_places, how_away, known_roots, looks_mounted
 from indexer.rules import IGNORE_FILE
 from indexer.scan import ScanReport
 from indexer.walk import is_passed_over
@@ -173,8 +173,7 @@ class _Work:
         away = {root for root in self.roots if root not in watched or not (looks_mounted(root) or root in emptied)}
         for root in self.roots:
             if root in away - self._away:
-                reason = "absent or empty now (a drive that is not mounted?)"
-                self.note(f"{root} is {reason}: it is taken up once it is back")
+                self.note(f"{root} {how_away(root)}: it is taken up once it is back")
             elif root in self._away - away:
                 self.note(f"{root} is back")
                 self._whole.add(root)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, Failure, Item
+from engine.catalog import Catalog, Failure, Item, Root
 from engine.config import Config
 from indexer.care.relocate import relocate
 from indexer.library import index_folders
-from tests.conftest import config_at, draw_folder, silent
+from tests.conftest import config_at, draw, draw_folder, silent
 from tests.test_moves import captions, ids, index, outcome
 
 
@@ -143,6 +143,25 @@ def test_what_moved_to_another_root_is_still_described_by_the_table_it_left(
     write(tmp_path / "moved", rows(tmp_path / "moved")[:4])
     index(config, *((tmp_path / "moved", other) if first == "old" else (other, tmp_path / "moved")))
     assert len(captions(config)) == 10 and failures(config) == []
+
+
+def test_what_is_renamed_while_the_drive_with_its_table_is_away_keeps_its_captions(config: Config, media: Path) -> None:
+    drive = media / "drive"
+    for name in ("a", "b"):
+        draw(drive / f"{name}.jpg", "red", "tree", 3)
+    write(drive, [{"image": "a.jpg", "en": ["on the drive"]}])
+    index(config, media)
+    move(drive / "a.jpg", media / "first")
+    index(config, media)
+    with Catalog(config).session() as session:  # as if it had been a drive at the last scan
+        session.execute(sa.update(Root).values(mounts=["drive"]))
+    drive.rename(media.parent / "unplugged")
+    move(media / "first" / "a.jpg", media / "second")
+    assert outcome(index(config, media)) == (1, 0, 0) and said_of(config, "second/a.jpg") == ["on the drive"]
+    (media.parent / "unplugged").rename(drive)
+    for _ in range(2):  # by the first it is known to be a folder like any other
+        index(config, media)
+    assert said_of(config, "second/a.jpg") == ["on the drive"] and nothing_to_do(config, media)
 
 
 def test_facts_of_a_sidecar_that_was_left_behind_go(config: Config, media: Path) -> None:

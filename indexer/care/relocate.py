@@ -1,6 +1,7 @@
 """A media folder that moved as a whole: its items keep ids, embeddings and captions, and nothing is read again."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,10 @@ def _relocate(catalog: Catalog, old: Path, new: Path) -> Relocated:
         root = _known(roots, old)
         for other in roots:
             if other is not root and (place.is_relative_to(other.path) or Path(other.path).is_relative_to(place)):
-                raise InvalidInput(f"{place} overlaps {other.path}, which is in this library: index it instead")
+                raise InvalidInput(
+                    f"{place} overlaps {other.path}, which is in this library: index that one instead, and then "
+                    f"`rebus index --gone {shlex.quote(root.path)}`"
+                )
         known = sa.select(Item.path, Item.size).where(Item.root_id == root.id)
         known = known.where(Item.parent_id.is_(None), Item.removed_at.is_(None))
         files = session.scalar(sa.select(sa.func.count()).select_from(known.subquery())) or 0
