@@ -75,7 +75,7 @@ def search_by_post(asked: SearchRequest | SearchUpload) -> SearchResponse:
 @api.get("/search")
 @operation(Operation(SearchResponse, query=SearchForm))
 def search_by_get(asked: SearchForm) -> SearchResponse:
-    """Search with the address alone."""
+    """Search with the address alone: `q` is what one types into the search page, `text` is plain words."""
     return _answer(asked)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from PIL.Image import Image
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from engine.catalog import Caption, FactsRow
 from engine.confidence import band
@@ -18,6 +18,7 @@ from engine.shown import ItemView
 from engine.types import Explanation, Hit, Modality, Mode, Query, Results, Term, Where
 from engine.words import place_in
 from webui.problems import explain_error
+from webui.query_box import parse
 
 MAX_LIMIT = 1000
 MAX_TERMS = 32
@@ -159,15 +160,25 @@ class SearchRequest(Page):
 
 
 class SearchForm(Page):
-    """A search as an address: the words (`q` or `text`) are taken literally."""
+    """A search as an address. `q` is read as the search page's box reads it, `text` as plain words."""
 
-    q: Words | None = Field(default=None, validation_alias=AliasChoices("q", "text"))
+    q: Words | None = None
+    text: Words | None = None
     item: Annotated[list[ItemId], BeforeValidator(_listed)] = Field(default=[], max_length=MAX_TERMS)
 
     def to_query(self, decode: Decoder, default_limit: int) -> Query:
-        """The engine's query."""
-        words = [Term(text=self.q)] if self.q else []
-        return self.query((*words, *(Term(item=item) for item in self.item)), default_limit)
+        """The engine's query. Raises InvalidInput for a `q` that cannot be read, or says what another field says."""
+        box = parse(self.q or "")
+        words = [Term(text=self.text)] if self.text else []
+        terms = (*box.terms, *words, *(Term(item=item) for item in self.item))
+        if len(terms) > MAX_TERMS:
+            raise InvalidInput(f"{len(terms)} parts are too many for one search: give at most {MAX_TERMS}")
+        typed = {name: value for name, value in asdict(box.filters).items() if value}
+        typed |= {"modality": box.modality} if box.modality else {}
+        typed |= {"min": box.least} if box.least else {}
+        for name in typed.keys() & self.model_fields_set:
+            raise InvalidInput(f"q and {name}= both say it: keep one of them")
+        return self.model_copy(update=typed).query(terms, default_limit)
 
 
 class SearchUpload(SearchForm):
