@@ -136,7 +136,7 @@ class SearchResponse(Shape):
     notice: str | None = Field(description="Why a hybrid query was answered by text alone; null where it was not.")
     depths: dict[str, str | int | float] | None = Field(
         default=None,
-        description="How deep it looked: items, candidates, probes of lists, measured_recall at 10, or exact; null without explain.",
+        description="How deep it looked: items, candidates, probes of lists, measured_recall; null without explain.",
     )
 
     @classmethod

@@ -43,7 +43,7 @@ class Encodable(Shape):
         default=None,
         min_length=4,
         max_length=4,
-        description="The part of its picture that is meant: left, top, width, height as shares 0 to 1; null: all of it.",
+        description="The part of its picture that is meant: left, top, width, height as shares; null: all of it.",
     )
 
     @model_validator(mode="after")
