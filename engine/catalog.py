@@ -408,7 +408,8 @@ def matches(where: Where, modality: Modality) -> Iterator[sa.ColumnElement[bool]
     if where.path is not None:
         yield Item.path.like(like_pattern(where.path), escape="\\")
     if where.root is not None:  # told by its name alone: asking on and on would find where it lies
-        named = sa.func.replace(Root.path, "\\", "/").endswith(f"/{where.root}", autoescape=True)
+        path = sa.func.lower(sa.func.replace(Root.path, "\\", "/"))
+        named = path.endswith(f"/{where.root.lower()}", autoescape=True)
         yield Item.root_id.in_(sa.select(Root.id).where(named))
     files: list[sa.Select[tuple[int]]] = [
         sa.select(Keyword.item_id).where(Keyword.word == word) for word in where.keywords

@@ -1,6 +1,6 @@
 """What people said of results: good or bad answers to a query. Kept in the catalog, used at once, and learned from.
 
-A query of words alone is known by its words, any other by its vector. `rebus train` learns from marks on words.
+A query of words alone is known by its words, in any case, any other by its vector. `rebus train` learns from the former.
 """
 
 from collections.abc import Sequence
@@ -111,7 +111,7 @@ def listed(
     """Marks on present items, the newest first. words: of this query; vectors: of queries known by theirs, or not."""
     query = _present(sa.select(Mark)).where(Mark.id < before)
     if words is not None:
-        query = query.where(Mark.query == " ".join(words.split()), Mark.vector.is_(None))
+        query = query.where(_WORDS).params(words=" ".join(words.split()))
     if vectors is not None:
         query = query.where(Mark.vector.is_not(None) if vectors else Mark.vector.is_(None))
     with catalog.session() as session:
@@ -188,7 +188,13 @@ def _same(row: Mark | sa.Row[Any], asked: Asked) -> bool:
 
 
 # Which marks may be of a query; made once, like what every search asks by them: that takes longer than the answer.
-_WORDS = sa.and_(Mark.query == sa.bindparam("words"), Mark.vector.is_(None))
+# Words are the same in any case. Their length is compared first: it spares SQLite most calls of a function of ours.
+_ASKED = sa.bindparam("words", type_=sa.String)
+_WORDS = sa.and_(
+    Mark.vector.is_(None),
+    sa.func.length(Mark.query) == sa.func.length(_ASKED),
+    sa.func.lower(Mark.query) == sa.func.lower(_ASKED),
+)
 _VECTORS = sa.and_(Mark.vector.is_not(None), Mark.space == sa.bindparam("space"))
 _SAID = _present(sa.select(Mark.item_id, Mark.good, Mark.vector)).order_by(Mark.id.desc())
 _LAST_HEAD = sa.select(HeadRow.id, HeadRow.created_at).order_by(HeadRow.id.desc()).limit(1)

@@ -286,6 +286,23 @@ def test_every_operation_is_described(client: FlaskClient) -> None:
             assert operation["summary"] and "default" in operation["responses"], (path, method)
 
 
+def test_every_parameter_and_field_is_described(client: FlaskClient) -> None:
+    document = _get(client, "/openapi.json")
+    told = {
+        (path, given["name"]): given.get("description", "")
+        for path, ways in document["paths"].items()
+        for operation in ways.values()
+        for given in operation.get("parameters", ())
+    }
+    told |= {
+        (name, field): given.get("description", "")
+        for name, shape in document["components"]["schemas"].items()
+        for field, given in shape.get("properties", {}).items()
+    }
+    assert len(told) > 200
+    assert {where: text for where, text in told.items() if not 5 < len(text) < 200 or not text.endswith(".")} == {}
+
+
 def test_the_page_of_the_document_loads_nothing_from_elsewhere(client: FlaskClient) -> None:
     html = client.get("/docs").text
     assert "//" not in html.replace("<!doctype html>", "") and "<script>" not in html

@@ -52,6 +52,11 @@ def test_the_endpoint_counts_and_filters_by_folder_of_the_library(client: FlaskC
     assert client.get("/api/v1/items", query_string={"root": "nowhere"}).get_json()["items"] == []
 
 
+def test_a_folder_of_the_library_is_named_in_any_case(client: FlaskClient) -> None:
+    for name in ("50% %_TREES", "50% %_Trees"):
+        assert client.get("/api/v1/facets", query_string={"root": name}).get_json()["total"] == 20
+
+
 def test_nothing_tells_where_a_folder_lies(client: FlaskClient) -> None:
     for asked in ("anna/50% %_trees", f"{PARENT}/50% %_trees"):
         assert client.get("/api/v1/facets", query_string={"root": asked}).status_code == 400

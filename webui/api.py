@@ -14,15 +14,11 @@ from webui.problems import Problem, explain_error
 from webui.schemas import (
     LARGEST_ID,
     MAX_PICTURES,
-    Encodable,
     HitOut,
-    Page,
-    SearchForm,
-    SearchRequest,
     SearchResponse,
-    SearchUpload,
     Shape,
 )
+from webui.search_shapes import Encodable, Page, SearchForm, SearchRequest, SearchUpload
 from webui.services import services
 
 MAX_SEARCHES, MAX_ENCODED = 32, 64
@@ -33,36 +29,46 @@ api = Blueprint("api", __name__, url_prefix="/api/v1")
 class Batch(Shape):
     """Several searches at once: their words are encoded together."""
 
-    searches: list[SearchRequest] = Field(min_length=1, max_length=MAX_SEARCHES)
+    searches: list[SearchRequest] = Field(
+        min_length=1, max_length=MAX_SEARCHES, description="1 to 32 searches, with at most 4 pictures among all."
+    )
 
 
 class BatchOut(Shape):
     """The answers, in the order of the searches: each its own page of hits, or the problem that it met."""
 
-    answers: list[SearchResponse | Problem]
+    answers: list[SearchResponse | Problem] = Field(
+        description="In the order of the searches: a page of hits, or the problem that the search met."
+    )
 
 
 class StreamRequest(SearchRequest):
     """A search of which many hits are wanted, without pages."""
 
-    limit: int | None = Field(default=None, ge=1, le=DEEPEST)
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        le=DEEPEST,
+        description="Hits wanted, 1 to 10,000; null: as search.limit is set (24 unless changed).",
+    )
 
 
 class EncodeRequest(Shape):
     """What is wanted as vectors: at most four of them pictures."""
 
-    inputs: list[Encodable] = Field(min_length=1, max_length=MAX_ENCODED)
+    inputs: list[Encodable] = Field(
+        min_length=1, max_length=MAX_ENCODED, description="1 to 64 inputs, at most 4 of them pictures."
+    )
 
 
 class EncodeOut(Shape):
-    """Unit vectors of the joint space, in the order of the inputs: inner products of them are the scores of searches.
+    """Unit vectors of the joint space: inner products of them are the scores of searches."""
 
-    space: what they are comparable in: those of one space, and no others.
-    """
-
-    vectors: list[list[float]]
-    dim: int
-    space: str
+    vectors: list[list[float]] = Field(
+        description="Unit vectors in the order of the inputs: their inner products are cosines."
+    )
+    dim: int = Field(description="Numbers of each vector.")
+    space: str = Field(description="What the vectors are comparable in: those of one space, and no others.")
 
 
 @api.post("/search")
@@ -75,7 +81,7 @@ def search_by_post(asked: SearchRequest | SearchUpload) -> SearchResponse:
 @api.get("/search")
 @operation(Operation(SearchResponse, query=SearchForm))
 def search_by_get(asked: SearchForm) -> SearchResponse:
-    """Search with the address alone."""
+    """Search with the address alone: `q` is what one types into the search page, `text` is plain words."""
     return _answer(asked)
 
 

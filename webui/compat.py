@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from engine.errors import InvalidInput
 from engine.types import Modality, Mode, Query, Term
 from webui.operations import Operation, operation
-from webui.schemas import MAX_LIMIT, MAX_WIDTH, HitOut, ItemId, Words, from_base64
+from webui.schemas import MAX_LIMIT, MAX_WIDTH, HitOut, ItemId, Words
+from webui.search_shapes import from_base64
 from webui.services import services
 
 INDEX = "rebus"  # there is one
@@ -29,15 +30,26 @@ class Loose(BaseModel):
 class KnnRequest(Loose):
     """One of text, image (base64), image_url or embedding_input; the first that is given counts."""
 
-    text: Words | None = None
-    image: str | None = None
-    image_url: Words | None = None
-    embedding_input: Annotated[list[float], Field(min_length=1, max_length=MAX_WIDTH)] | None = None
-    modality: Literal["image", "text"] = "image"
-    num_images: int = Field(default=40, ge=1, le=MAX_LIMIT)
-    num_result_ids: int | None = Field(default=None, ge=1)
-    indice_name: Words | None = None
-    deduplicate: bool = False
+    text: Words | None = Field(default=None, description="Words; null or empty: the next that is given.")
+    image: str | None = Field(
+        default=None, description="A picture file as base64; null or empty: the next that is given."
+    )
+    image_url: Words | None = Field(
+        default=None,
+        description="The address of a picture, where serve.image_url allows it; null or empty: the next that is given.",
+    )
+    embedding_input: Annotated[list[float], Field(min_length=1, max_length=MAX_WIDTH)] | None = Field(
+        default=None, description="A vector of the joint space, as /encode answers it; null: none."
+    )
+    modality: Literal["image", "text"] = Field(default="image", description="The kind of items: image or text.")
+    num_images: int = Field(default=40, ge=1, le=MAX_LIMIT, description="Hits wanted, 1 to 1,000.")
+    num_result_ids: int | None = Field(
+        default=None, ge=1, description="Taken for clip-retrieval's sake, without effect."
+    )
+    indice_name: Words | None = Field(
+        default=None, description="The index, of which there is one: rebus; null: that one."
+    )
+    deduplicate: bool = Field(default=False, description="Show one picture of each group of near-duplicates.")
 
     def term(self) -> Term:
         """What is looked for. Raises InvalidInput."""
@@ -53,14 +65,14 @@ class KnnRequest(Loose):
 
 
 class KnnHit(Loose):
-    """One result. similarity: cosine, higher is better. url: of the picture, on this server."""
+    """One result."""
 
-    id: int
-    similarity: float
-    caption: str | None
-    url: str
-    thumbnail: str | None
-    path: str
+    id: int = Field(description="The item's id.")
+    similarity: float = Field(description="Cosine, -1 to 1, higher is better.")
+    caption: str | None = Field(description="Its caption; null without one.")
+    url: str = Field(description="The address of the original file on this server.")
+    thumbnail: str | None = Field(description="The address of its thumbnail; null without a picture.")
+    path: str = Field(description="The path of its file, relative to its library folder.")
 
 
 class KnnOut(RootModel[list[KnnHit]]):
@@ -74,8 +86,10 @@ class IndicesOut(RootModel[list[str]]):
 class MetadataRequest(Loose):
     """Items by their ids."""
 
-    ids: list[ItemId] = Field(max_length=MAX_LIMIT)
-    indice_name: Words | None = None
+    ids: list[ItemId] = Field(max_length=MAX_LIMIT, description="The ids of at most 1,000 items.")
+    indice_name: Words | None = Field(
+        default=None, description="The index, of which there is one: rebus; null: that one."
+    )
 
 
 class MetadataOut(RootModel[list[dict[str, Any]]]):

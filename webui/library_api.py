@@ -4,6 +4,7 @@ from itertools import islice
 
 import sqlalchemy as sa
 from flask import Blueprint
+from pydantic import Field
 
 from engine.catalog import Caption, EncoderRow, IndexVersion, Item, matches
 from engine.errors import InvalidInput, NotReady, RebusError
@@ -39,13 +40,13 @@ _ITEM = f"/items/<int(max={LARGEST_ID}):item_id>"
 class Alive(Shape):
     """The process lives."""
 
-    status: str
+    status: str = Field(description="ok or ready.")
 
 
 class Ready(Alive):
     """A version is loaded, and answers."""
 
-    index_version: int
+    index_version: int = Field(description="The number of the version that answers.")
 
 
 @library_api.get("/items")

@@ -11,7 +11,8 @@ from engine.errors import InvalidInput
 from engine.filters import check_text
 from engine.types import Term
 from webui.operations import Operation, operation
-from webui.schemas import LARGEST_ID, MAX_PICTURES, ItemId, Shape, TermIn, Words
+from webui.schemas import LARGEST_ID, MAX_PICTURES, ItemId, Shape, Words
+from webui.search_shapes import TermIn
 from webui.services import services
 
 MAX_MARKED = 100
@@ -21,12 +22,14 @@ marks_api = Blueprint("marks_api", __name__, url_prefix="/api/v1")
 
 
 class MarkRequest(Shape):
-    """Items as good (true) or bad (false) answers to a query: `text` in short, or its `terms`. null takes it back."""
+    """Items as good or bad answers to a query: `text` in short, or its `terms`."""
 
-    text: Words | None = None
-    terms: list[TermIn] = Field(default=[], max_length=32)
-    items: Ids
-    good: bool | None
+    text: Words | None = Field(default=None, description="The query's plain words; null: its terms alone.")
+    terms: list[TermIn] = Field(
+        default=[], max_length=32, description="The query's terms, 32 at most, 4 of them pictures."
+    )
+    items: Ids = Field(description="The ids of 1 to 100 items.")
+    good: bool | None = Field(description="true: good answers; false: bad ones; null takes back what was said.")
 
     def asked(self) -> tuple[Term, ...]:
         """The query's terms. Raises InvalidInput."""
@@ -37,51 +40,57 @@ class MarkRequest(Shape):
 
 
 class MarkedOut(Shape):
-    """How many marks were put or taken back, and the query's items now. learned: marks that `rebus train` would use."""
+    """How many marks were put or taken back, and the query's items now."""
 
-    count: int
-    good: list[int]
-    bad: list[int]
-    learned: int
+    count: int = Field(description="How many marks were put or taken back.")
+    good: list[int] = Field(description="Items that are good answers to the query now, the last 64.")
+    bad: list[int] = Field(description="Items that are bad answers to the query now.")
+    learned: int = Field(description="Marks of the library that rebus train would use.")
 
 
 class MarkOut(Shape):
-    """A mark. query: its words; null for a query of more than words, which is known by its vector."""
+    """A mark."""
 
-    id: int
-    item: int
-    query: str | None
-    good: bool
-    marked_at: datetime
+    id: int = Field(description="The mark's number.")
+    item: int = Field(description="The id of the marked item.")
+    query: str | None = Field(
+        description="The query's words; null for a query of more than words, which is known by its vector."
+    )
+    good: bool = Field(description="true: a good answer; false: a bad one.")
+    marked_at: datetime = Field(description="When it was marked, in UTC.")
 
 
 class MarksRequest(Shape):
-    """Which marks: of these words, or all. cursor: the `next` of the page before."""
+    """Which marks: of these words, or all."""
 
-    q: Words | None = None
-    kind: Literal["words", "other"] | None = None
-    cursor: int | None = Field(default=None, ge=1, le=LARGEST_ID)
-    limit: int = Field(default=100, ge=1, le=1000)
+    q: Words | None = Field(default=None, description="Marks of this query's words alone, in any case; null: of all.")
+    kind: Literal["words", "other"] | None = Field(
+        default=None, description="words: of queries of words alone; other: of all others; null: both."
+    )
+    cursor: int | None = Field(
+        default=None, ge=1, le=LARGEST_ID, description="The next of the page before; null: from the start."
+    )
+    limit: int = Field(default=100, ge=1, le=1000, description="Marks of the page, 1 to 1,000.")
 
 
 class MarksOut(Shape):
     """Marks on present items, the newest first."""
 
-    marks: list[MarkOut]
-    next: int | None
-    learned: int
+    marks: list[MarkOut] = Field(description="Marks on present items, the newest first.")
+    next: int | None = Field(description="The cursor of the following page; null at the end.")
+    learned: int = Field(description="Marks of the library that rebus train would use.")
 
 
 class ForgetRequest(Shape):
     """Marks by their numbers."""
 
-    ids: Ids
+    ids: Ids = Field(description="The numbers of 1 to 100 marks.")
 
 
 class ForgottenOut(Shape):
     """How many marks there were to forget."""
 
-    count: int
+    count: int = Field(description="How many marks there were to forget.")
 
 
 @marks_api.post("/marks")

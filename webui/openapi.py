@@ -98,14 +98,21 @@ def _described(rule: Rule, spec: Operation, summary: str) -> dict[str, Any]:
 
 def _path_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
     for name in sorted(rule.arguments):
-        yield {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
+        yield {
+            "name": name, "in": "path", "required": True, "description": "The id of an item, as hits have it.",
+            "schema": {"type": "integer", "minimum": 1},
+        }  # fmt: skip
 
 
 def _query_parameters(shape: type[BaseModel] | None) -> Iterator[dict[str, Any]]:
     schema: dict[str, Any] = shape.model_json_schema() if shape is not None else {}
     required = schema.get("required", ())
     for name, given in schema.get("properties", {}).items():
-        yield {"name": name, "in": "query", "required": name in required, "schema": _unnulled(given)}
+        about = given.pop("description").replace("; null: ", "; left out: ")
+        yield {
+            "name": name, "in": "query", "required": name in required, "description": about,
+            "schema": _unnulled(given),
+        }  # fmt: skip
 
 
 def _unnulled(schema: dict[str, Any]) -> dict[str, Any]:

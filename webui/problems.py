@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Literal, Self
 
 from flask import Flask, Response, render_template, request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from werkzeug.exceptions import HTTPException
 
 from engine.errors import Busy, EncoderUnavailable, OtherStarter, RebusError
@@ -21,12 +21,14 @@ _ENCODER = "the encoder of this library cannot be loaded; the server's log says 
 
 
 class Problem(BaseModel):
-    """The one shape of every error for programs (RFC 9457). detail: what was wrong, and what to do."""
+    """The one shape of every error for programs (RFC 9457)."""
 
-    type: Literal["about:blank"] = "about:blank"
-    title: str
-    status: int
-    detail: str
+    type: Literal["about:blank"] = Field(
+        default="about:blank", description="Always about:blank: the status says what kind of error it is."
+    )
+    title: str = Field(description="The name of the status.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What was wrong, and what to do.")
 
     @classmethod
     def of(cls, status: int, detail: str) -> Self:

@@ -1,21 +1,16 @@
-"""The shapes of /api/v1: what it accepts and what it answers. Unknown keys are errors."""
+"""The shapes of /api/v1: the rules of all, and those of hits and items. Unknown keys are errors."""
 
-import base64
-import binascii
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from PIL.Image import Image
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.catalog import Caption, FactsRow
 from engine.confidence import band
 from engine.errors import InvalidInput
-from engine.filters import Filters
 from engine.shown import ItemView
-from engine.types import Explanation, Hit, Modality, Mode, Query, Results, Term, Where
+from engine.types import Explanation, Hit, Modality, Mode, Results
 from engine.words import place_in
 from webui.problems import explain_error
 
@@ -27,13 +22,7 @@ LARGEST_ID = 2**63 - 1  # what a catalog's integer column holds
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # fromtimestamp knows no earlier times on some systems
 
 ItemId = Annotated[int, Field(ge=1, le=LARGEST_ID)]
-Share = Annotated[float, Field(ge=0, le=1)]
 Words = Annotated[str, Field(max_length=2000)]
-Decoder = Callable[[bytes], Image]
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
 
 
 class Shape(BaseModel):
@@ -42,168 +31,29 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Encodable(Shape):
-    """Exactly one of text, item, image (base64) or vector (of the joint space, as `encode` answers it).
-
-    region: which part of the item's picture is meant: left, top, width and height as shares of it, each from 0 to 1.
-    """
-
-    text: Words | None = None
-    item: ItemId | None = None
-    image: str | None = None
-    vector: list[float] | None = Field(default=None, min_length=1, max_length=MAX_WIDTH)
-    region: list[Share] | None = Field(default=None, min_length=4, max_length=4)
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if sum(part is not None for part in (self.text, self.item, self.image, self.vector)) != 1:
-            raise ValueError("a term is exactly one of text, item, image or vector")
-        if self.region is not None and self.item is None:
-            raise ValueError("a region is a part of an item's picture: name the item beside it")
-        return self
-
-    def to_term(self, decode: Decoder) -> Term:
-        """The engine's term. Raises InvalidInput for a picture that cannot be decoded."""
-        image = None if self.image is None else decode(from_base64(self.image))
-        vector = None if self.vector is None else tuple(self.vector)
-        region = None if self.region is None else (self.region[0], self.region[1], self.region[2], self.region[3])
-        return Term(self.text, image, self.item, vector=vector, region=region)
-
-
-class TermIn(Encodable):
-    """One part of a query. A negative weight pushes away."""
-
-    weight: float = Field(default=1.0, ge=-1000, le=1000)
-
-    def to_term(self, decode: Decoder) -> Term:
-        return replace(super().to_term(decode), weight=self.weight)
-
-
-class Narrowed(Shape):
-    """Which items are looked at, and what kind they are.
-
-    path: a glob over relative paths, such as holiday/**. taken: a year, month, day or range, such as 2023-06..2023-08.
-    camera, place: a part of the name. keyword: one, or several that all hold. near: latitude,longitude,km. source: what
-    words were read from, such as exif, ocr or *.jsonl. root: the name of one of the library's folders.
-
-    No encoder takes sounds yet: audio is found by its words alone.
-    """
-
-    modality: Literal["image", "text", "video", "audio"] = "image"
-    path: Words | None = None
-    taken: Words | None = None
-    camera: Words | None = None
-    keyword: Annotated[list[Words], BeforeValidator(_listed)] = []
-    place: Words | None = None
-    near: Words | None = None
-    source: Words | None = None
-    root: Words | None = None
-
-    def where(self) -> Where:
-        """What the filters mean. Raises InvalidInput for those that cannot be read."""
-        given = {name: getattr(self, name) for name in Filters.__dataclass_fields__}
-        return Filters(**given | {"keyword": tuple(self.keyword)}).where()
-
-
-class Page(Narrowed):
-    """What every search may say about its hits.
-
-    cursor: the `next` of the page before, of the same search; offset: hits to skip, without one. fold: show one picture
-    of each group of near-duplicates. exact: compare with every vector. mode: what words are compared with, vectors,
-    text as it is written, or both; left out, as search.mode says. marks: let what was marked for the same query count.
-    min: leave out hits of a lower confidence. explain: say of each hit why it is there.
-    """
-
-    limit: int | None = Field(default=None, ge=1, le=MAX_LIMIT)
-    offset: int = Field(default=0, ge=0)
-    cursor: Words | None = None
-    exact: bool = False
-    fold: bool = True
-    mode: Literal["hybrid", "vector", "text"] | None = None
-    marks: bool = True
-    min: float = Field(default=0.0, ge=0, le=1)
-    explain: bool = False
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if self.cursor is not None and self.offset:
-            raise ValueError("cursor and offset both say where to begin: keep one")
-        return self
-
-    def query(self, terms: tuple[Term, ...], default_limit: int) -> Query:
-        """The engine's query for these terms. Raises InvalidInput for filters that cannot be read."""
-        limit = self.limit or default_limit
-        return Query(
-            terms, Modality(self.modality), self.where(), limit, self.offset, self.exact, self.fold,
-            None if self.mode is None else Mode(self.mode), self.marks, self.min, self.explain,
-        )  # fmt: skip
-
-
-class SearchRequest(Page):
-    """A search as JSON: `text` in short, or `terms`."""
-
-    text: Words | None = None
-    terms: list[TermIn] = Field(default=[], max_length=MAX_TERMS)
-
-    @property
-    def texts(self) -> list[str]:
-        """All words that it asks for."""
-        return [text for text in (self.text, *(term.text for term in self.terms)) if text]
-
-    def to_query(self, decode: Decoder, default_limit: int) -> Query:
-        """The engine's query. Raises InvalidInput for pictures that cannot be decoded, or too many of them."""
-        if sum(term.image is not None for term in self.terms) > MAX_PICTURES:
-            raise InvalidInput(f"terms: at most {MAX_PICTURES} of them are pictures; items are not counted")
-        words = () if self.text is None else (Term(text=self.text),)
-        return self.query((*words, *(term.to_term(decode) for term in self.terms)), default_limit)
-
-
-class SearchForm(Page):
-    """A search as an address: the words (`q` or `text`) are taken literally."""
-
-    q: Words | None = Field(default=None, validation_alias=AliasChoices("q", "text"))
-    item: Annotated[list[ItemId], BeforeValidator(_listed)] = Field(default=[], max_length=MAX_TERMS)
-
-    def to_query(self, decode: Decoder, default_limit: int) -> Query:
-        """The engine's query."""
-        words = [Term(text=self.q)] if self.q else []
-        return self.query((*words, *(Term(item=item) for item in self.item)), default_limit)
-
-
-class SearchUpload(SearchForm):
-    """A search as multipart/form-data: with one picture, as a file."""
-
-    image: bytes
-
-    def to_query(self, decode: Decoder, default_limit: int) -> Query:
-        """The engine's query, with the uploaded picture as its first term."""
-        rest = super().to_query(decode, default_limit)
-        return replace(rest, terms=(Term(image=decode(self.image)), *rest.terms))
-
-
 class PartOut(Shape):
-    """What one term gave to a hit. share: its part of the score; the shares of all terms add up to that."""
+    """What one term gave to a hit."""
 
-    term: str
-    weight: float
-    cosine: float
-    share: float
+    term: str = Field(description="The term: its words, `item 12`, `a picture`, `a vector`, or `good marks`.")
+    weight: float = Field(description="The weight it had.")
+    cosine: float = Field(description="Cosine of the term and the hit, -1 to 1, higher is nearer.")
+    share: float = Field(description="Its part of the score: the shares of all terms add up to that.")
 
 
 class ExplanationOut(Shape):
-    """Why a hit is there. stages: what let it in (recall, refine, cascade, exact, text). parts: what each term gave.
+    """Why a hit is there."""
 
-    vector_rank, text_rank: its places in the two lists, from 1 on. text_score: BM25. text_of: what holds the words,
-    caption, path or keywords. fused: the sum of reciprocal ranks, by which hybrid hits are ordered.
-    """
-
-    stages: list[str]
-    parts: list[PartOut]
-    vector_rank: int | None
-    text_rank: int | None
-    text_score: float | None
-    text_of: str | None
-    fused: float | None
+    stages: list[str] = Field(description="What let the hit in: recall, refine, cascade, exact, text.")
+    parts: list[PartOut] = Field(description="What each term gave; empty without a vector.")
+    vector_rank: int | None = Field(description="Its place by vectors, from 1 on; null where these did not find it.")
+    text_rank: int | None = Field(
+        description="Its place by words as written, from 1 on; null where these did not find it."
+    )
+    text_score: float | None = Field(description="BM25, higher is better; null where words as written did not find it.")
+    text_of: str | None = Field(description="What holds the words: caption, path or keywords; null where none does.")
+    fused: float | None = Field(
+        description="The sum of reciprocal ranks, by which hybrid hits are ordered; null in other modes."
+    )
 
     @classmethod
     def of(cls, found: Explanation) -> Self:
@@ -212,31 +62,38 @@ class ExplanationOut(Shape):
 
 
 class HitOut(Shape):
-    """One result. score: cosine, higher is better; null without a vector, as in mode text. confidence: 0 to 1, that
-    it is what the words ask for; null where nothing is calibrated. explanation: where it was asked for.
+    """One result."""
 
-    url and thumbnail show `item`: the picture itself, or what a caption describes.
-
-    item: null for sounds and words that stand alone. thumbnail: null without a picture; its address changes with the
-    picture. position: page or frame number from 0, or milliseconds; place: the same in words, such as `1:23`.
-    alike: how many near-duplicates are folded under it.
-    """
-
-    id: int
-    score: float | None
-    modality: Modality
-    path: str
-    caption: str | None
-    url: str
-    thumbnail: str | None
-    item: int | None
-    width: int | None
-    height: int | None
-    position: int | None
-    place: str | None
-    alike: int
-    confidence: float | None = None
-    explanation: ExplanationOut | None = None
+    id: int = Field(description="The item's id, which terms, marks and /items take.")
+    score: float | None = Field(description="Cosine, -1 to 1, higher is better; null without a vector or a search.")
+    modality: Modality = Field(description="What the hit is; a caption is text.")
+    path: str = Field(
+        description="The path of the file, or of what a caption describes, relative to its library folder."
+    )
+    caption: str | None = Field(
+        description="The caption: the hit's own for text, else one that describes it; null without any."
+    )
+    url: str = Field(description="The address of the original file on this server.")
+    thumbnail: str | None = Field(
+        description="The address of its thumbnail, another when the picture changes; null without a picture."
+    )
+    item: int | None = Field(
+        description="The item to show: itself, or what a caption describes; null for sounds and words that stand alone."
+    )
+    width: int | None = Field(description="Pixels of the picture; null without one.")
+    height: int | None = Field(description="Pixels of the picture; null without one.")
+    position: int | None = Field(
+        description="Page or frame number from 0, or milliseconds into a film or sound; null for a whole file."
+    )
+    place: str | None = Field(description="The position in words, such as p. 4 or 1:23; null for a whole file.")
+    alike: int = Field(description="How many near-duplicates are folded under it.")
+    confidence: float | None = Field(
+        default=None,
+        description="Probability, 0 to 1, that it is what the words ask for; null where nothing is calibrated.",
+    )
+    explanation: ExplanationOut | None = Field(
+        default=None, description="Why it is there; null unless explain was asked for."
+    )
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
@@ -262,25 +119,25 @@ class HitOut(Shape):
 
 
 class SearchResponse(Shape):
-    """A page of hits, best first. next: the cursor of the following page, or null at the end. took_ms: by stage.
+    """A page of hits, best first."""
 
-    confidence: from 0 to 1, that what the words ask for is there at all, and in a word; null where nothing is
-    calibrated. mode: what answered. marks: how many of this query counted. index_version: 0 before there is one.
-    notice: why a hybrid query was answered by text alone; null where it was not.
-    depths: where `explain` was asked for, how deep the stages looked: `items` compared by `codes`, `candidates` handed
-    on to refine, `probes` of `lists` read, `measured_recall` at 10; or how many were compared one by one (`exact`).
-    """
-
-    hits: list[HitOut]
-    next: str | None
-    took_ms: dict[str, float]
-    index_version: int
-    confidence: float | None
-    band: Literal["likely", "unsure", "unlikely"] | None
-    mode: Mode
-    marks: int
-    notice: str | None
-    depths: dict[str, str | int | float] | None = None
+    hits: list[HitOut] = Field(description="The hits of this page, best first.")
+    next: str | None = Field(description="The cursor of the following page; null at the end.")
+    took_ms: dict[str, float] = Field(description="Milliseconds by stage, and total.")
+    index_version: int = Field(description="The number of the version that answered; 0 before there is one.")
+    confidence: float | None = Field(
+        description="Probability, 0 to 1, that what the words ask for is there; null where nothing is calibrated."
+    )
+    band: Literal["likely", "unsure", "unlikely"] | None = Field(
+        description="The confidence in a word; null where nothing is calibrated."
+    )
+    mode: Mode = Field(description="What words were compared with.")
+    marks: int = Field(description="How many marks of this query counted.")
+    notice: str | None = Field(description="Why a hybrid query was answered by text alone; null where it was not.")
+    depths: dict[str, str | int | float] | None = Field(
+        default=None,
+        description="How deep it looked: items, candidates, probes of lists, measured_recall; null without explain.",
+    )
 
     @classmethod
     def of(cls, results: Results, following: str | None, explain: bool = False) -> Self:
@@ -295,12 +152,12 @@ class SearchResponse(Shape):
 
 
 class CaptionOut(Shape):
-    """A caption. source: where it was read from."""
+    """A caption."""
 
-    id: int
-    text: str
-    lang: str
-    source: str
+    id: int = Field(description="The caption's id: it is an item of its own.")
+    text: str = Field(description="Its words.")
+    lang: str = Field(description="Its language as a code such as en; empty where it is not known.")
+    source: str = Field(description="Where it was read from: a file's name, or a kind such as exif or ocr.")
 
     @classmethod
     def of(cls, caption: Caption) -> Self:
@@ -309,21 +166,24 @@ class CaptionOut(Shape):
 
 
 class FactsOut(Shape):
-    """What a file says of itself.
+    """What a file says of itself."""
 
-    taken: by the camera's clock where no zone is known, else in UTC. latitude, longitude: to about a kilometre.
-    duration_ms: of a film or a sound. pages: pages or frames, kept or not.
-    """
-
-    taken: datetime | None = None
-    camera: str | None = None
-    place: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    title: str | None = None
-    keywords: list[str] = []
-    duration_ms: int | None = None
-    pages: int | None = None
+    taken: datetime | None = Field(
+        default=None,
+        description="When: in UTC, or by the camera's clock where no zone is known; null where that is not known.",
+    )
+    camera: str | None = Field(default=None, description="The camera's name; null where it is not known.")
+    place: str | None = Field(default=None, description="The place's name; null where it is not known or not shown.")
+    latitude: float | None = Field(
+        default=None, description="Degrees, to about a kilometre; null where it is not known or not shown."
+    )
+    longitude: float | None = Field(
+        default=None, description="Degrees, to about a kilometre; null where it is not known or not shown."
+    )
+    title: str | None = Field(default=None, description="The title; null without one.")
+    keywords: list[str] = Field(default=[], description="The keywords, in lower case.")
+    duration_ms: int | None = Field(default=None, description="Milliseconds of a film or a sound; null for others.")
+    pages: int | None = Field(default=None, description="Pages or frames, kept or not; null for others.")
 
     @classmethod
     def of(cls, row: FactsRow | None, keywords: list[str]) -> Self:
@@ -358,26 +218,31 @@ class FactsOut(Shape):
 
 
 class ItemOut(Shape):
-    """An item. item: what to show of it, whose width, height and captions these are. position, place: its own.
+    """An item with its captions and facts."""
 
-    facts: what its file says of itself.
-    """
-
-    id: int
-    modality: Modality
-    path: str
-    item: int
-    position: int | None
-    place: str | None
-    width: int | None
-    height: int | None
-    bytes: int
-    modified: datetime
-    split: str | None
-    captions: list[CaptionOut]
-    facts: FactsOut
-    url: str
-    thumbnail: str | None
+    id: int = Field(description="The item's id.")
+    modality: Modality = Field(description="What the item is; a caption is text.")
+    path: str = Field(description="The path of what is shown, relative to its library folder.")
+    item: int = Field(
+        description="What is shown of it, itself or what a caption describes; size, captions and facts are of this."
+    )
+    position: int | None = Field(
+        description="Page or frame number from 0, or milliseconds into a film or sound; null for a whole file."
+    )
+    place: str | None = Field(description="The position in words, such as p. 4 or 1:23; null for a whole file.")
+    width: int | None = Field(description="Pixels of the picture; null without one.")
+    height: int | None = Field(description="Pixels of the picture; null without one.")
+    bytes: int = Field(description="The size of the file.")
+    modified: datetime = Field(description="When the file was last changed, in UTC.")
+    split: str | None = Field(
+        description="The part of the library for learning and measuring: train, val or test; null before one is drawn."
+    )
+    captions: list[CaptionOut] = Field(description="The words that describe it.")
+    facts: FactsOut = Field(description="What its file says of itself.")
+    url: str = Field(description="The address of the original file on this server.")
+    thumbnail: str | None = Field(
+        description="The address of its thumbnail, another when the picture changes; null without a picture."
+    )
 
     @classmethod
     def of(cls, view: ItemView, shown: ItemView, file: ItemView, captions: list[Caption], facts: FactsOut) -> Self:
@@ -414,15 +279,6 @@ def explain(error: ValidationError) -> InvalidInput:
     if first["type"] == "extra_forbidden":
         return InvalidInput(f"unknown key {where!r}: see the documentation of /api/v1 for those it knows")
     return InvalidInput(f"{where}: {message}" if where else message)
-
-
-def from_base64(text: str) -> bytes:
-    """Bytes of base64, or of a data: address as browsers make them."""
-    payload = text.partition(",")[2] if text.startswith("data:") else text
-    try:
-        return base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidInput("image: not base64: encode the bytes of the file") from None
 
 
 def _moment(seconds: float | None) -> datetime | None:
