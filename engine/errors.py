@@ -85,6 +85,10 @@ class ArtifactError(RebusError):
     """A stored artifact (encoder, version) is incomplete, altered, or of an unknown format."""
 
 
+class NothingWhole(ArtifactError, NotReady):
+    """No version of the library can be served: files of each are cut short, altered or gone. Names the newest's."""
+
+
 class CatalogError(RebusError):
     """The catalog cannot be opened, or its schema is not the one this release expects."""
 
