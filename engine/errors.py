@@ -27,6 +27,12 @@ class NotFound(RebusError):
     status = 404
 
 
+class Interrupted(RebusError):
+    """A person ended what keeps nothing that was finished."""
+
+    exit_code = 130
+
+
 class ConfigError(RebusError):
     """config.toml, the environment or a flag holds an unknown key or an impossible value."""
 
