@@ -27,6 +27,12 @@ class NotFound(RebusError):
     status = 404
 
 
+class Interrupted(RebusError):
+    """A person ended what keeps nothing that was finished."""
+
+    exit_code = 130
+
+
 class ConfigError(RebusError):
     """config.toml, the environment or a flag holds an unknown key or an impossible value."""
 
@@ -83,6 +89,10 @@ class NoRoom(DiskFull):
 
 class ArtifactError(RebusError):
     """A stored artifact (encoder, version) is incomplete, altered, or of an unknown format."""
+
+
+class NothingWhole(ArtifactError, NotReady):
+    """No version of the library can be served: files of each are cut short, altered or gone. Names the newest's."""
 
 
 class CatalogError(RebusError):

@@ -11,7 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from engine.catalog import Catalog, EncoderRow, IndexVersion, Item
-from engine.errors import ArtifactError
+from engine.errors import ArtifactError, NothingWhole
 from engine.types import Modality
 from engine.versions import Version, embeddings_after, rows_by_modality
 
@@ -42,13 +42,14 @@ class Live:
         self.version: Version | None = None
         self.changes = 0  # how often what is served became another
         self._lock = threading.Lock()
-        self._refused: dict[tuple[int, float], ArtifactError] = {}
+        self._refused: dict[tuple[int, float], str] = {}
+        self._told: set[str] = set()
         self._seen = _Seen(0)
 
     def refresh(self) -> bool:
         """Swap to the version whose turn it is; take in rows and removals committed since. True when anything changed.
 
-        A version whose files are not whole is passed over, and the one served before it goes on. Raises ArtifactError
+        A version whose files are not whole is passed over, and the one served before it goes on. Raises NothingWhole
         when none is left.
         """
         with self._lock:
@@ -70,8 +71,8 @@ class Live:
             rows = self.catalog.versions()
             row = next((row for row in rows if _key(row) not in self._refused), None)
             if row is None and self.version is None and rows:
-                errors, self._refused = self._refused, {}  # the next refresh tries them again: they may be mended
-                raise errors[_key(rows[0])]
+                refused, self._refused = self._refused, {}  # the next refresh tries them again: they may be mended
+                raise NothingWhole(refused[_key(rows[0])])
             if row is None:
                 return self._left() if self.version and not rows else self.version
             if self.version is not None and (self.version.id, self.version.published_at) == _key(row):
@@ -80,8 +81,14 @@ class Live:
                 return Version.load(self.catalog, row).placed(self.device)
             except ArtifactError as error:
                 if _key(row) in map(_key, self.catalog.versions()):  # else it was replaced and dropped in this moment
-                    log.warning("version %d is passed over: %s", row.id, error)
-                    self._refused[_key(row)] = error
+                    self._refused[_key(row)] = str(error)
+                    self._tell(f"version {row.id} is passed over: {error}")
+
+    def _tell(self, said: str) -> None:
+        """Into the log once: what stays damaged is tried again at each look."""
+        if said not in self._told:
+            self._told.add(said)
+            log.warning("%s", said)
 
     def _left(self) -> Version | None:
         """What goes on after the last version was dropped, as all its items were forgotten: one of nothing as yet."""

@@ -60,7 +60,7 @@ class Searcher:
 
     @property
     def version(self) -> Version:
-        """The version that answers now. Raises NotReady when none is published, ArtifactError when none is whole."""
+        """The version that answers now. Raises NotReady when none is published, NothingWhole when none is whole."""
         if self._live.version is None:
             self.refresh()
         if self._live.version is None:

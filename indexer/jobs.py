@@ -20,6 +20,7 @@ from engine.errors import DiskFull, LibraryBusy, RebusError
 Tell = Callable[[str, int, int], None]
 """Hears of progress: what is being done, how many are done, of how many (0 when not known yet)."""
 
+PLANS = "plans"  # a folder of the home: what is measured and thrown away
 _NOTHING_LEFT = 1 << 20  # bytes of a disk below which a write that was cut short needs no other cause
 _WRITE_S = 1.0
 _SETTLED_S = 2.0  # of a stage, after which its rate means something
@@ -84,6 +85,8 @@ def writing(catalog: Catalog, kind: str, tell: Tell) -> Iterator[JobReport]:
             for folder in ("versions", "heads", "encoders", "training", "thumbs/*"):
                 for place in catalog.home.glob(folder):
                     remove_leftovers(place)
+            with suppress(LibraryBusy), measuring(catalog):
+                pass  # what a killed plan left is gone, unless one is being measured
             with catalog.session() as session:
                 stale = sa.update(Job).where(Job.state == "running")
                 session.execute(stale.values(state="interrupted", finished_at=time.time()))
@@ -91,6 +94,25 @@ def writing(catalog: Catalog, kind: str, tell: Tell) -> Iterator[JobReport]:
                 session.add(job)
             with _recorded(JobReport(catalog, job.id, tell)) as report:
                 yield report
+        finally:
+            lock.release()
+
+
+@contextmanager
+def measuring(catalog: Catalog) -> Iterator[Path]:
+    """A folder to measure in, beside any writer; whatever a killed process left there is gone.
+
+    Raises LibraryBusy when another process measures there, and what `refusals_explained` does.
+    """
+    lock, folder = FileLock(catalog.home / "plan.lock"), catalog.home / PLANS
+    with refusals_explained(catalog):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise LibraryBusy(f"another process measures plans of the library at {catalog.home}: wait for it") from None
+        try:
+            remove_leftovers(folder)
+            yield folder
         finally:
             lock.release()
 

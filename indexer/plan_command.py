@@ -1,5 +1,7 @@
 """`rebus build`, for the front door. It imports what it needs when it runs."""
 
+import math
+import os
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from indexer.planning import Plans
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_MOST = 10**15
 
 
 class Size(click.ParamType[int]):
@@ -25,14 +28,40 @@ class Size(click.ParamType[int]):
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)i?b?\s*", str(value).lower())
         if found is None or not float(found[1]):
             self.fail(f"{value!r} is no size: write it as 64MB or 1.5GB", param, ctx)
-        return round(float(found[1]) * _UNITS[found[2]])
+        size = float(found[1]) * _UNITS[found[2]]
+        if not 1 <= size <= _MOST:
+            self.fail(f"{value} is no size for an index: say from 1 byte to a million GB", param, ctx)
+        return round(size)
+
+
+class Recall(click.FloatRange):
+    """A share between 0 and 1, both left out."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1, min_open=True, max_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; a usage error for others, and for what is none."""
+        found: float = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value} is not in the range 0<x<1.", param, ctx)
+        return found
+
+
+def writable(context: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """A file that can be written, as far as that can be told before; else a usage error."""
+    if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise click.BadParameter(f"{path} cannot be written: name a file in a folder that is there", context, param)
+    return path
 
 
 @click.command()
 @click.option("--memory", type=Size(), metavar="SIZE", help="What the codes of all items may take, such as 64MB.")
-@click.option("--recall", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Of the exact first ten.")
+@click.option("--recall", type=Recall(), help="Of the exact first ten.")
 @click.option("--plan-only", is_flag=True, help="Measure and print the plan, and build nothing.")
-@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw what was measured into a file.")
+@click.option(
+    "--svg", type=click.Path(dir_okay=False, path_type=Path), callback=writable, help="Draw what was measured."
+)
 @as_json
 @click.pass_context
 def build(
@@ -40,11 +69,11 @@ def build(
 ) -> None:
     """Publish a version built anew: by the plan that --memory allows, or, without it, by the settings."""
     from engine.catalog import Catalog
-    from engine.errors import InvalidInput
+    from engine.errors import Interrupted, InvalidInput
     from indexer.build import Recipe, served_encoder
     from indexer.build import build as run
     from indexer.jobs import writing
-    from indexer.planning import plan
+    from indexer.planning import check_current, plan
     from indexer.progress import Progress
 
     given = {"--recall": recall is not None, "--plan-only": plan_only, "--svg": svg is not None}
@@ -54,13 +83,20 @@ def build(
     config = settings(context)
     catalog = Catalog(config)
     encoder, recipe, plans = served_encoder(catalog), Recipe(config.codec, recall or config.search.recall), None
-    with Progress() as progress, writing(catalog, "build", progress.tell) as job:
+    served, row = catalog.current_version(), None
+    with Progress() as progress:
         if memory is not None:
-            plans = plan(catalog, encoder, memory, recipe.recall, job)
+            try:
+                plans = plan(catalog, encoder, memory, recipe.recall, progress.tell)
+            except KeyboardInterrupt:
+                raise Interrupted("interrupted: no plan is kept, and the library is as it was") from None
             if plans.chosen is not None:
                 recipe = Recipe(plans.chosen.codec, recipe.recall, planned=True)
-        meant = not plan_only and (plans is None or plans.chosen is not None)
-        row = run(catalog, config, encoder, job, recipe=recipe) if meant else None
+        if not plan_only and (plans is None or plans.chosen is not None):
+            with writing(catalog, "build", progress.tell) as job:
+                if plans is not None and served is not None:
+                    check_current(catalog, plans, served)
+                row = run(catalog, config, encoder, job, recipe=recipe)
     if plans is not None:
         _show(plans, svg, json_, row.id if row else None)
         if plans.chosen is None:

@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from engine.catalog import Catalog, EncoderRow
+from engine.catalog import Catalog, EncoderRow, IndexVersion
 from engine.config import CodecSettings
-from engine.errors import NotReady
+from engine.errors import ArtifactError, NotReady
 from engine.index import FaissBackend
 from engine.store import EmbeddingStore, HeldRows
 from engine.types import F32, Modality
@@ -31,7 +31,7 @@ from indexer.build import Asking, Recipe, delta_limit, write_index
 from indexer.codecs.depths import FIRST
 from indexer.codecs.fit import TRAINED_FROM
 from indexer.evaluation.memory import resident_bytes
-from indexer.jobs import Tell
+from indexer.jobs import Tell, measuring
 from indexer.sources import Source, queries_for, sample, sources_of
 
 Kind = Literal["hashing", "pq", "vq"]
@@ -73,12 +73,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """What was measured, by memory. chosen: as `of` chooses."""
+    """What was measured, by memory. chosen: as `of` chooses. items: of how many it was measured."""
 
     plans: list[Plan]
     memory: int
     wanted: float
     chosen: Plan | None
+    items: int = 0
 
     @classmethod
     def of(cls, plans: Sequence[Plan], memory: int, wanted: float) -> "Plans":
@@ -102,17 +103,22 @@ class Plans:
         fit = [plan for plan in self.plans if plan.bytes <= self.memory]
         if reach:
             least = min(reach, key=lambda plan: plan.bytes)
-            said += f"; {least.name} would with --memory {_enough(least.bytes)}"
+            said += f"; the nearest possible plan is {least.name}, with --memory {_enough(least.bytes)}"
+        elif not fit:
+            most = max(self.plans, key=lambda plan: plan.recall)
+            said += f"; the nearest possible plan is {most.name}, with --memory {_enough(most.bytes)}"
+            said += f" --recall {_reached(most)}"
         if fit:
             most = max(fit, key=lambda plan: plan.recall)
-            said += f"; {most.name} fits with --recall {int(most.recall * 100) / 100:.2f}"
+            said += f"; {most.name} fits with --recall {_reached(most)}"
         return said
 
 
 def plan(catalog: Catalog, encoder: EncoderRow, memory: int, wanted: float, tell: Tell) -> Plans:
-    """Measure what fits into so many bytes, and what nearly does.
+    """Measure what fits into so many bytes, and what nearly does. Others may write to the library meanwhile.
 
-    Raises NotReady where nothing is embedded, ArtifactError when the served head is damaged.
+    Raises NotReady where nothing is embedded, or embeddings were moved meanwhile, LibraryBusy when another process
+    plans, ArtifactError when the served head is damaged.
     """
     found, served = embeddings_after(catalog, encoder.id, 0), catalog.current_version()
     if not found:
@@ -121,21 +127,79 @@ def plan(catalog: Catalog, encoder: EncoderRow, memory: int, wanted: float, tell
     store = store_of(catalog.home, encoder, encoder.generation, head)
     sources = sources_of(catalog, head, store, found)
     sources = dict(sorted(sources.items(), key=lambda pair: -len(pair[1].ids)))
-    total = sum(len(one.ids) for one in sources.values())
-    plans, families = list[Plan](), _families(max(len(one.ids) for one in sources.values()))
-    for number, (family, sizes) in enumerate(families.items()):
+    asked = partial(queries_for, catalog, head, sources=sources)
+    try:
+        with measuring(catalog) as place:
+            plans = _tried(memory, wanted, sources, partial(_measured, place, sources=sources, asked=asked), tell)
+    except ArtifactError:
+        with catalog.session() as session:
+            if session.get_one(EncoderRow, encoder.id).generation == encoder.generation:
+                raise
+        raise NotReady("embeddings were compacted while plans were measured: run the same command again") from None
+    return replace(Plans.of(plans, memory, wanted), items=_items(sources))
+
+
+def check_current(catalog: Catalog, plans: Plans, served: IndexVersion) -> None:
+    """Whether a plan may be built, of what is in the catalog now; the caller holds the write lock.
+
+    served: what was when it was measured. Raises NotReady when it must be measured again.
+    """
+    now, again = catalog.current_version(), "while plans were measured: run the same command again"
+    if now is None or (now.encoder_id, now.head_id) != (served.encoder_id, served.head_id):
+        raise NotReady(f"another encoder or head came to be served {again}")
+    items = len(embeddings_after(catalog, served.encoder_id, 0))
+    if plans.chosen and items > plans.items and plans.chosen.bytes * items > plans.memory * plans.items:
+        raise NotReady(f"the library grew from {plans.items:,} to {items:,} items, too many for its plan, {again}")
+
+
+def _items(sources: dict[Modality, Source]) -> int:
+    return sum(len(one.ids) for one in sources.values())
+
+
+def _tried(
+    memory: int, wanted: float, sources: dict[Modality, Source], measure: Callable[[str, Recipe], Plan], tell: Tell
+) -> list[Plan]:
+    """Sizes downwards by family; where no plan recalls enough, larger ones too, until the first that does."""
+    families, plans = _families(max(len(one.ids) for one in sources.values())), list[Plan]()
+    down = {family: _downwards(sizes, memory / _items(sources)) for family, sizes in families.items()}
+    done, total = 0, sum(map(len, down.values()))
+
+    def tried(family: str, size: float, codec: CodecSettings) -> Plan:
+        name = f"{family}, {size:.0f} bytes"
+        tell(name, done, total)
+        plans.append(measure(name, Recipe(codec, wanted, planned=True)))
+        return plans[-1]
+
+    for family, sizes in down.items():
         fit = 0
-        for size, codec in _downwards(sizes, memory / total):
-            name = f"{family}, {size:.0f} bytes"
-            tell(f"measuring {name}", number, len(families))
-            recipe = Recipe(codec, wanted, planned=True)
-            one = _measured(name, recipe, sources, partial(queries_for, catalog, head, sources=sources))
-            plans.append(one)
-            fit += plans[-1].bytes <= memory
-            if fit >= _ENOUGH and not one.scanned:
+        for number, (size, codec) in enumerate(sizes):
+            one = tried(family, size, codec)
+            fit += one.bytes <= memory
+            done += 1
+            if _done(one, fit, memory, wanted):
+                done += len(sizes) - number - 1
                 break
-    tell("measured", len(families), len(families))
-    return Plans.of(plans, memory, wanted)
+    more = [(size, family, codec) for family, sizes in families.items() for size, codec in sizes]
+    more = sorted(row for row in more if row[0] > max(size for size, _ in down[row[1]]))
+    total += len(more)
+    for size, family, codec in more:
+        if any(plan.scanned or plan.recall >= wanted for plan in plans):
+            break
+        tried(family, size, codec)
+        done += 1
+    tell("measured", total, total)
+    return plans
+
+
+def _done(one: Plan, fit: int, memory: int, wanted: float) -> bool:
+    """Whether smaller codes of its family need not be tried, when so many of them fit.
+
+    Where all vectors are compared the smallest codes do. Hash codes cost little to try, others minutes, and those that
+    recall too little come after them anyway.
+    """
+    if one.scanned:
+        return one.codec.kind != "hashing" and one.bytes <= memory and one.recall < wanted
+    return fit >= _ENOUGH
 
 
 def _families(count: int) -> Families:
@@ -165,19 +229,25 @@ def _enough(size: int) -> str:
     return f"{-(-size // 1000)}kB" if size < 10**6 else f"{-(-size // 10**6)}MB"
 
 
-def _measured(name: str, recipe: Recipe, sources: dict[Modality, Source], asked: Asked) -> Plan:
+def _reached(plan: Plan) -> str:
+    """The recall that a plan has, as --recall reads it."""
+    return f"{min(0.99, max(0.01, int(plan.recall * 100) / 100)):.2f}"
+
+
+def _measured(place: Path, name: str, recipe: Recipe, sources: dict[Modality, Source], asked: Asked) -> Plan:
     """The plan, of an index of each modality, the largest first; the files are thrown away."""
-    found = [_alone(name, recipe, modality, one, partial(asked, modality)) for modality, one in sources.items()]
+    found = [_alone(place, name, recipe, modality, one, partial(asked, modality)) for modality, one in sources.items()]
     held = {name: size for plan in found for name, size in plan.held.items()}
-    total = sum(len(one.ids) for one in sources.values())
+    total = _items(sources)
     delta = math.ceil(sum(plan.delta for plan in found) * delta_limit(total) / total)
     return replace(found[0], bytes=sum(held.values()), held=held, delta=delta)
 
 
-def _alone(name: str, recipe: Recipe, modality: Modality, source: Source, asking: Asking) -> Plan:
+def _alone(place: Path, name: str, recipe: Recipe, modality: Modality, source: Source, asking: Asking) -> Plan:
     """What one modality alone would say of a plan."""
-    with tempfile.TemporaryDirectory() as place:
-        folder, dim = Path(place), source.read(np.arange(1)).shape[1]
+    place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=place) as temporary:
+        folder, dim = Path(temporary), source.read(np.arange(1)).shape[1]
         own = EmbeddingStore(folder, dim)
         facts = write_index(folder, modality, source, asking, own, recipe, lambda *_: None)
         store = source.kept.store if source.kept is not None else own

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engine.catalog import Item
+from engine.catalog import Catalog, Item
+from engine.config import Config
 from engine.errors import ArtifactError
 from engine.search import Searcher
 from engine.types import Modality, Query, Term
@@ -14,6 +16,7 @@ from indexer.build import build
 from tests.conftest import config_at, silent
 from tests.shelves import Shelf
 from tests.test_listed_library import DIM, points
+from webui import create_app
 
 OLDER, NEWER = 300, 200
 
@@ -46,3 +49,24 @@ def test_where_no_version_is_whole_that_is_said(shelf: Shelf) -> None:
     os.truncate(shelf.store.path(0), (OLDER - 1) * 2 * DIM + DIM)
     with pytest.raises(ArtifactError, match="rebus doctor"):
         _ = Searcher(shelf.config, shelf.catalog).version
+
+
+def test_where_none_is_whole_programs_and_people_are_told_what_to_do_until_it_is_done(
+    changed: Config, caplog: pytest.LogCaptureFixture, command: Any
+) -> None:
+    caplog.set_level("WARNING")
+    (shard,) = changed.home.glob("embeddings/*/000000.f16")
+    os.truncate(shard, shard.stat().st_size // 2)
+    catalog = Catalog(changed)
+    client = create_app(changed, Searcher(changed, catalog)).test_client()
+    for _ in range(3):
+        answer = client.get("/api/v1/search?q=a+red+boat")
+        assert answer.status_code == 503 and answer.mimetype == "application/problem+json"
+        assert "`rebus doctor --repair`" in answer.json["detail"] and str(changed.home) not in answer.text
+    page = client.get("/?q=a+red+boat")
+    assert page.status_code == 503 and "rebus doctor --repair" in page.text
+    assert client.get("/readyz").status_code == 503
+    assert caplog.text.count("passed over") == len(catalog.versions()) and "Traceback" not in caplog.text
+    command(changed.home, "doctor", "--repair")
+    assert client.get("/api/v1/search?q=a+red+boat").json["hits"]
+    catalog.engine.dispose()

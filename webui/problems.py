@@ -8,7 +8,7 @@ from flask import Flask, Response, render_template, request
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import HTTPException
 
-from engine.errors import Busy, EncoderUnavailable, OtherStarter, RebusError
+from engine.errors import Busy, EncoderUnavailable, NothingWhole, OtherStarter, RebusError
 
 PROBLEM = "application/problem+json"
 
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 _FOR_PROGRAMS = ("/api", "/healthz", "/readyz", "/openapi.json", "/knn-service", "/indices-list", "/metadata")
 _PASSED_ON = ("Allow", "Accept", "Retry-After", "WWW-Authenticate")
 _GENERIC = "something went wrong on the server; its log has the details"
+_DAMAGED = "files of this library are damaged: `rebus doctor` names them, and `rebus doctor --repair` mends what it can"
 _ENCODER = "the encoder of this library cannot be loaded; the server's log says why and what to do"
 
 
@@ -51,6 +52,8 @@ def explain_error(error: Exception) -> tuple[int, str]:
     if isinstance(error, EncoderUnavailable) and not isinstance(error, OtherStarter):
         log.error("%s", error)
         return error.status, _ENCODER
+    if isinstance(error, NothingWhole):
+        return error.status, _DAMAGED  # the log named the files when they were found so
     if isinstance(error, RebusError) and (error.status < 500 or error.status == 503):
         return error.status, str(error)
     if isinstance(error, HTTPException) and error.code is not None and error.code < 500:

@@ -13,7 +13,7 @@ from PIL.Image import Image
 from engine.catalog import Catalog
 from engine.config import Config, ServeSettings
 from engine.decoding.uploads import UploadDecoder, too_many_pictures
-from engine.errors import EncoderUnavailable, InvalidInput, RebusError
+from engine.errors import EncoderUnavailable, InvalidInput, NothingWhole, RebusError
 from engine.facets import known_facets
 from engine.search import Searcher
 from engine.shown import ItemView
@@ -45,7 +45,8 @@ class Freshness:
             return
         began = time.monotonic()
         try:
-            self._searcher.refresh()
+            with suppress(NothingWhole):  # the log has what was passed over
+                self._searcher.refresh()
         except Exception:
             # What is loaded still answers; when nothing is, the search itself meets the error and reports it.
             log.exception("the library could not be refreshed")

@@ -13,6 +13,7 @@ from engine.status import MAPS
 from engine.store import store_folder
 from engine.thumbnails import thumbnail_file
 from engine.types import Modality
+from indexer.jobs import PLANS
 
 _TEMPORARY = ".tmp-"
 
@@ -38,7 +39,8 @@ def unnamed_folders(catalog: Catalog) -> list[Path]:
 
 def temporary_files(home: Path) -> list[Path]:
     """What a killed run was writing. The next writer removes it before anything else."""
-    patterns = (f"{folder}/{_TEMPORARY}*" for folder in ("versions", "heads", "encoders", "training", "thumbs/*", MAPS))
+    folders = ("versions", "heads", "encoders", "training", "thumbs/*", MAPS, PLANS)
+    patterns = (f"{folder}/{_TEMPORARY}*" for folder in folders)
     return sorted(path for pattern in patterns for path in home.glob(pattern))
 
 
