@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_originals import _film, _sound
-from webui.boxes import is_known
+from webui.boxes import is_harmless, is_known
 from webui.originals import is_kept_back
 
 KINDS = {
@@ -19,6 +19,7 @@ KINDS = {
     "a.wav": "wav",
     "a.mp3": "mp3",
     "a.flac": "flac",
+    "a.ogg": "ogg",
 }
 TELLS = b"38.7223N 9.1393W C3441324567890"
 
@@ -28,7 +29,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """A file of each kind that nothing is wrong with."""
     folder = tmp_path_factory.mktemp("films")
     made = {"a.mp4": _film(folder / "a.mp4"), "a.webm": _film(folder / "a.webm", "libvpx")}
-    for name, codec in (("a.wav", "pcm_s16le"), ("a.flac", "flac")):
+    for name, codec in (("a.wav", "pcm_s16le"), ("a.flac", "flac"), ("a.ogg", "flac")):
         with av.open(str(folder / name), "w") as container:
             container.metadata["title"] = "A title"
             stream = container.add_stream(codec, rate=48000, layout="stereo")
@@ -51,6 +52,22 @@ def keyed(name: bytes) -> bytes:
     keys = box(b"keys", bytes(4) + b"\0\0\0\1" + box(b"mdta", name))
     handler = box(b"hdlr", bytes(8) + b"mdta" + bytes(13))
     return box(b"meta", bytes(4) + handler + keys + box(b"ilst", value))
+
+
+def element(name: bytes, content: bytes) -> bytes:
+    return name + bytes((0x80 + len(content),)) + content
+
+
+def tags(name: bytes, words: bytes) -> bytes:
+    """One tag of Matroska."""
+    simple = element(b"\x67\xc8", element(b"\x45\xa3", name) + element(b"\x44\x87", words))
+    return element(b"\x12\x54\xc3\x67", element(b"\x73\x73", simple))
+
+
+def info(name: bytes, words: bytes) -> bytes:
+    """A list of words of a WAV."""
+    said = name + len(words).to_bytes(4, "little") + words + bytes(len(words) % 2)
+    return b"LIST" + (4 + len(said)).to_bytes(4, "little") + b"INFO" + said
 
 
 def within(data: bytes, more: bytes) -> bytes:
@@ -87,6 +104,26 @@ def test_known_kinds_are_given(tmp_path: Path, whole: dict[str, bytes], name: st
         ("a.mp4", lambda data: within(data, box(b"meta", bytes(4) + box(b"ilst", box(b"----"))))),
         ("a.mp4", lambda data: within(data, keyed(b"com.maker.log"))),
         ("a.mp4", lambda data: data + b"\0\0\0\1free" + bytes(7) + b"\4"),
+        ("a.mp4", lambda data: data + box(b"mdat")),
+        ("a.mp4", lambda data: within(data, box(b"udta", box(b"\xa9cmt", b"\0\5\x15\xc7words")))),
+        ("a.mp4", lambda data: within(data, box(b"udta", box(b"\xa9nam", b"\0\x12\x15\xc7+38.7223-009.1393/")))),
+        ("a.mp4", lambda data: data[: data.index(b"mdat") - 4] + box(b"mdat", bytes(900) + data[-900:])),
+        ("a.webm", lambda data: data + tags(b"PLACE", b"Lisbon")),
+        ("a.webm", lambda data: data + tags(b"COMMENT", b"words")),
+        ("a.webm", lambda data: data + tags(b"TITLE", b"GPS(+38.7,-9.13)")),
+        ("a.webm", lambda data: data + element(b"\x12\x54\xc3\x67", element(b"\x44\x85", TELLS))),
+        ("a.wav", lambda data: data + info(b"IARL", b"38.7223")),
+        ("a.wav", lambda data: data + info(b"ICMT", b"words")),
+        ("a.wav", lambda data: data + info(b"INAM", b"38.7223N 9.1393W")),
+        ("a.mp3", lambda data: data + b"APETAGEX" + bytes(24) + b"Location\0Lisbon"),
+        ("a.mp3", lambda data: data + (b"TAG" + TELLS).ljust(128, b"\0")),
+        ("a.mp3", lambda data: data + b"LYRICSBEGININD0000200" + TELLS),
+        ("a.mp3", tagged(b"COMM")),
+        ("a.mp3", tagged(b"TXXX")),
+        ("a.mp3", tagged(b"TIT2")),
+        ("a.flac", lambda data: data + b"APETAGEX" + bytes(24) + b"Location\0Lisbon"),
+        ("a.flac", lambda data: data + (b"TAG" + TELLS).ljust(128, b"\0")),
+        ("a.ogg", lambda data: data + TELLS),
         ("a.webm", lambda data: data + b"\x4d\x80\x9f" + TELLS),
         ("a.webm", lambda data: data + bytes((0xEC, 0x80 + len(TELLS))) + TELLS),
         ("a.wav", lambda data: data + b"iXML" + (32).to_bytes(4, "little") + TELLS.ljust(32)),
@@ -111,6 +148,39 @@ def test_parts_that_say_nothing_are_given(tmp_path: Path, whole: dict[str, bytes
     )):  # fmt: skip
         (tmp_path / f"{number}.mp4").write_bytes(data)
         assert not is_kept_back(tmp_path / f"{number}.mp4", 10**7), number
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [("a.webm", lambda data: data + tags(b"ARTIST", b"Somebody")), ("a.wav", lambda data: data + info(b"IART", b"Me")),
+     ("a.mp3", lambda data: b"ID3\x03\0\0\0\0\0\x0fTIT2\0\0\0\5\0\0\0Name" + data), ("a.mp3", lambda data: data[:-9])],
+)  # fmt: skip
+def test_harmless_tags_are_given(
+    tmp_path: Path, whole: dict[str, bytes], name: str, spoil: Callable[[bytes], bytes]
+) -> None:
+    (tmp_path / name).write_bytes(spoil(whole[name]))
+    assert not is_kept_back(tmp_path / name, 10**7)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["GPS(+38.7,-9.13)", "+38.7223-009.1393/", "38.7223, 9.1393", "38.72 N 9.13 W", "38°43'20\"N", "geo:38,9",
+     "$GPGGA,123519", "at -9,13", "N38 43.2 W9 8.1", "38 deg 43", "38.722/9.139", "Latitude 38"],
+)  # fmt: skip
+def test_what_is_like_a_coordinate_is_no_title(words: str) -> None:
+    assert not is_harmless("title", words)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("ENCODER", "Lavf60.16.100"), ("encoder", "Lavc60.31.102 libx264"), ("DURATION", "00:00:02.000000000"),
+     ("date", "2024-05-01"), ("creation_time", "2024-05-01T12:00:00.123456Z"), ("encoder", "LAME3.100"),
+     ("title", "Op. 27, No. 2 (1801) 1,000 miles"), ("track", "3/12"), ("compatible_brands", "isomiso2avc1mp41"),
+     ("vendor_id", "[0][0][0][0]"), ("title", "Part 1, S01 E02"), ("encoder", "HandBrake 1.6.1 2023012300"),
+     ("title", "7 Nation Army"), ("title", "In 3 Weeks")],
+)  # fmt: skip
+def test_what_titles_and_releases_say_is_no_coordinate(name: str, words: str) -> None:
+    assert is_harmless(name, words)
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("a.ts", "mpeg4"), ("a.wmv", "wmv2")])

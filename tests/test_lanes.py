@@ -1,8 +1,10 @@
 """Requests that bring pictures wait for one another without a thread, and words never wait behind them."""
 
+import json
 import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
@@ -34,7 +36,7 @@ class Connection:
 
     def __post_init__(self) -> None:
         parser = HTTPRequestParser(Adjustments())
-        parser.received(self.text)
+        parser.received(self.text[parser.received(self.text) :])  # its head, and then its body
         self.requests = [parser]
 
     def service(self) -> None:
@@ -87,11 +89,20 @@ def test_who_waits_when_the_server_ends_is_cancelled() -> None:
     assert all(one.cancelled for one in ones) and not lanes.waiting
 
 
+def posted(body: str, path: str = "/api/v1/search", kind: str = "application/json") -> bytes:
+    return f"POST {path} HTTP/1.1\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
 @pytest.mark.parametrize(
     ("text", "much"),
-    [(FILES, True), (WORDS, False),
-     (b"POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", False),
-     (b"POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 20000\r\n\r\n" + b"x" * 20_000, True)],
+    [(FILES, True), (WORDS, False), (posted("{}"), False), (posted("x" * 20_000), True),
+     (posted('{"terms": [{"item": 1, "region": [0, 0, 1, 1]}]}'), True),
+     (posted('{"terms": [{"item": 1, "\\u0072egion": [0, 0, 1, 1]}]}'), True),
+     (posted('{"text": "a boat", "image": null, "image_url":  null, "modality": "image"}', "/knn-service"), False),
+     (posted('{"image_url" : "https://example.org/a.png"}', "/knn-service"), True),
+     (posted('{"searches": []}', "/api/v1/search/batch"), True), (posted('{"inputs": []}', "/api/v1/encode"), True),
+     (b"GET /?like=2%4010,20,50,40 HTTP/1.1\r\n\r\n", True), (b"GET /?q=me@example.org HTTP/1.1\r\n\r\n", False),
+     (posted("q=like%3A2%4010,20,50,40", "/", "application/x-www-form-urlencoded"), True)],
 )  # fmt: skip
 def test_what_brings_much(text: bytes, much: bool) -> None:
     assert brings_much(Connection(text, threading.Event())) is much
@@ -113,3 +124,23 @@ def test_many_quick_pictures_at_once_are_all_answered(library: Config) -> None:
 
         with ThreadPoolExecutor(16) as clients:
             assert list(clients.map(send, range(16))) == [200] * 16
+
+
+def test_words_are_answered_while_batches_of_parts_of_pictures_are_under_way(library: Config) -> None:
+    terms = [{"item": 1, "region": [0.1 * n, 0, 0.5, 0.5]} for n in range(1, 6)]
+    body = json.dumps({"searches": [{"terms": terms}] * 16})
+    with running(replace(library, serve=replace(library.serve, threads=4)), threads=4) as (host, port):
+
+        def ask(method: str, path: str, sent: str | None = None) -> tuple[int, float]:
+            with closing(HTTPConnection(host, port, timeout=120)) as connection:
+                connection.request(method, path, sent, {"Content-Type": "application/json"})
+                status = connection.getresponse().status
+                return status, time.monotonic()
+
+        with ThreadPoolExecutor(8) as clients:
+            under_way = [clients.submit(ask, "POST", "/api/v1/search/batch", body) for _ in range(8)]
+            wait(under_way, return_when=FIRST_COMPLETED)  # all threads that they get are theirs
+            answered = ask("GET", "/api/v1/search?q=boat")
+            batches = [one.result() for one in under_way]
+    assert answered[0] == 200 and {status for status, _ in batches} == {200}
+    assert answered[1] < max(at for _, at in batches)

@@ -120,7 +120,8 @@ def test_a_kept_map_is_shown_at_once_and_without_what_is_gone(config: Config) ->
 
 def test_the_map_is_drawn_beside_serving_and_once_a_version(app: Flask) -> None:
     client = app.test_client()
-    assert "data-drawing" in client.get("/library").text
+    told = client.get("/library/map.bin")
+    assert told.status_code == 503 and int(told.headers["Retry-After"]) > 0
     html = map_page(client)
     links = re.findall(r'<a href="/items/(\d+)"><title>([^<]+)</title>', html)
     assert 4 <= len(links) <= 12 and len(re.findall(r"M\d+ \d+h0", html)) == 12
@@ -129,8 +130,13 @@ def test_the_map_is_drawn_beside_serving_and_once_a_version(app: Flask) -> None:
     assert drawn is maps.newest() and "12 image" not in html
     client.post("/versions", data=form(client.get("/status").text))
     assert client.get("/api/v1/search?item=1").status_code == 200  # looks at what is served now
-    map_page(client)
-    assert maps.newest() is not drawn and maps.newest().version != drawn.version
+    with maps._searcher.catalog.session() as session:
+        session.get_one(Item, drawn.items[0]).removed_at = 1.0
+    meanwhile = maps.newest()
+    assert (meanwhile.version, meanwhile.items) == (drawn.version, drawn.items[1:]), "the one before, while it is drawn"
+    assert client.get("/library/map.bin").status_code == 200
+    maps._thread.join(60)
+    assert maps.newest().version != drawn.version
 
 
 def test_a_map_that_could_not_be_drawn_says_so(changed: Config) -> None:

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as Answer
 
 from engine import marks
 from engine.catalog import HeadRow
-from engine.errors import InvalidInput, NotFound
+from engine.errors import Busy, InvalidInput, NotFound
 from engine.facets import sizes
 from engine.status import head_facts
 from engine.turns import choose
@@ -21,6 +21,7 @@ from webui.services import services
 library_pages = Blueprint("library_pages", __name__)
 
 FAILURES_A_PAGE = 50
+_DRAWN_S = 2  # that a map of 5,000 pictures takes
 # A report is a file that needs nothing else: its styles stand in it, and nothing in it may run or be fetched.
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 
@@ -44,7 +45,7 @@ def dots() -> Answer:
     """Where each picture lies on the map, for the script that makes its dots links."""
     drawn = services().maps.newest()
     if drawn is None:
-        raise NotFound("the map is being drawn: ask again in a moment")
+        raise Busy("the map is being drawn: ask again in a moment", _DRAWN_S)
     response = Response(drawn.packed, mimetype="application/octet-stream")
     response.add_etag()
     return response.make_conditional(request)

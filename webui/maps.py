@@ -83,26 +83,32 @@ class Maps:
         self._searcher = searcher
         self._lock = threading.Lock()
         self._drawn: Drawing | None = None
+        self._atlas: Atlas | None = None  # what was drawn
         self._thread: threading.Thread | None = None
 
     def newest(self) -> Drawing | None:
-        """The map of the served version; None while it is being drawn, which begins here."""
+        """The map of the served version, whose drawing begins here.
+
+        While it is being drawn, the map before it without the pictures that are gone; None where there is none.
+        """
         version = self._searcher.version
         with self._lock:
             if self._drawn is not None and self._drawn.version == version.id:
                 return self._drawn
             kept = kept_atlas(self._searcher.catalog.home, version.id)
             if kept is not None:
-                self._drawn = _drawing(self._searcher.catalog, kept)
+                self._drawn, self._atlas = _drawing(self._searcher.catalog, kept), kept
                 return self._drawn
             if self._thread is None or not self._thread.is_alive():
+                self._drawn = _drawing(self._searcher.catalog, self._atlas) if self._atlas is not None else None
                 self._thread = threading.Thread(target=self._draw, name="map", daemon=True)
                 self._thread.start()
-        return None
+            return self._drawn
 
     def _draw(self) -> None:
         version, catalog = self._searcher.version, self._searcher.catalog
         _be_quiet()
+        atlas = None
         try:
             atlas = draw_atlas(catalog, version)
             keep_atlas(catalog.home, atlas)
@@ -111,7 +117,7 @@ class Maps:
             log.exception("the map of version %s could not be drawn", version.id)
             drawn = Drawing(version.id, 0, (), (), (), failed=True)
         with self._lock:
-            self._drawn = drawn
+            self._drawn, self._atlas = drawn, atlas
 
 
 def _be_quiet() -> None:

@@ -20,7 +20,7 @@ from engine.media.files import read_file
 from engine.media.pictures import FORMATS
 from engine.media.text import decode_words
 from engine.types import Modality
-from webui.boxes import is_known
+from webui.boxes import is_harmless, is_known
 from webui.chunks import bare_gif, bare_png, bare_webp
 
 _SOI, _EOI = 0xD8, 0xD9
@@ -28,14 +28,14 @@ _KEPT_APPS = {0xE0: b"", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}  # JFIF, colour
 _COMMENT, _APPS = 0xFE, range(0xE0, 0xF0)
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither stuffed bytes nor restarts
 _ORIENTATION = 0x0112
-_TELLING = re.compile(r"location|geo|gps|xyz|latitude|longitude|serial|coordinates|priv", re.IGNORECASE)
 _EXIF = b"Exif\0\0"
 _BARE = {"PNG": bare_png, "WEBP": bare_webp, "GIF": bare_gif}
-_TOLD = ("exif", "xmp", "XML:com.adobe.xmp", "photoshop")
 _MARKS = (  # of XMP, with and without its envelope, of EXIF, and of what camcorders write, also within H.264
     b"<x:xmpmeta", b"adobe:ns:meta", b"ns.adobe.com/", b"W5M0MpCehiHzreSzNTczkc9d", _EXIF, b"NonRealTimeMeta",
     b"\x08\x00\x20\x0c\x9a\x66MDPM",
+    b"APETAGEX", b"LYRICSBEGIN",  # tags at the end of sounds
 )  # fmt: skip
+_ID3V1 = 128  # bytes at the end of a sound
 _LOOKED_THROUGH, _PIECE = 2**30, 2**20  # bytes of a film; of larger ones nothing can be said in a request's time
 
 
@@ -56,12 +56,7 @@ def placeless(path: Path, max_bytes: int) -> bytes | None:
         return None
     data = read_file(path, max_bytes)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS[:-1]) as image:
-            upright = image.getexif().get(_ORIENTATION)
-            if image.format == "JPEG":
-                return without_metadata(data, upright)
-            if image.format in _BARE:
-                return _BARE[image.format](data, _turned(upright)[len(_EXIF) :])
+        return _bare(data)
     except UnidentifiedImageError:
         if modality == Modality.TEXT:
             _check_text(data)
@@ -69,6 +64,16 @@ def placeless(path: Path, max_bytes: int) -> bytes | None:
         raise KeptBack from None  # HEIC and raw files among them: they nearly always do
     except (Image.DecompressionBombError, OSError, ValueError, SyntaxError):
         raise KeptBack from None
+
+
+def _bare(data: bytes) -> bytes:
+    """A picture without metadata. Raises KeptBack, and what Pillow raises."""
+    with Image.open(io.BytesIO(data), formats=FORMATS[:-1]) as image:
+        upright = image.getexif().get(_ORIENTATION)
+        if image.format == "JPEG":
+            return without_metadata(data, upright)
+        if image.format in _BARE:
+            return _BARE[image.format](data, _turned(upright)[len(_EXIF) :])
     raise KeptBack  # TIFF, BMP and AVIF have parts of makers' own
 
 
@@ -121,10 +126,6 @@ def _is_kept(marker: int, content: bytes) -> bool:
     return marker != _COMMENT
 
 
-def _tells(image: Image.Image) -> bool:
-    return bool(image.getexif()) or any(key in image.info for key in _TOLD)
-
-
 def _check_text(data: bytes) -> None:
     """Raise KeptBack for something else under the name of a text."""
     try:
@@ -145,25 +146,25 @@ def _check_film(path: Path) -> None:
 
 @functools.lru_cache(4096)  # players ask for one film in many parts
 def _film_tells(path: Path, size: int, _mtime_ns: int) -> bool:
-    """Whether it says something, or cannot be followed: its tags, parts, streams, cover, and all of its bytes."""
+    """Whether it says something, or cannot be followed: its tags, parts, streams, covers, and all of its bytes."""
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
-            said = [container.metadata, *(stream.metadata for stream in container.streams)]
-            told = any(_TELLING.search(key) for known in said for key in known)
-            told = told or not is_known(path, container.format.name)
+            covers = [stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic]
+            said = [container.metadata, *(stream.metadata for stream in container.streams if stream not in covers)]
+            told = not all(is_harmless(name, words) for known in said for name, words in known.items())
+            told = told or not is_known(path, container.format.name) or bool(container.chapters())
             told = told or any(stream.type not in ("video", "audio") for stream in container.streams)
-            told = told or any(_cover_tells(container, stream) for stream in container.streams.video)
+            told = told or any(_cover_tells(container, stream) for stream in covers)
         return told or size > _LOOKED_THROUGH or _is_marked(path)
-    except (av.FFmpegError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (av.FFmpegError, OSError, ValueError, SyntaxError, Image.DecompressionBombError, KeptBack):
         return True
 
 
-def _cover_tells(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
-    if not stream.disposition & Disposition.attached_pic:
-        return False
-    picture = bytes(next(container.demux(stream), b""))  # which is none
-    with Image.open(io.BytesIO(picture), formats=FORMATS[:-1]) as image:
-        return _tells(image)
+def _cover_tells(container: av.container.InputContainer, cover: av.VideoStream) -> bool:
+    """Whether it holds more than a picture, or says more than what kind of picture it is (`comment`)."""
+    said = {"title" if name.lower() == "comment" else name: words for name, words in cover.metadata.items()}
+    picture = bytes(next(container.demux(cover), b""))  # which is none
+    return not all(is_harmless(*tag) for tag in said.items()) or _bare(picture) != picture
 
 
 def _is_marked(path: Path) -> bool:
@@ -176,4 +177,5 @@ def _is_marked(path: Path) -> bool:
             if any(mark in piece for mark in _MARKS):
                 return True
             before = piece[-overlap:]
-    return False
+        file.seek(max(0, file.tell() - _ID3V1))
+        return file.read(3) == b"TAG"
