@@ -287,7 +287,7 @@ def test_a_damaged_version_is_reported_without_its_path(library: Config, tmp_pat
         file.write_bytes(b"altered")
     client = create_app(config).test_client()
     _check_problem(client.get("/readyz"), 503)
-    detail = _check_problem(client.post(SEARCH, json={"text": "a"}), 500)
+    detail = _check_problem(client.post(SEARCH, json={"text": "a"}), 503)
     assert str(tmp_path) not in detail
     client.application.extensions["rebus"].catalog.engine.dispose()
 
