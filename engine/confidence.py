@@ -23,6 +23,7 @@ _AGAIN_S = 1.0
 CERTAIN = 1.0  # the words themselves stand there
 _UNREAD = 0.5  # at most, of what is no word to the encoder: its cosines mean nothing
 _PIECES, _A_LETTER = 3, 0.6  # from which on a word is spelled out: see DESIGN.md for what this tells apart
+_A_LETTER_OF_MANY = 0.5  # and several words together, of which none is one piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Calibration:
 
     def for_words(self, words: Sequence[str], encoder: Encoder) -> Self:
         """The calibration for a query of these words: of such as the encoder cannot read, none is likely."""
-        return replace(self, most=_UNREAD) if words and all(_spelled_out(word, encoder) for word in words) else self
+        return replace(self, most=_UNREAD) if _unreadable(words, encoder) else self
 
     def facts(self) -> dict[str, float]:
         """As JSON values; `read` takes them again."""
@@ -90,10 +91,14 @@ class Calibrations:
         return known
 
 
-def _spelled_out(word: str, encoder: Encoder) -> bool:
-    """Whether a word of Latin letters is to the encoder hardly more than these, as `xqzvbn` is."""
-    pieces = encoder.pieces(word) if word.isascii() and word.isalpha() else 0
-    return pieces >= max(_PIECES, _A_LETTER * len(word))
+def _unreadable(words: Sequence[str], encoder: Encoder) -> bool:
+    """Whether words of Latin letters are to the encoder hardly more than these: each, as `xqzvbn`, or all together."""
+    if not words or not all(word.isascii() and word.isalpha() for word in words):
+        return False
+    pieces, letters = [encoder.pieces(word) for word in words], [len(word) for word in words]
+    if all(few >= max(_PIECES, _A_LETTER * many) for few, many in zip(pieces, letters, strict=True)):
+        return True
+    return len(words) > 1 and min(pieces) > 1 and sum(pieces) >= max(_PIECES, _A_LETTER_OF_MANY * sum(letters))
 
 
 def band(confidence: float | None) -> str | None:

@@ -56,10 +56,10 @@ def test_it_is_a_probability_that_grows_with_the_cosine(cosine: float, words: in
 def test_what_the_encoder_can_only_spell_is_not_likely(searcher: Searcher) -> None:
     encoder = searcher.encoder(searcher.version)
     sure = np.array([0.9, -0.9], np.float32)
-    for words in (["xqzvbn"], ["wkjq", "zzxqvp"]):
+    for words in (["xqzvbn"], ["wkjq", "zzxqvp"], ["tgbyhn", "ujm"]):
         low, lowest = MADE.for_words(words, encoder).confidences(sure, 1)
         assert UNLIKELY < low < LIKELY < MADE.confidences(sure, 1)[0] and lowest == MADE.confidences(sure, 1)[1]
-    for words in ([], ["boat"], ["tv"], ["fur"], ["4711"], ["船舶航行"], ["xqzvbn", "boat"]):
+    for words in ([], ["boat"], ["tv"], ["fur"], ["4711"], ["船舶航行"], ["xqzvbn", "boat"], ["nietzsche", "portrait"]):
         assert MADE.for_words(words, encoder) == MADE, words
     asked = [searcher.search(Query((Term(text=text),), mode=Mode.VECTOR)).confidence for text in ("xqzvbn", "boat")]
     assert asked[0] is not None and asked[0] <= 0.5
