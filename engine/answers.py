@@ -92,7 +92,7 @@ class Answer:
             items, scores = self.index.refine(asked, ids[missing][None], int(missing.sum()))
             found = dict(zip(items[0].tolist(), scores[0].tolist(), strict=True))
             out[missing] = [found.get(i, np.nan) for i in ids[missing].tolist()]
-        return out
+        return out.clip(-1, 1)  # vectors are stored as float16: their length is not just 1
 
     def confidences(self, ids: I64) -> F32:
         """The confidence (n,) of each hit; NaN where nothing is known."""

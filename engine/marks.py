@@ -1,7 +1,6 @@
 """What people said of results: good or bad answers to a query. Kept in the catalog, used at once, and learned from.
 
-A query of words alone is known by its words, in any case, any other by its vector. `rebus train` learns from the
-former.
+A query of words alone is known by its words, in any case, any other by its vector. `rebus train` learns from words.
 """
 
 from collections.abc import Sequence

@@ -188,6 +188,18 @@ def test_unknown_items(client: FlaskClient) -> None:
         _check_problem(client.get(address), 404)
 
 
+@pytest.mark.parametrize("address", ["/media/99999", "/thumbs/99999", "/large/99999", "/nothing"])
+def test_errors_are_pages_for_who_prefers_them_and_problems_for_all_others(client: FlaskClient, address: str) -> None:
+    for accept in ("*/*", "image/avif,image/webp,*/*;q=0.8", "application/json", None):
+        _check_problem(client.get(address, headers={} if accept is None else {"Accept": accept}), 404)
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    page = client.get(address, headers={"Accept": browser})
+    assert page.status_code == 404 and page.mimetype == "text/html"
+    _check_problem(client.get(address, headers={"Accept": "*/*", "Host": "evil.example"}), 400)
+    refused = client.get(address, headers={"Accept": browser, "Host": "evil.example"})
+    assert refused.status_code == 400 and refused.mimetype == "text/html"
+
+
 def test_methods_and_kinds_that_are_not_taken(client: FlaskClient) -> None:
     response = client.delete(SEARCH)
     _check_problem(response, 405)

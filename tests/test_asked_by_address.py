@@ -1,5 +1,6 @@
 """GET /api/v1/search: `q` means what the search page's box means, `text` is plain words."""
 
+import re
 from typing import Any
 
 import pytest
@@ -41,3 +42,17 @@ def test_plain_words_are_asked_for_by_text(client: FlaskClient) -> None:
 )  # fmt: skip
 def test_what_cannot_be_meant_is_explained(client: FlaskClient, query: dict[str, Any], word: str) -> None:
     assert word in _check_problem(client.get(SEARCH, query_string=query), 400)
+
+
+def test_examples_stay_among_the_hits_here_and_are_left_out_on_the_page(client: FlaskClient) -> None:
+    given = [hit["id"] for hit in _get(client, text="boat", limit=3)]
+    for found in (
+        _get(client, item=given),
+        _get(client, q=" ".join(f"like:{item}" for item in given)),
+        _ask(client, terms=[{"item": item} for item in given], limit=100)["hits"],
+    ):
+        assert set(given) <= {hit["id"] for hit in found}
+    for query in ({"q": " ".join(f"like:{item}" for item in given)}, {"like": given}):
+        page = client.get("/", query_string=query, headers={"Accept": "text/html"}).text
+        shown = set(map(int, re.findall(r'data-item="(\d+)"', page)))
+        assert shown and not shown & set(given), query

@@ -111,7 +111,7 @@ def test_every_answer_carries_the_security_headers(client: FlaskClient, address:
 
 @pytest.mark.parametrize("address", ["/", "/?q=boat", "/?q=boat&for=text", "/status", "/nothing"])
 def test_nothing_is_inline(client: FlaskClient, address: str) -> None:
-    html = client.get(address).text
+    html = client.get(address, headers={"Accept": "text/html"}).text
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", html)
     assert re.findall(r"<script[^>]*>", html) == ['<script type="module" src="/static/rebus.js">']
 

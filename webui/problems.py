@@ -78,8 +78,8 @@ def _answer(error: Exception) -> Response:
 def _wants_json() -> bool:
     if request.path.startswith("/api/") or request.path in _FOR_PROGRAMS:
         return True
-    kinds = ["text/html", "application/problem+json", "application/json"]
-    return request.accept_mimetypes.best_match(kinds, "text/html") != "text/html"
+    kinds = [PROBLEM, "application/json", "text/html"]  # the first, for who takes anything: browsers name HTML
+    return request.accept_mimetypes.best_match(kinds, PROBLEM) != "text/html"
 
 
 def _page(status: int, detail: str) -> Response:

@@ -228,7 +228,7 @@ def _fill(page: SearchPage, where: Where) -> None:
         least=page.least, mode=page.asked_mode, explain=page.explain,
     )  # fmt: skip
     page.answer = SearchResponse.of(*search_page(services(), query, page.cursor), page.explain)
-    liked = {chip.likeness.item for chip in page.likes if chip.weight > 0}
+    liked = {term.item for term in page.terms if term.item is not None and term.weight > 0}  # chips, or in the box
     page.hits = [hit for hit in page.answer.hits if hit.id not in liked]
     page.following = page.answer.next
     if page.following is not None:

@@ -173,7 +173,7 @@ class SearchRequest(Page):
     terms: list[TermIn] = Field(
         default=[],
         max_length=MAX_TERMS,
-        description="What to search with, 32 at most, 4 of them pictures: their weighted sum is looked for.",
+        description="What to search with, 32 at most, 4 of them pictures; items that are named stay among the hits.",
     )
 
     @property
@@ -200,7 +200,7 @@ class SearchForm(Page):
     item: Annotated[list[ItemId], BeforeValidator(_listed)] = Field(
         default=[],
         max_length=MAX_TERMS,
-        description="Ids of items to search with, as examples; may be given several times.",
+        description="Ids of example items, 32 at most, given one by one; they stay among the hits.",
     )
 
     def to_query(self, decode: Decoder, default_limit: int) -> Query:
