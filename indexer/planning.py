@@ -5,7 +5,7 @@ Queries that training has not seen ask for those of the kind that the library ha
 takes.
 
 What codes take beside themselves (rotations, codebooks) is measured too: of each family sizes are tried downwards from
-the largest that might fit, until two do; all, where the codes are not what takes the time.
+the largest that might fit, until two do, or one recalls too little; all hash codes, where all vectors are compared.
 """
 
 import math
@@ -44,6 +44,7 @@ PARTS = (32, 64, 96, 128)
 _LISTS_FROM, _NEVER = 10_000, 1 << 40  # fewer items are compared whole in half a millisecond
 _ENOUGH = 2  # sizes of a family that fit: smaller ones find less
 _TIMED = 50
+_HASH = "hash codes"
 Asked = Callable[[Modality], tuple[F32 | None, F32 | None]]  # what will ask for a modality, as `queries_for` says
 Families = dict[str, list[tuple[float, CodecSettings]]]  # bytes of a code, ascending
 
@@ -176,7 +177,7 @@ def _tried(
             one = tried(family, size, codec)
             fit += one.bytes <= memory
             done += 1
-            if _done(one, fit, memory, wanted):
+            if _done(family, one, fit, memory, wanted):
                 done += len(sizes) - number - 1
                 break
     more = [(size, family, codec) for family, sizes in families.items() for size, codec in sizes]
@@ -191,15 +192,15 @@ def _tried(
     return plans
 
 
-def _done(one: Plan, fit: int, memory: int, wanted: float) -> bool:
-    """Whether smaller codes of its family need not be tried, when so many of them fit.
+def _done(family: str, one: Plan, fit: int, memory: int, wanted: float) -> bool:
+    """Whether smaller codes of a family need not be tried, when so many of them fit.
 
-    Where all vectors are compared the smallest codes do. Hash codes cost little to try, others minutes, and those that
-    recall too little come after them anyway.
+    Smaller than those that recall too little they recall less: hash codes cost little to try, others minutes. Where
+    all vectors are compared, the smallest that recall enough are what is wanted.
     """
-    if one.scanned:
-        return one.codec.kind != "hashing" and one.bytes <= memory and one.recall < wanted
-    return fit >= _ENOUGH
+    if family != _HASH and one.bytes <= memory and one.recall < wanted:
+        return True
+    return fit >= _ENOUGH and not one.scanned
 
 
 def _families(count: int) -> Families:
@@ -208,7 +209,7 @@ def _families(count: int) -> Families:
     def whole(kind: Kind) -> list[tuple[float, CodecSettings]]:
         return [(bits / 8, CodecSettings(kind, bits, _NEVER)) for bits in BITS[kind]]
 
-    families = {"hash codes": whole("hashing")}
+    families = {_HASH: whole("hashing")}
     if count >= TRAINED_FROM:
         families |= {"product codes": whole("pq"), "additive codes": whole("vq")}
     if count >= _LISTS_FROM:
