@@ -44,7 +44,7 @@ PARTS = (32, 64, 96, 128)
 _LISTS_FROM, _NEVER = 10_000, 1 << 40  # fewer items are compared whole in half a millisecond
 _ENOUGH = 2  # sizes of a family that fit: smaller ones find less
 _TIMED = 50
-_HASH = "hash codes"
+_HASH, _LISTS = "hash codes", "product codes in lists"
 Asked = Callable[[Modality], tuple[F32 | None, F32 | None]]  # what will ask for a modality, as `queries_for` says
 Families = dict[str, list[tuple[float, CodecSettings]]]  # bytes of a code, ascending
 
@@ -173,6 +173,9 @@ def _tried(
 
     for family, sizes in down.items():
         fit = 0
+        if family not in (_HASH, _LISTS) and any(_served(plan, memory, wanted) for plan in plans):
+            done += len(sizes)
+            continue
         for number, (size, codec) in enumerate(sizes):
             one = tried(family, size, codec)
             fit += one.bytes <= memory
@@ -190,6 +193,14 @@ def _tried(
         done += 1
     tell("measured", total, total)
     return plans
+
+
+def _served(plan: Plan, memory: int, wanted: float) -> bool:
+    """Whether lists do what is wanted, which are quicker than codes of one byte a part that are all read.
+
+    Those take minutes a size to train.
+    """
+    return plan.name.startswith(_LISTS) and not plan.scanned and plan.bytes <= memory and plan.recall >= wanted
 
 
 def _done(family: str, one: Plan, fit: int, memory: int, wanted: float) -> bool:
@@ -210,13 +221,11 @@ def _families(count: int) -> Families:
         return [(bits / 8, CodecSettings(kind, bits, _NEVER)) for bits in BITS[kind]]
 
     families = {_HASH: whole("hashing")}
-    if count >= TRAINED_FROM:
-        families |= {"product codes": whole("pq"), "additive codes": whole("vq")}
     if count >= _LISTS_FROM:
         few = max(TRAINED_FROM, count // 10)
-        families["product codes in lists"] = [
-            (parts / 2, CodecSettings(lists_from=few, parts=parts)) for parts in PARTS
-        ]
+        families[_LISTS] = [(parts / 2, CodecSettings(lists_from=few, parts=parts)) for parts in PARTS]
+    if count >= TRAINED_FROM:
+        families |= {"product codes": whole("pq"), "additive codes": whole("vq")}
     return families
 
 
