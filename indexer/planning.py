@@ -5,7 +5,7 @@ Queries that training has not seen ask for those of the kind that the library ha
 takes.
 
 What codes take beside themselves (rotations, codebooks) is measured too: of each family sizes are tried downwards from
-the largest that might fit, until two do; all, where the codes are not what takes the time.
+the largest that might fit, until two do, or one recalls too little; all hash codes, where all vectors are compared.
 """
 
 import math
@@ -44,6 +44,7 @@ PARTS = (32, 64, 96, 128)
 _LISTS_FROM, _NEVER = 10_000, 1 << 40  # fewer items are compared whole in half a millisecond
 _ENOUGH = 2  # sizes of a family that fit: smaller ones find less
 _TIMED = 50
+_HASH, _LISTS = "hash codes", "product codes in lists"
 Asked = Callable[[Modality], tuple[F32 | None, F32 | None]]  # what will ask for a modality, as `queries_for` says
 Families = dict[str, list[tuple[float, CodecSettings]]]  # bytes of a code, ascending
 
@@ -172,11 +173,14 @@ def _tried(
 
     for family, sizes in down.items():
         fit = 0
+        if family not in (_HASH, _LISTS) and any(_served(plan, memory, wanted) for plan in plans):
+            done += len(sizes)
+            continue
         for number, (size, codec) in enumerate(sizes):
             one = tried(family, size, codec)
             fit += one.bytes <= memory
             done += 1
-            if _done(one, fit, memory, wanted):
+            if _done(family, one, fit, memory, wanted):
                 done += len(sizes) - number - 1
                 break
     more = [(size, family, codec) for family, sizes in families.items() for size, codec in sizes]
@@ -191,15 +195,23 @@ def _tried(
     return plans
 
 
-def _done(one: Plan, fit: int, memory: int, wanted: float) -> bool:
-    """Whether smaller codes of its family need not be tried, when so many of them fit.
+def _served(plan: Plan, memory: int, wanted: float) -> bool:
+    """Whether lists do what is wanted, which are quicker than codes of one byte a part that are all read.
 
-    Where all vectors are compared the smallest codes do. Hash codes cost little to try, others minutes, and those that
-    recall too little come after them anyway.
+    Those take minutes a size to train.
     """
-    if one.scanned:
-        return one.codec.kind != "hashing" and one.bytes <= memory and one.recall < wanted
-    return fit >= _ENOUGH
+    return plan.name.startswith(_LISTS) and not plan.scanned and plan.bytes <= memory and plan.recall >= wanted
+
+
+def _done(family: str, one: Plan, fit: int, memory: int, wanted: float) -> bool:
+    """Whether smaller codes of a family need not be tried, when so many of them fit.
+
+    Smaller than those that recall too little they recall less: hash codes cost little to try, others minutes. Where
+    all vectors are compared, the smallest that recall enough are what is wanted.
+    """
+    if family != _HASH and one.bytes <= memory and one.recall < wanted:
+        return True
+    return fit >= _ENOUGH and not one.scanned
 
 
 def _families(count: int) -> Families:
@@ -208,14 +220,12 @@ def _families(count: int) -> Families:
     def whole(kind: Kind) -> list[tuple[float, CodecSettings]]:
         return [(bits / 8, CodecSettings(kind, bits, _NEVER)) for bits in BITS[kind]]
 
-    families = {"hash codes": whole("hashing")}
-    if count >= TRAINED_FROM:
-        families |= {"product codes": whole("pq"), "additive codes": whole("vq")}
+    families = {_HASH: whole("hashing")}
     if count >= _LISTS_FROM:
         few = max(TRAINED_FROM, count // 10)
-        families["product codes in lists"] = [
-            (parts / 2, CodecSettings(lists_from=few, parts=parts)) for parts in PARTS
-        ]
+        families[_LISTS] = [(parts / 2, CodecSettings(lists_from=few, parts=parts)) for parts in PARTS]
+    if count >= TRAINED_FROM:
+        families |= {"product codes": whole("pq"), "additive codes": whole("vq")}
     return families
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ import pytest
 from engine.artifacts import read_manifest
 from engine.catalog import Caption, Item
 from engine.config import CodecSettings
+from engine.errors import NotReady
 from engine.versions import Version
 from indexer.build import Recipe, build
+from indexer.care.leftovers import temporary_files
 from indexer.evaluation.memory import resident_bytes
 from indexer.evaluation.plots import plan_plot
+from indexer.jobs import writing
 from indexer.plan_command import Size
-from indexer.planning import Plan, Plans, plan
+from indexer.planning import Plan, Plans, check_current, plan
 from tests.conftest import config_at, silent
 from tests.shelves import Shelf
 from tests.test_listed_library import DIM, points
@@ -46,9 +50,21 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
 
 
 @pytest.fixture(scope="module")
-def plans(shelf: Shelf) -> Plans:
-    """For 24 bytes an item."""
-    return plan(shelf.catalog, shelf.encoder, 24 * (PICTURES + PICTURES // 2), 0.9, silent)
+def told() -> list[tuple[str, int, int]]:
+    """What is told while `plans` is measured."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def plans(shelf: Shelf, told: list[tuple[str, int, int]]) -> Plans:
+    """For 24 bytes an item, while others write, who leave alone what is being measured."""
+
+    def tell(what: str, done: int, total: int) -> None:
+        told.append((what, done, total))
+        with writing(shelf.catalog, "index", silent):
+            pass
+
+    return plan(shelf.catalog, shelf.encoder, 24 * (PICTURES + PICTURES // 2), 0.9, tell)
 
 
 def test_what_is_chosen_is_the_quickest_that_fits(plans: Plans) -> None:
@@ -80,8 +96,8 @@ def test_a_version_is_built_as_planned_and_the_next_one_too(shelf: Shelf, plans:
 
 def test_what_cannot_be_is_refused_with_what_can(shelf: Shelf, command: Any) -> None:
     kept = len(shelf.catalog.versions())
-    code, _, errors = command(shelf.config.home, "build", "--memory", "20kB", "--recall", "0.9")
-    assert code == 2 and "no codes of this library fit into 20 kB and recall 0.90" in errors
+    code, _, errors = command(shelf.config.home, "build", "--memory", "1kB", "--recall", "0.9")
+    assert code == 2 and "fit into 1.0 kB and recall 0.90; the nearest possible plan is" in errors
     assert len(shelf.catalog.versions()) == kept
     found = re.search(r"with --memory (\d+kB)", errors)
     assert found is not None
@@ -98,6 +114,32 @@ def test_without_a_budget_the_settings_say_what_is_built(shelf: Shelf, command: 
     code, out, _ = command(shelf.config.home, "build")
     assert code == 0 and "is served now" in out
     assert Recipe.of(shelf.catalog, shelf.config) == Recipe(CodecSettings(), 0.95)
+
+
+def test_each_size_is_told_before_it_is_trained(plans: Plans, told: list[tuple[str, int, int]]) -> None:
+    assert {plan.name for plan in plans.plans} == {what for what, _, _ in told[:-1]}
+    assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
+    assert told[-1][1] == told[-1][2]
+
+
+def test_a_plan_is_measured_under_the_home_and_what_a_killed_one_left_goes(shelf: Shelf) -> None:
+    left = shelf.config.home / "plans" / ".tmp-killed"
+    left.mkdir(parents=True, exist_ok=True)
+    assert left in temporary_files(shelf.config.home)
+    with writing(shelf.catalog, "gc", silent):
+        assert not left.exists()
+
+
+def test_a_plan_of_a_library_that_changed_meanwhile_is_not_built(shelf: Shelf) -> None:
+    served, items = shelf.catalog.current_version(), PICTURES + PICTURES // 2
+    assert served is not None
+    fits = Plans([], 100, 0.9, made(100, 1.0), items)
+    check_current(shelf.catalog, fits, served)
+    with pytest.raises(NotReady, match=f"grew from {items - 1:,} to {items:,} items"):
+        check_current(shelf.catalog, replace(fits, items=items - 1), served)
+    served.head_id = 7
+    with pytest.raises(NotReady, match="another encoder or head"):
+        check_current(shelf.catalog, fits, served)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +207,20 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
     assert Size().convert(text, None, None) == size
 
 
-@pytest.mark.parametrize("text", ["", "64 apples", "-3MB", "MB"])
+@pytest.mark.parametrize("text", ["", "64 apples", "-3MB", "MB", "0.4", "9" * 400, "2000000GB"])
 def test_other_words_are_no_sizes(text: str) -> None:
     with pytest.raises(click.UsageError, match="is no size"):
         Size().convert(text, None, None)
+
+
+@pytest.mark.parametrize("wrong", [("--recall", "nan"), ("--recall", "1.5"), ("--svg", "nowhere/to/be/plan.svg")])
+def test_what_cannot_be_is_refused_before_anything_is_measured(
+    wide: Shelf, command: Any, wrong: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.planning.BITS", {})  # measuring would fail otherwise
+    code, _, errors = command(wide.config.home, "build", "--memory", "250kB", "--plan-only", *wrong)
+    assert code == 2 and wrong[0] in errors
+
+
+def test_what_recalls_enough_at_no_size_is_told_by_the_best_that_there_is() -> None:
+    assert "is 60 bytes, with --memory 1kB --recall 0.90" in Plans.of([made(60, 1, 0.9)], 10, 0.95).refusal()
