@@ -37,7 +37,10 @@ def watch_folders(
     A folder that goes away is said once, and taken up again when it returns; the others are followed on.
     until: asked once a second or so whether to end. Raises NotReady when no encoder is chosen.
     """
-    index_folders(config, folders, tell, note=note)
+    try:
+        index_folders(config, folders, tell, note=note)
+    except DriveGone as error:
+        note(f"{error}. It will be tried again")
     catalog = Catalog(config)
     spec = chosen_encoder(catalog, config)
     if spec is None:
@@ -45,10 +48,10 @@ def watch_folders(
     encoder = load_encoder(spec, config.encoder.device)
     roots = [folder.expanduser().resolve() for folder in folders] or known_roots(catalog)
     work = _Work(roots, note)
-    for watched, changes, told in _changes(catalog, roots, config.home.resolve(), note):
+    for watched, changes, unsure in _changes(catalog, roots, config.home.resolve(), note):
         if until():
             return
-        work.take(watched, changes, told)
+        work.take(watched, changes, unsure)
         try:
             for deep, some in work.divided():
                 report = index_folders(
@@ -68,10 +71,10 @@ def watch_folders(
 
 def _changes(
     catalog: Catalog, roots: Sequence[Path], home: Path, note: Note
-) -> Iterator[tuple[dict[Path, _Identity], _Changes, bool]]:
-    """The roots that are watched, what changed in them, and whether what is told to be deleted was, on drives that are
+) -> Iterator[tuple[dict[Path, _Identity], _Changes, Sequence[Path]]]:
+    """The roots that are watched, what changed in them, and the folders below which it is not certain that what is told
 
-    there; once a second or so, and watched anew when one returns.
+    to be deleted was; once a second or so, and watched anew when a root or a drive returns.
     watchfiles gives up at a name that is not valid UTF-8: then all files are looked at again and again.
     """
     polling, drives = False, list[Path]()
@@ -80,7 +83,7 @@ def _changes(
         watched = _there(roots, drives)
         if not watched:
             time.sleep(_SETTLE_MS / 1000)
-            yield watched, set(), False
+            yield watched, set(), ()
             continue
         try:
             for changes in watch(
@@ -94,7 +97,8 @@ def _changes(
                 poll_delay_ms=_POLL_MS,
             ):
                 there = _there(roots, drives) == watched
-                yield watched, changes, there and not polling and _hears_of_deletions()
+                certain = not polling and _hears_of_deletions()
+                yield watched, changes, _replaced(watched, drives) if certain else roots
                 if not there or _there(roots, drives) != watched or _drives(catalog, drives) != drives:
                     break
         except FileNotFoundError:  # gone since it was looked for
@@ -104,7 +108,7 @@ def _changes(
                 note(f"{error}: changes are looked for every two seconds. Rename it and watch again to be told of them")
             polling = True
             time.sleep(_SETTLE_MS / 1000)
-            yield watched, set(), False
+            yield watched, set(), ()
 
 
 def _hears_of_deletions() -> bool:
@@ -122,6 +126,16 @@ def _there(roots: Sequence[Path], drives: Sequence[Path]) -> dict[Path, _Identit
     there = {root: _identity(root) for root in roots if _is_open(root)}
     inner = {root: [_identity(place) for place in drives if place.is_relative_to(root)] for root in there}
     return {root: (own, *inner[root]) for root, own in there.items() if own is not None}
+
+
+def _replaced(watched: dict[Path, _Identity], drives: Sequence[Path]) -> list[Path]:
+    """The roots, and the places of drives in them, that are gone or another than when the watch began."""
+    now, found = _there(list(watched), drives), list[Path]()
+    for root, before in watched.items():
+        places = [root, *(place for place in drives if place.is_relative_to(root))]
+        after = now.get(root, (None,) * len(before))
+        found += [place for place, was, is_now in zip(places, before, after, strict=True) if was != is_now]
+    return found
 
 
 def _drives(catalog: Catalog, last: list[Path]) -> list[Path]:
@@ -159,11 +173,14 @@ class _Work:
         self._away = set[Path]()
         self._following = False
 
-    def take(self, watched: dict[Path, _Identity], changes: Iterable[tuple[Change, str]], told: bool = False) -> None:
+    def take(
+        self, watched: dict[Path, _Identity], changes: Iterable[tuple[Change, str]], unsure: Sequence[Path] = ()
+    ) -> None:
         """Add what changed. After a new watch began, every root is compared once more: between it and the last one,
-        nobody looked. watched: another object for each watch. told: whether deletions are certain.
+        nobody looked. watched: another object for each watch. unsure: folders below which deletions are not certain.
         """
-        self.deleted |= {path for change, path in changes if told and change is Change.deleted}
+        deleted = {path for change, path in changes if change is Change.deleted}
+        self.deleted |= {path for path in deleted if not any(Path(path).is_relative_to(one) for one in unsure)}
         if watched is not self._watched:
             self._whole |= set(watched)
         self._watched = watched

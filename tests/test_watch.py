@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from watchfiles import Change
 
 from engine.catalog import Catalog, Root
 from engine.config import Config
 from engine.errors import InvalidInput
 from indexer.library import index_folders
 from indexer.roots import drive_places, known_roots, open_root
-from indexer.watch import _Identity, _there, _Work, watch_folders
+from indexer.watch import _Identity, _replaced, _there, _Work, watch_folders
 from tests.conftest import config_at, draw, draw_folder, found, silent
 
 
@@ -111,6 +112,38 @@ def test_a_drive_within_a_root_that_goes_or_comes_back_is_watched_anew(tmp_path:
     assert _there([root], [drive]) == away
     (tmp_path / "kept").rename(drive)
     assert _there([root], [drive]) == first
+
+
+def test_deletions_are_believed_but_for_those_on_a_drive_that_went(tmp_path: Path) -> None:
+    roots = [draw_folder(tmp_path / name, 4) for name in ("one", "two")]
+    drive = roots[0] / "drive"
+    drive.mkdir()
+    watched, work = _there(roots, [drive]), _Work(roots, lambda line: None)
+    assert _replaced(watched, [drive]) == []
+    files = [roots[0] / "a.jpg", drive / "b.jpg", roots[1] / "c.jpg"]
+    told = {(Change.deleted, str(file)) for file in files}
+    drive.rmdir()
+    work.take(watched, told, _replaced(watched, [drive]))
+    assert work.deleted == {str(files[0]), str(files[2])}
+    work.done()
+    roots[1].rename(tmp_path / "kept")
+    work.take(watched, told, _replaced(watched, [drive]))
+    assert work.deleted == {str(files[0])}
+
+
+def test_deletions_count_though_the_place_of_a_drive_that_is_away_goes_with_them(config: Config, media: Path) -> None:
+    draw(media / "drive" / "kept.jpg", "red", "boat", 5)
+    index_folders(config, [media], silent)
+    with Catalog(config).session() as session:
+        session.execute(sa.update(Root).values(mounts=["drive"]))
+    (media / "drive" / "kept.jpg").unlink()
+    with following(config, [media]) as said:
+        (media / "drive").rmdir()
+        for path in [*media.rglob("*.jpg")]:
+            path.unlink()
+        for _ in ("boats", "trees"):
+            hear(said, "20 removed")
+        assert found(config) == {"drive/kept.jpg"}
 
 
 def test_what_came_with_a_drive_within_a_root_is_taken_in(config: Config, media: Path, tmp_path: Path) -> None:

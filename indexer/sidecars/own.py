@@ -57,7 +57,8 @@ def _from_json(data: bytes, settings: CaptionSettings) -> Captions:
     try:
         said = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise MediaError("caption", f"not JSON: {error}", HINT) from None
+        why = "a number of too many digits" if "int_max_str_digits" in str(error) else error
+        raise MediaError("caption", f"not JSON: {why}", HINT) from None
     rows = said if isinstance(said, list) else [said]
     if all(isinstance(each, str) for each in rows):
         rows = [{"captions": rows}]

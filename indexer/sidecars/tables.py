@@ -62,7 +62,7 @@ def _json_line(line: bytes | None) -> Row | ValueError:
     except UnicodeDecodeError as error:
         return ValueError(f"not UTF-8 text: {error.reason} at byte {error.start}")
     except (ValueError, RecursionError) as error:
-        return ValueError(str(error))
+        return ValueError("a number of too many digits" if "int_max_str_digits" in str(error) else str(error))
     return lowered(row) if isinstance(row, dict) else ValueError("not a JSON object")
 
 
