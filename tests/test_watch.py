@@ -131,20 +131,6 @@ def test_deletions_are_believed_but_for_those_on_a_drive_that_went(tmp_path: Pat
     assert work.deleted == {str(files[0])}
 
 
-def test_deletions_count_though_the_place_of_a_drive_that_is_away_goes_with_them(config: Config, media: Path) -> None:
-    draw(media / "drive" / "kept.jpg", "red", "boat", 5)
-    index_folders(config, [media], silent)
-    with Catalog(config).session() as session:
-        session.execute(sa.update(Root).values(mounts=["drive"]))
-    (media / "drive" / "kept.jpg").unlink()
-    with following(config, [media]) as said:
-        (media / "drive").rmdir()
-        for path in [*media.rglob("*.jpg")]:
-            path.unlink()
-        while found(config) != {"drive/kept.jpg"}:  # told at once or folder by folder
-            hear(said, "removed")
-
-
 def test_what_came_with_a_drive_within_a_root_is_taken_in(config: Config, media: Path, tmp_path: Path) -> None:
     index_folders(config, [media], silent)
     with Catalog(config).session() as session:
