@@ -4,30 +4,37 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from engine.config import Config
+from engine.search import Searcher
 from webui import create_app
 from webui.server import listen
 
 
 @contextmanager
-def running(config: Config, threads: int = 2) -> Iterator[tuple[str, int]]:
+def running(config: Config, threads: int = 2, searcher: Searcher | None = None) -> Iterator[tuple[str, int]]:
     """Its host and port."""
-    app = create_app(config)
+    app = create_app(config, searcher)
     server, address = listen(replace(config.serve, port=0, threads=threads), app)
-    thread = threading.Thread(target=server.run)
+    stopping = threading.Event()
+    thread = threading.Thread(target=_answer, args=(server, stopping))
     thread.start()
-
-    def stop() -> None:
-        for channel in list(server.active_channels.values()):
-            channel.handle_close()
-        server.asyncore.close_all(server._map)
-
     try:
         yield "127.0.0.1", int(urlsplit(address).port or 0)
     finally:
-        server.trigger.pull_trigger(stop)  # in the loop's own thread, which then ends
+        stopping.set()
+        server.pull_trigger()
         thread.join(20)
+        for channel in list(server.active_channels.values()):
+            channel.handle_close()
         server.task_dispatcher.shutdown()
+        # Last, when no thread is left that writes to the trigger: its number may be another file's by then.
+        server.asyncore.close_all(server._map)
         app.extensions["rebus"].catalog.engine.dispose()
+
+
+def _answer(server: Any, stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        server.asyncore.loop(timeout=1, map=server._map, use_poll=True, count=1)

@@ -63,10 +63,10 @@ def run(server: Any, stopping: threading.Event) -> None:
     until = time.monotonic() + _GRACE_S
     while _busy(server) and time.monotonic() < until:
         loop(timeout=0.05)
-    server.task_dispatcher.shutdown(timeout=1)
     for channel in list(server.active_channels.values()):
         channel.will_close = False  # it has nothing to linger for
         channel.handle_close()
+    server.task_dispatcher.shutdown(timeout=1)
     server.asyncore.close_all(server._map)
 
 
@@ -110,8 +110,9 @@ def _stopped_by_sigterm(server: Any) -> Iterator[threading.Event]:
     stopping = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopping.set()
-        server.pull_trigger()  # the loop wakes up
+        if not stopping.is_set():  # the second time, the loop may have ended and closed what wakes it up
+            stopping.set()
+            server.pull_trigger()
 
     if threading.current_thread() is not threading.main_thread():
         yield stopping

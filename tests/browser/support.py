@@ -1,17 +1,15 @@
 """What the browser tests share: the server in a thread, a page whose console must stay silent, and gestures."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from playwright.sync_api import BrowserContext, Page, expect
-from waitress.server import create_server
 
 from engine.catalog import Catalog
 from engine.config import Config
 from engine.search import Searcher
 from engine.types import Query, Term
-from webui import create_app
+from tests.serving import running
 
 # A real DataTransfer with a real file, as a drop and a paste bring it.
 GIVE = """([kind, data]) => {
@@ -31,22 +29,8 @@ def serving(config: Config) -> Iterator[str]:
     catalog = Catalog(config)
     searcher = Searcher(config, catalog)
     searcher.search(Query((Term(text="warm"),), limit=1))
-    server = create_server(create_app(config, searcher), host="127.0.0.1", port=0, threads=4)
-    over = threading.Event()
-
-    def run() -> None:
-        try:
-            server.run()
-        except OSError:  # its sockets were closed under it
-            if not over.is_set():
-                raise
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.effective_port}"
-    over.set()
-    server.close()
-    thread.join(10)
+    with running(config, 4, searcher) as (host, port):
+        yield f"http://{host}:{port}"
     catalog.engine.dispose()
 
 
