@@ -232,9 +232,6 @@ def search(context: click.Context, /, filepath_only: bool, json_: bool, **asked:
 def _nothing_of(wanted: str, catalog: "Catalog") -> str:
     """Why a search found nothing, and what to do."""
     version = catalog.current_version()
-    words = (
-        " Its words are found with `--for text`." if version and wanted != "text" and version.counts.get("text") else ""
-    )
     if version is None or version.counts.get(wanted):
         return "Nothing was found: no item passes the filters."
     if wanted == "text":
@@ -242,6 +239,7 @@ def _nothing_of(wanted: str, catalog: "Catalog") -> str:
             "Nothing was found: this library has no words. Write captions, in NAME.txt beside NAME.jpg or in a "
             "captions.jsonl, and run `rebus index` again."
         )
+    words = " Its words are found with `--for text`." if version.counts.get("text") else ""
     return f"Nothing was found: this library has no {wanted}. `rebus index FOLDER` takes in what has.{words}"
 
 

@@ -69,7 +69,7 @@ def find(catalog: Catalog, text: str, modality: Modality, where: Where, k: int) 
     Looking for images finds those that a caption describes; looking for text finds the captions themselves.
     """
     words = words_in(text)
-    engine = _Postgres if catalog.engine.dialect.name == "postgresql" else _Sqlite
+    engine = _engine_of(catalog)
     with catalog.reading() as connection:
         counts = engine.counts(connection, words)
         there = sorted((word for word in words if counts[word]), key=lambda word: counts[word])
@@ -90,11 +90,15 @@ def holding(catalog: Catalog, text: str, modality: Modality, ids: I64) -> I64:
     words = words_in(text)
     if not words or not len(ids):
         return np.empty(0, np.int64)
-    places, asked = (_Postgres if catalog.engine.dialect.name == "postgresql" else _Sqlite).whole(words)
+    places, asked = _engine_of(catalog).whole(words)
     items = _items(places, modality).subquery()
     query = sa.select(items.c.item).where(items.c.item.in_(ids.tolist())).distinct()
     with catalog.reading() as connection:
         return np.array(list(connection.scalars(query, asked)), np.int64)
+
+
+def _engine_of(catalog: Catalog) -> "type[_Sqlite] | type[_Postgres]":
+    return _Postgres if catalog.engine.dialect.name == "postgresql" else _Sqlite
 
 
 def _required(words: Sequence[str], counts: dict[str, int]) -> list[str]:
@@ -145,6 +149,7 @@ class _Sqlite:
         sa.literal_column("rowid", sa.Integer).label("place"),
         (-sa.literal_column("bm25(words_fts)", sa.Float)).label("score"),
     ).select_from(sa.table("words_fts")).where(sa.text("words_fts MATCH :asked"))  # fmt: skip
+    _WHOLE = _PLACES.with_only_columns(_PLACES.selected_columns.place)
 
     @staticmethod
     def _any(words: Sequence[str]) -> str:
@@ -168,9 +173,7 @@ class _Sqlite:
     @classmethod
     def whole(cls, words: Sequence[str]) -> Places:
         """(place) of documents that hold every word; and what that is to be asked with."""
-        return cls._PLACES.with_only_columns(cls._PLACES.selected_columns.place), {
-            "asked": " AND ".join(f'"{word}"' for word in words)
-        }
+        return cls._WHOLE, {"asked": " AND ".join(f'"{word}"' for word in words)}
 
 
 class _Postgres:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from engine.catalog import Catalog, Item
 from indexer.changes import place_in
 from indexer.found import Former, FoundFile
-from indexer.roots import drive_places, holds_no_drive, known_roots, looks_mounted
+from indexer.roots import drive_places, is_on_away_drive, known_roots, looks_mounted
 from indexer.shards import is_there, tables_above
 
 
@@ -57,8 +57,7 @@ class FormerPlaces:
         return self._places[folder]
 
     def _look_at(self, root: Path, path: Path) -> _Place:
-        left = not looks_mounted(root)
-        left = left or any(path.is_relative_to(drive) and holds_no_drive(drive) for drive in self.drives)
+        left = not looks_mounted(root) or is_on_away_drive(path, self.drives)
         below = path.relative_to(root).as_posix()
         return _Place(root, "" if below == "." else f"{below}/", tables_above(root, path / "file"), left)
 

@@ -21,6 +21,7 @@ Tell = Callable[[str, int, int], None]
 """Hears of progress: what is being done, how many are done, of how many (0 when not known yet)."""
 
 PLANS = "plans"  # a folder of the home: what is measured and thrown away
+WRITTEN = "versions", "heads", "encoders", "training", "thumbs/*"  # folders that are written while the lock is held
 _NOTHING_LEFT = 1 << 20  # bytes of a disk below which a write that was cut short needs no other cause
 _WRITE_S = 1.0
 _SETTLED_S = 2.0  # of a stage, after which its rate means something
@@ -73,29 +74,20 @@ def writing(catalog: Catalog, kind: str, tell: Tell) -> Iterator[JobReport]:
     Holding the lock, whatever a killed process left running or half-written is put in order first.
     Raises DiskFull, or LibraryBusy when another program keeps the database locked, for what fails so inside.
     """
-    lock = FileLock(catalog.home / "write.lock")
-    with refusals_explained(catalog):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise LibraryBusy(
-                f"another process is writing to the library at {catalog.home}: wait for it, or see `rebus status`"
-            ) from None
-        try:
-            for folder in ("versions", "heads", "encoders", "training", "thumbs/*"):
-                for place in catalog.home.glob(folder):
-                    remove_leftovers(place)
-            with suppress(LibraryBusy), measuring(catalog):
-                pass  # what a killed plan left is gone, unless one is being measured
-            with catalog.session() as session:
-                stale = sa.update(Job).where(Job.state == "running")
-                session.execute(stale.values(state="interrupted", finished_at=time.time()))
-                job = Job(kind=kind, pid=os.getpid())
-                session.add(job)
-            with _recorded(JobReport(catalog, job.id, tell)) as report:
-                yield report
-        finally:
-            lock.release()
+    busy = f"another process is writing to the library at {catalog.home}: wait for it, or see `rebus status`"
+    with refusals_explained(catalog), _held(catalog.home / "write.lock", busy):
+        for folder in WRITTEN:
+            for place in catalog.home.glob(folder):
+                remove_leftovers(place)
+        with suppress(LibraryBusy), measuring(catalog):
+            pass  # what a killed plan left is gone, unless one is being measured
+        with catalog.session() as session:
+            stale = sa.update(Job).where(Job.state == "running")
+            session.execute(stale.values(state="interrupted", finished_at=time.time()))
+            job = Job(kind=kind, pid=os.getpid())
+            session.add(job)
+        with _recorded(JobReport(catalog, job.id, tell)) as report:
+            yield report
 
 
 @contextmanager
@@ -104,17 +96,24 @@ def measuring(catalog: Catalog) -> Iterator[Path]:
 
     Raises LibraryBusy when another process measures there, and what `refusals_explained` does.
     """
-    lock, folder = FileLock(catalog.home / "plan.lock"), catalog.home / PLANS
-    with refusals_explained(catalog):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise LibraryBusy(f"another process measures plans of the library at {catalog.home}: wait for it") from None
-        try:
-            remove_leftovers(folder)
-            yield folder
-        finally:
-            lock.release()
+    busy = f"another process measures plans of the library at {catalog.home}: wait for it"
+    with refusals_explained(catalog), _held(catalog.home / "plan.lock", busy):
+        remove_leftovers(catalog.home / PLANS)
+        yield catalog.home / PLANS
+
+
+@contextmanager
+def _held(file: Path, busy: str) -> Iterator[None]:
+    """A lock that one process has at a time. Raises LibraryBusy, with what to say, while another has it."""
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LibraryBusy(busy) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from engine.catalog import Failure, Item, Root, chunks, is_scanned
 from indexer.captions import without_sources
 from indexer.changes import Moved, place_in
 from indexer.found import FoundFile
-from indexer.roots import holds_no_drive, is_linked, looks_mounted
+from indexer.roots import is_linked, is_on_away_drive, looks_mounted
 from indexer.shards import is_there
 from indexer.sidecars.names import bare
 
@@ -159,7 +159,7 @@ class Moves:
             return True
         folder = os.path.dirname(one.place)
         if folder not in self._mounted:
-            away = any(Path(folder).is_relative_to(drive) and holds_no_drive(drive) for drive in self._drives)
+            away = is_on_away_drive(Path(folder), self._drives)
             self._mounted[folder] = looks_mounted(Path(one.root)) and not away
             self._linked[folder] = is_linked(Path(folder))
         return self._mounted[folder] and (self._linked[folder] or not is_there(one.place))

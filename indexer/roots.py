@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -135,6 +136,11 @@ def drive_places(catalog: Catalog) -> list[Path]:
     with catalog.session() as session:
         rows = session.execute(sa.select(Root.path, Root.mounts).where(Root.kind != IMPORT).order_by(Root.id)).all()
     return [Path(row.path) / one for row in rows for one in row.mounts or ()]
+
+
+def is_on_away_drive(folder: Path, drives: Sequence[Path]) -> bool:
+    """Whether a folder lies at the place of a drive that is away."""
+    return any(folder.is_relative_to(drive) and holds_no_drive(drive) for drive in drives)
 
 
 def away_roots(catalog: Catalog) -> list[Path]:

@@ -68,6 +68,7 @@ _ELEMENTS = frozenset({
     0x68CA, 0x63C5, 0x63C9, 0x63C4, 0x63C6, 0x4484, 0x44B4,
 })  # fmt: skip
 _SAID = frozenset({0x1654AE6B, 0x4D80, 0x5741, 0x7BA9, 0x63CA, 0x447A, 0x447B, 0x4487})
+_KNOWN_ELEMENTS = _ELEMENTS | _MASTERS | _SAID | {_TAG_NAME, _VOID}
 
 
 class Unknown(Exception):
@@ -232,7 +233,7 @@ def _elements(parts: _Parts, start: int, end: int) -> None:
         name, size = number(marked=True), number(marked=False)
         inner = parts.file.tell()
         open_ended = size < 0 and name in (_SEGMENT, _CLUSTER)
-        if size < 0 and not open_ended or name not in _ELEMENTS | _MASTERS | _SAID | {_TAG_NAME, _VOID}:
+        if size < 0 and not open_ended or name not in _KNOWN_ELEMENTS:
             raise Unknown
         if name == _VOID:
             parts.check_gap(inner, inner + size)

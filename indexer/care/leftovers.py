@@ -13,7 +13,7 @@ from engine.status import MAPS
 from engine.store import store_folder
 from engine.thumbnails import thumbnail_file
 from engine.types import Modality
-from indexer.jobs import PLANS
+from indexer.jobs import PLANS, WRITTEN
 
 _TEMPORARY = ".tmp-"
 
@@ -39,8 +39,7 @@ def unnamed_folders(catalog: Catalog) -> list[Path]:
 
 def temporary_files(home: Path) -> list[Path]:
     """What a killed run was writing. The next writer removes it before anything else."""
-    folders = ("versions", "heads", "encoders", "training", "thumbs/*", MAPS, PLANS)
-    patterns = (f"{folder}/{_TEMPORARY}*" for folder in folders)
+    patterns = (f"{folder}/{_TEMPORARY}*" for folder in (*WRITTEN, MAPS, PLANS))
     return sorted(path for pattern in patterns for path in home.glob(pattern))
 
 

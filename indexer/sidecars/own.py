@@ -10,7 +10,7 @@ from engine.media.files import read_file, read_text
 from engine.media.xmp import parse_xmp
 from indexer.found import FoundFile
 from indexer.sidecars.rows import clean as clean_line
-from indexer.sidecars.rows import language, lowered, said_in, title_of
+from indexer.sidecars.rows import language, lowered, said_in, title_of, why_no_json
 from indexer.sidecars.said import Captions, CaptionText
 
 HINT = "see Captions in the README for the forms that are read"
@@ -57,8 +57,7 @@ def _from_json(data: bytes, settings: CaptionSettings) -> Captions:
     try:
         said = json.loads(data)
     except (ValueError, RecursionError) as error:
-        why = "a number of too many digits" if "int_max_str_digits" in str(error) else error
-        raise MediaError("caption", f"not JSON: {why}", HINT) from None
+        raise MediaError("caption", f"not JSON: {why_no_json(error)}", HINT) from None
     rows = said if isinstance(said, list) else [said]
     if all(isinstance(each, str) for each in rows):
         rows = [{"captions": rows}]

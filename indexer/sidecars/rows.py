@@ -51,6 +51,11 @@ def lowered(row: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
+def why_no_json(error: Exception) -> str:
+    """What to say of what could not be parsed: Python names a setting of its own for a number that is too long."""
+    return "a number of too many digits" if "int_max_str_digits" in str(error) else str(error)
+
+
 def name_in(row: Mapping[str, object], keys: tuple[str, ...] = NAME_KEYS) -> str:
     """The picture that a row (with keys in lower case) names. Raises Nameless when it names none."""
     for key in keys:

@@ -13,7 +13,7 @@ from engine.media.files import open_file
 from indexer.found import FoundFile
 from indexer.sidecars.names import bare, is_shard_table
 from indexer.sidecars.own import HINT
-from indexer.sidecars.rows import FIXED_KEYS, NAME_KEYS, lowered
+from indexer.sidecars.rows import FIXED_KEYS, NAME_KEYS, lowered, why_no_json
 
 Row = dict[str, object]
 
@@ -62,7 +62,7 @@ def _json_line(line: bytes | None) -> Row | ValueError:
     except UnicodeDecodeError as error:
         return ValueError(f"not UTF-8 text: {error.reason} at byte {error.start}")
     except (ValueError, RecursionError) as error:
-        return ValueError("a number of too many digits" if "int_max_str_digits" in str(error) else str(error))
+        return ValueError(why_no_json(error))
     return lowered(row) if isinstance(row, dict) else ValueError("not a JSON object")
 
 
