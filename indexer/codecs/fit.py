@@ -35,13 +35,17 @@ def fit_codes(settings: CodecSettings, read: Callable[[I64], F32], count: int, q
     positions = np.sort(np.random.default_rng(0).permutation(count)[:SAMPLE])
     asked = Asked.of(read(positions), queries)
     if count >= settings.lists_from:
-        lists = 1 << round(math.log2(2 * math.sqrt(count)))
-        return train_product(asked, settings.parts, 4, min(max(lists, _FEWEST), _MOST, len(positions)))
+        return train_product(asked, settings.parts, 4, min(lists_for(count), len(positions)))
     size = settings.bits // 8
     if settings.kind == "vq":
         groups = _groups(size, asked.rows.shape[1])
         return train_additive(asked, groups, size // groups)
     return train_product(asked, size)
+
+
+def lists_for(count: int) -> int:
+    """Lists that so many rows are kept in: a power of two."""
+    return min(max(1 << round(math.log2(2 * math.sqrt(count))), _FEWEST), _MOST)
 
 
 def scans(settings: CodecSettings, count: int) -> bool:
