@@ -13,7 +13,6 @@ from indexer.care.findings import Finding, note, ok
 if TYPE_CHECKING:
     import torch
 
-    from engine.codecs.pq import ProductCode
     from engine.index import FaissBackend
     from engine.lists import ListBackend
 
@@ -96,6 +95,7 @@ def _drawn(count: int, dim: int, settings: CodecSettings) -> tuple["FaissBackend
     from engine.index import FaissBackend
     from engine.lists import Depths, ListBackend
     from engine.store import HeldRows
+    from indexer.codecs.drawn import drawn_codec
     from indexer.codecs.fit import scans
 
     rng = np.random.default_rng(0)
@@ -104,23 +104,8 @@ def _drawn(count: int, dim: int, settings: CodecSettings) -> tuple["FaissBackend
         hashes = FaissBackend(settings.bits, none)
         hashes.upsert(np.arange(count), rng.integers(0, 256, (count, settings.bits // 8), np.uint8), rows, {})
         return hashes, "hash codes"
-    codec = _codec(count, dim, settings)
+    codec = drawn_codec(settings, count, dim)
     lists = ListBackend(codec, none, Depths(_PROBES if len(codec.lists) else 1, _CANDIDATES, 0.0))
     lists.upsert(np.arange(count), rng.integers(0, 256, (count, codec.code_size), np.uint8), rows, {})
     lists.settle()
-    return lists, "product codes in lists" if len(codec.lists) else "codes of a byte a part"
-
-
-def _codec(count: int, dim: int, settings: CodecSettings) -> "ProductCode":
-    """A codec of random words, of the size that so many rows get."""
-    from engine.codecs.pq import ProductCode
-    from indexer.codecs.fit import lists_for
-
-    rng, listed = np.random.default_rng(1), count >= settings.lists_from
-    parts, words = (settings.parts, 16) if listed else (settings.bits // 8, 256)
-    width = -(-dim // parts)
-    lists = rng.standard_normal((lists_for(count) if listed else 0, parts * width), np.float32)
-    lists /= np.linalg.norm(lists, axis=1, keepdims=True)
-    centroids, ask = rng.standard_normal((parts, words, width), np.float32), np.zeros((dim, dim), np.float32)
-    rotation = np.eye(dim, parts * width, dtype=np.float32)
-    return ProductCode(np.zeros(dim, np.float32), rotation, centroids, lists, ask, np.zeros(1, np.float32))
+    return lists, f"{codec.kind} codes{' in lists' if len(codec.lists) else ''}"
