@@ -226,21 +226,14 @@ def placed(master: Base, wanted: str) -> Base:
     if wanted == "cpu" or not len(master) or isinstance(master, DeviceBackend):
         return master
     device = choose_device(wanted, "search.device")
-    if device.type == "cuda" and not faiss.get_num_gpus():
-        if wanted == "cuda":
-            raise ConfigError("this FAISS searches on no GPU: set search.device to auto or cpu, or install faiss-gpu")
-        return master
     if device.type != "cuda":
         return master
-    reason = None if isinstance(master, FaissBackend) else unfit(master.codec)
-    if reason is not None:
-        if wanted == "cuda":
-            log.warning("search.device is cuda, and the processor searches these codes all the same: %s", reason)
-        return master
-    free, _ = torch.cuda.mem_get_info(device)
-    if mirror_bytes(master) >= _SHARE * free:
-        if wanted == "cuda":
-            raise ConfigError("the index does not fit into the GPU's memory: set search.device to auto or cpu")
+    refused, reason = _refused(master, device), None if isinstance(master, FaissBackend) else unfit(master.codec)
+    if refused is not None and wanted == "cuda":
+        raise ConfigError(f"{refused}: set search.device to auto or cpu")
+    if reason is not None and wanted == "cuda":
+        log.warning("search.device is cuda, and the processor searches these codes all the same: %s", reason)
+    if refused is not None or reason is not None:
         return master
     try:
         mirror = mirrored(master, device)
@@ -254,6 +247,14 @@ def placed(master: Base, wanted: str) -> Base:
     if wanted == "auto" and query_ms(mirror, 1) > query_ms(master, 1):
         return master
     return mirror
+
+
+def _refused(master: FaissBackend | ListBackend, device: torch.device) -> str | None:
+    """Why no index of this size can be searched on the GPU, or None."""
+    if not faiss.get_num_gpus():
+        return "this FAISS searches on no GPU, as faiss-gpu does"
+    free, _ = torch.cuda.mem_get_info(device)
+    return None if mirror_bytes(master) < _SHARE * free else "the index does not fit into the GPU's memory"
 
 
 def mirror_bytes(master: FaissBackend | ListBackend) -> int:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from engine.codecs import Scanned
 from engine.codecs.hashing import SignHash
 from engine.codecs.pq import ProductCode, paired
+from engine.config import CodecSettings
 from engine.device_codes import DEEPEST, unfit
 from engine.errors import ConfigError
 from engine.filtering import Filter
@@ -27,6 +28,7 @@ from engine.search import Searcher
 from engine.store import HeldRows
 from engine.types import F32, I64, Modality, Query, Term
 from engine.versions import LiveIndex
+from indexer.codecs.drawn import drawn_codec
 from tests.shelves import Shelf
 from tests.test_gpu import cuda, no_gpu
 from tests.test_listed_library import published, shelf
@@ -211,3 +213,19 @@ def test_a_searcher_serves_lists_from_a_gpu(shelf: Shelf, device: Literal["cuda"
     for item in (1, 7, 300):
         found = searcher.search(Query((Term(item=item),), limit=3))
         assert found.hits[0].id == item and {"recall", "refine"} <= set(found.took_ms)
+
+
+@pytest.mark.parametrize(("device", "tolerance"), [("cpu", 1e-3), pytest.param(*cuda.values, 0.1, marks=cuda.marks)])
+def test_codes_of_64_bytes_are_compared_by_coarser_tables_where_a_gpu_has_room_for_no_others(
+    device: str, tolerance: float
+) -> None:
+    rows = HeldRows(np.zeros((300, 128), np.float32))
+    codec: Any = drawn_codec(CodecSettings(lists_from=1, parts=128), len(rows), 128)
+    master = ListBackend(codec, HeldRows.none(128), Depths(32, 300, 0.0))
+    rng = np.random.default_rng(0)
+    codes, queries = rng.integers(0, 256, (300, 66), np.uint8), rng.standard_normal((3, 128), np.float32)
+    master.upsert(np.arange(300), codes, rows, {})
+    found, scores = DeviceLists(master, torch.device(device)).recall(queries, 100)
+    truth = queries @ codec.reconstruct(codes).T
+    np.testing.assert_allclose(scores, np.take_along_axis(truth, found, 1), atol=tolerance)
+    np.testing.assert_allclose(scores, -np.sort(-truth, axis=1)[:, :100], atol=tolerance)
