@@ -129,4 +129,4 @@ def test_an_index_weighs_what_was_said_before_it_was_trained(
     recipe = Recipe(codec, 0.9, planned=True)
     facts = write_index(tmp_path, Modality.IMAGE, source, lambda: (None, None), store, recipe, lambda *_: None)
     index = load_index(tmp_path, "image", facts, source.kept.store, HeldRows.none(DIM))
-    assert said == pytest.approx(resident_bytes(index), rel=0.03)
+    assert said == pytest.approx(resident_bytes(index), rel=0.001)
