@@ -1,27 +1,30 @@
-"""A base index on a CUDA device: codes compared by FAISS's GpuIndexBinaryFlat, rows by torch.
+"""A base index on a CUDA device: codes compared by FAISS, as `device_codes` puts them there, rows by torch.
 
 The index on the processor stays the master: it takes deletions, answers what the device cannot (first stages under a
-filter, or deeper than its selection goes), and is what a mirror is made from. A delta is small, and stays there alone.
+filter, or that look deeper or into more lists than it selects), and is what a mirror is made from. A delta is small,
+and stays there alone.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
 
 import faiss
 import numpy as np
 import torch
 
+from engine.codecs import Scanned
+from engine.device_codes import DEEPEST, SCRATCH, codes_on, unfit
 from engine.devices import choose_device
 from engine.errors import ConfigError
 from engine.filtering import Filter
-from engine.index import FaissBackend, Rows, VectorBackend
+from engine.index import FaissBackend, Rows
 from engine.lists import ListBackend
 from engine.types import F32, I32, I64, U8, Array, Bool
 
-_DEEPEST = 2048  # what FAISS selects on a GPU
 _BLOCK = 65_536  # rows moved, or compared by an exact scan, at once
 _GATHERED = 1 << 17  # rows that candidates are gathered into at once
 _SHARE = 0.8  # of the device's free memory that a mirror may take
@@ -29,31 +32,27 @@ _TRIALS = 5
 log = logging.getLogger(__name__)
 
 
-class _Codes(NamedTuple):
-    """Living codes on a GPU. positions: the master's row of each (n,). resources: FAISS's, which must outlive them."""
-
-    index: Any
-    positions: I64
-    resources: Any
+Master = TypeVar("Master", FaissBackend, ListBackend)
 
 
-class DeviceBackend:
+class DeviceBackend(Generic[Master]):
     """A backend whose codes and float16 rows are also on a torch device. Searching is safe from many threads.
 
-    Where the device is no GPU, codes stay with the master: so torch's part can be tested anywhere.
+    master: the index on the processor.
     """
 
     in_place = False  # `exact` reads the device's rows
 
-    def __init__(self, master: FaissBackend, device: torch.device) -> None:
-        self.master, self.device, self.caps, self.bits = master, device, master.caps, master.bits
-        self._lock = threading.Lock()  # FAISS searches an index on a GPU from one thread at a time
-        self._codes = _codes_on(master) if device.type == "cuda" else None
+    def __init__(self, master: Master, device: torch.device) -> None:
+        self.master: Master = master
+        self.device, self.caps = device, replace(master.caps, whole=False)
         ids = master.row_ids
         order = np.argsort(ids, kind="stable")
         self._order, self._sorted = self._put(order), self._put(ids[order])
         self._alive: tuple[Bool, torch.Tensor] = master.alive, self._put(master.alive)
         self._rows = _rows_on(master.vectors, device)
+        self._lock = threading.Lock()  # FAISS searches an index on a GPU from one thread at a time
+        self._codes = codes_on(master, device)
 
     def __len__(self) -> int:
         return len(self.master)
@@ -70,23 +69,23 @@ class DeviceBackend:
     def delete(self, ids: I64) -> int:
         return self.master.delete(ids)
 
-    def hamming(self, q: U8, m: int, where: Filter | None = None) -> tuple[I64, I32]:
+    def _selects(self, m: int) -> bool:
+        """Whether the device selects as many as m of the living."""
+        return m <= DEEPEST and bool(self.master.alive.any())
+
+    def _first(self, asked: Array, m: int, parameters: Any = None) -> tuple[I64, Array]:
+        """Ids of the first stage (nq, at least m) and what FAISS says of each; -1 for none, the dead among them."""
         alive = self.master.alive
-        if self._codes is None or where is not None or m > _DEEPEST or not alive.any():
-            return self.master.hamming(q, m, where)
         with self._lock:
-            if m + np.count_nonzero(~alive[self._codes.positions]) > _DEEPEST:  # the dead would crowd out the living
-                self._codes = _codes_on(self.master)
+            if m + np.count_nonzero(~alive[self._codes.positions]) > DEEPEST:  # the dead would crowd out the living
+                self._codes = codes_on(self.master, self.device)
             index, positions, _ = self._codes
-            dead = np.count_nonzero(~alive[positions])
-            distances, found = index.search(np.ascontiguousarray(q), min(m + dead, len(positions)))
+            dead = int(np.count_nonzero(~alive[positions]))
+            said, found = index.search(np.ascontiguousarray(asked), min(m + dead, len(positions)), params=parameters)
         rows = positions[found]
-        ids = np.where(alive[rows], self.master.row_ids[rows], -1)
-        distances = np.where(alive[rows], distances, self.bits + 1).astype(np.int32)
-        pad = ((0, 0), (0, max(0, m - ids.shape[1])))
-        ids, distances = np.pad(ids, pad, constant_values=-1), np.pad(distances, pad, constant_values=self.bits + 1)
-        order = np.lexsort((ids, distances), axis=1)[:, :m]
-        return np.take_along_axis(ids, order, 1), np.take_along_axis(distances, order, 1)
+        pad = ((0, 0), (0, max(0, m - found.shape[1])))
+        ids = np.where((found >= 0) & alive[rows], self.master.row_ids[rows], -1)
+        return np.pad(ids, pad, constant_values=-1), np.pad(said, pad)
 
     def rescore(self, q: F32, candidates: I64, k: int) -> tuple[I64, F32]:
         wanted, queries = self._put(np.sort(candidates, axis=1)), self._put(q)  # ties by the smaller id
@@ -140,13 +139,48 @@ class DeviceBackend:
         return torch.where(there, rows, -1)
 
 
-def _codes_on(master: FaissBackend) -> _Codes:
-    """The living codes, on the first GPU."""
-    living = np.flatnonzero(master.alive)
-    flat = faiss.IndexBinaryFlat(master.bits)
-    flat.add(np.ascontiguousarray(master.codes[living]))
-    resources: Any = faiss.StandardGpuResources()
-    return _Codes(faiss.index_binary_cpu_to_gpu(resources, 0, flat), living, resources)
+class DeviceHashes(DeviceBackend[FaissBackend]):
+    """Hash codes on a device."""
+
+    @property
+    def bits(self) -> int:
+        return self.master.bits
+
+    def hamming(self, q: U8, m: int, where: Filter | None = None) -> tuple[I64, I32]:
+        if where is not None or not self._selects(m):
+            return self.master.hamming(q, m, where)
+        ids, said = self._first(q, m)
+        distances = np.where(ids >= 0, said, self.bits + 1).astype(np.int32)
+        order = np.lexsort((ids, distances), axis=1)[:, :m]
+        return np.take_along_axis(ids, order, 1), np.take_along_axis(distances, order, 1)
+
+
+class DeviceLists(DeviceBackend[ListBackend]):
+    """Product or additive codes on a device, in lists or in one."""
+
+    @property
+    def codec(self) -> Scanned:
+        return self.master.codec
+
+    @property
+    def lists(self) -> int:
+        """How many lists there are."""
+        return self.master.lists
+
+    def probes(self, m: int) -> int:
+        """Lists that a search for m candidates looks into, when every row may be found."""
+        return self.master.probes(m)
+
+    def recall(self, q: F32, m: int, where: Filter | None = None) -> tuple[I64, F32]:
+        """As that of the master, whose tables are coarser where its codes are of 4 bits a part."""
+        probes = self.master.reach(q, m) if where is None and self._selects(m) else DEEPEST + 1
+        if probes > DEEPEST:
+            return self.master.recall(q, m, where)
+        parameters: Any = faiss.SearchParametersIVF(nprobe=probes)  # type: ignore[call-arg]
+        ids, said = self._first(self.codec.asked(q), m, parameters)
+        scores = np.where(ids >= 0, said + (q @ self.codec.mean)[:, None], -np.inf).astype(np.float32)
+        order = np.lexsort((ids, -scores), axis=1)[:, :m]
+        return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
 
 
 def _rows_on(vectors: Rows, device: torch.device) -> torch.Tensor:
@@ -175,56 +209,83 @@ def _padded(parts: list[tuple[torch.Tensor, torch.Tensor]], count: int, k: int) 
     return ids, scores
 
 
-def placed(
-    master: FaissBackend | ListBackend | DeviceBackend, wanted: str
-) -> FaissBackend | ListBackend | DeviceBackend:
+Base = FaissBackend | ListBackend | DeviceHashes | DeviceLists
+
+
+def mirrored(master: FaissBackend | ListBackend, device: torch.device) -> DeviceHashes | DeviceLists:
+    """The backend on a device. Raises RuntimeError, torch's or FAISS's, where that cannot be."""
+    return DeviceHashes(master, device) if isinstance(master, FaissBackend) else DeviceLists(master, device)
+
+
+def placed(master: Base, wanted: str) -> Base:
     """The backend where `search.device` wants it. auto: on the GPU, if there is one and it answers in less time here.
 
-    Product and additive codes stay on the processor, which is said where cuda was asked for. Raises ConfigError for
-    cuda without a usable GPU, or where it has no room.
+    Codes of a length that FAISS has no kernel for stay on the processor, which is said where cuda was asked for. Raises
+    ConfigError for cuda without a usable GPU, or where it has no room.
     """
-    if wanted == "cpu" or not len(master):
-        return master
-    if not isinstance(master, FaissBackend):
-        if wanted == "cuda":
-            log.warning("search.device is cuda, and codes in lists are searched on the processor all the same")
+    if wanted == "cpu" or not len(master) or isinstance(master, DeviceBackend):
         return master
     device = choose_device(wanted, "search.device")
-    if device.type == "cuda" and not faiss.get_num_gpus():
-        if wanted == "cuda":
-            raise ConfigError("this FAISS searches on no GPU: set search.device to auto or cpu, or install faiss-gpu")
-        return master
     if device.type != "cuda":
         return master
-    if not _fits(master, device):
-        if wanted == "cuda":
-            raise ConfigError("the index does not fit into the GPU's memory: set search.device to auto or cpu")
+    refused, reason = _refused(master, device), None if isinstance(master, FaissBackend) else unfit(master.codec)
+    if refused is not None and wanted == "cuda":
+        raise ConfigError(f"{refused}: set search.device to auto or cpu")
+    if reason is not None and wanted == "cuda":
+        log.warning("search.device is cuda, and the processor searches these codes all the same: %s", reason)
+    if refused is not None or reason is not None:
         return master
-    mirror = DeviceBackend(master, device)
-    if wanted == "auto" and query_ms(mirror, master, 1) > query_ms(master, master, 1):
+    try:
+        mirror = mirrored(master, device)
+    except RuntimeError as error:  # torch's and FAISS's, of memory that another program took meanwhile
+        if wanted == "cuda":
+            raise ConfigError(
+                f"the index cannot be put on the GPU ({error}): free it, or set search.device to auto or cpu"
+            ) from None
+        log.warning("the processor searches: the index cannot be put on the GPU (%s)", error)
+        return master
+    if wanted == "auto" and query_ms(mirror, 1) > query_ms(master, 1):
         return master
     return mirror
 
 
-def _fits(master: FaissBackend, device: torch.device) -> bool:
-    """Whether a mirror fits into what is free on the device: rows, codes, and 24 bytes for ids and masks."""
-    row = 2 * master.vectors[np.arange(1)].shape[1] + master.bits // 8 + 24
+def _refused(master: FaissBackend | ListBackend, device: torch.device) -> str | None:
+    """Why no index of this size can be searched on the GPU, or None."""
+    if not faiss.get_num_gpus():
+        return "this FAISS searches on no GPU, as faiss-gpu does"
     free, _ = torch.cuda.mem_get_info(device)
-    return bool(len(master.vectors) * row < _SHARE * free)
+    return None if mirror_bytes(master) < _SHARE * free else "the index does not fit into the GPU's memory"
 
 
-def query_ms(backend: VectorBackend, master: FaissBackend, batch: int, m: int = 1000) -> float:
-    """Milliseconds of one query, `batch` at a time: the first stage to `m` candidates, and refine; median of five.
+def mirror_bytes(master: FaissBackend | ListBackend) -> int:
+    """What a mirror takes of a device: rows, codes, 32 bytes for ids, places and masks, and what FAISS works in."""
+    row = 2 * master.vectors[np.arange(1)].shape[1] + master.codes.shape[1] + 32
+    return int(len(master.vectors) * row + SCRATCH)
 
-    The queries are rows of the master, drawn from a fixed seed.
+
+def query_ms(backend: Base, batch: int, m: int = 1000) -> float:
+    """Milliseconds of one query, `batch` at a time, from codes to the first ten, as a search asks; median of five.
+
+    m: candidates of hash codes; lists have a depth of their own. The queries are rows of the master, drawn from a fixed
+    seed.
     """
+    master = backend.master if isinstance(backend, DeviceBackend) else backend
     living = np.flatnonzero(master.alive)
+    deep = min(len(living), master.depths.candidates if isinstance(master, ListBackend) else m)
     took = []
     for trial in range(_TRIALS + 1):
         drawn = np.random.default_rng(trial).choice(living, batch)
         codes, queries = master.codes[drawn], master.vectors[drawn]
         began = time.perf_counter()
-        candidates, _ = backend.hamming(codes, min(m, len(living)))
-        backend.rescore(queries, candidates, 10)  # its answer is on the processor: what the device does is done
+        _ask(backend, codes, queries, deep)  # its answer is on the processor: what the device does is done
         took.append(time.perf_counter() - began)
     return 1000 * float(np.median(took[1:])) / batch
+
+
+def _ask(backend: Base, codes: U8, queries: F32, m: int) -> None:
+    if isinstance(backend, ListBackend) and backend.caps.whole:
+        backend.search(queries, m, 10)
+    elif isinstance(backend, FaissBackend | DeviceHashes):
+        backend.rescore(queries, backend.hamming(codes, m)[0], 10)
+    else:
+        backend.rescore(queries, backend.recall(queries, m)[0], 10)

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.filtering import Filter
 from engine.mapped import MappedRows
-from engine.store import EmbeddingStore, StoredRows
+from engine.store import EmbeddingStore, HeldRows, StoredRows
 from engine.types import F32, I32, I64, U8, Array, Bool
 
 _EXACT_BLOCK = 16_384  # rows scored at once by an exact scan: bounds its memory
@@ -202,7 +202,7 @@ class PlacedRows:
 
     def _map(self) -> None:
         """Let FAISS read the rows where they lie, if it can; until others are added."""
-        self._mapped = MappedRows.of(self._vectors) if isinstance(self._vectors, StoredRows) else None
+        self._mapped = MappedRows.of(self._vectors) if isinstance(self._vectors, StoredRows | HeldRows) else None
 
     def _numbered(self, mapped: MappedRows, selected: Selected) -> Selected:
         """The same rows by the numbers that FAISS knows them by; of the living, told once."""

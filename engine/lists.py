@@ -42,7 +42,8 @@ class Depths:
 class ListBackend(PlacedRows):
     """Codes in a FAISS IndexIVFPQ, or, of 4 bits a part, in its fast-scan form.
 
-    `delete` is safe beside searches, `upsert` is not; what was loaded takes none.
+    `delete` is safe beside searches, `upsert` is not; what was loaded takes none. centroids: of the lists (L, D); a
+    single one of zeros where codes lie in none.
     """
 
     def __init__(self, codec: Scanned, vectors: Rows, depths: Depths) -> None:
@@ -51,9 +52,9 @@ class ListBackend(PlacedRows):
         self.caps = Caps(adc=True, exact_dtype="float16", max_candidates=1 << 20, distributed=False)
         self.codec, self.depths = codec, depths
         width = codec.quantizer.d
-        self._centroids: F32 = codec.lists if len(codec.lists) else np.zeros((1, width), np.float32)
-        self._coarse = _nearest(np.ascontiguousarray(self._centroids), codec.quantizer.M)
-        self._list_of: Array = np.empty(0, np.uint16)
+        self.centroids: F32 = codec.lists if len(codec.lists) else np.zeros((1, width), np.float32)
+        self._coarse = _nearest(np.ascontiguousarray(self.centroids), codec.quantizer.M)
+        self._codes: U8 = np.empty((0, codec.code_size), np.uint8)
         self._index: Any = self._packed(np.empty(0, np.int64), np.empty((0, codec.quantizer.code_size), np.uint8), 0)
         self._whole: Any = None
         self._settled = False
@@ -62,7 +63,12 @@ class ListBackend(PlacedRows):
     @property
     def lists(self) -> int:
         """How many lists there are."""
-        return len(self._centroids)
+        return len(self.centroids)
+
+    @property
+    def codes(self) -> U8:
+        """The code of every row (n, code_size), of what was loaded still on the disk."""
+        return self._codes
 
     def upsert(self, ids: I64, codes: U8, vectors: Rows, attrs: Mapping[str, Array]) -> None:
         """Add (n,) ids with their codes (n, code_size) and vectors; an id that is there is replaced."""
@@ -74,25 +80,13 @@ class ListBackend(PlacedRows):
             self._index.merge_from(added, 0)
         else:
             self._index = added
-        told = _told(self.codec, codes)
-        self._list_of = np.concatenate([self._list_of, told]) if len(self._list_of) else told
+        self._codes = np.concatenate([self._codes, codes]) if len(self._codes) else codes
         self._append(ids, vectors)
 
     def _packed(self, numbers: I64, codes: U8, first: int) -> Any:
         """A FAISS index of these codes in the lists of these numbers (n,), at positions from `first` on."""
         quantizer = self.codec.quantizer
-        plain: Any = faiss.IndexIVFPQ(
-            self._coarse, quantizer.d, self.lists, quantizer.M, quantizer.nbits, faiss.METRIC_INNER_PRODUCT
-        )
-        plain.by_residual, plain.is_trained = len(self.codec.lists) > 0, True
-        plain.pq = quantizer
-        order = np.argsort(numbers, kind="stable")
-        bounds = np.searchsorted(numbers[order], np.arange(self.lists + 1))
-        for number in np.flatnonzero(np.diff(bounds)).tolist():
-            chosen = order[bounds[number] : bounds[number + 1]]
-            positions, entries = np.ascontiguousarray(chosen + first), np.ascontiguousarray(codes[chosen])
-            plain.invlists.add_entries(number, len(chosen), faiss.swig_ptr(positions), faiss.swig_ptr(entries))
-        plain.ntotal = len(codes)
+        plain = packed(quantizer, self._coarse, numbers, codes, first, residual=len(self.codec.lists) > 0)
         if quantizer.nbits != FAST_SCAN_BITS:
             return plain
         fast: Any = faiss.IndexIVFPQFastScan(plain)
@@ -146,6 +140,10 @@ class ListBackend(PlacedRows):
         """Lists that a search for m candidates looks into, when every row may be found."""
         return min(self.lists, math.ceil(self.depths.probes * max(1.0, m / self.depths.candidates)))
 
+    def reach(self, q: F32, m: int) -> int:
+        """Lists that these queries (nq, d) look into for m candidates, as removals have left the lists."""
+        return self._probes(q, m, self._living)
+
     def _probes(self, q: F32, m: int, selected: Selected) -> int:
         """Lists to look into for m candidates: as many as hold what the measured number holds of all rows."""
         if m >= selected.count:
@@ -154,7 +152,7 @@ class ListBackend(PlacedRows):
         if selected.selector is None or probes == self.lists:
             return probes
         enough = min(selected.count, math.ceil(probes * len(self._ids) / self.lists))
-        nearest = np.argsort(-(self.codec.asked(q) @ self._centroids.T), axis=1)
+        nearest = np.argsort(-(self.codec.asked(q) @ self.centroids.T), axis=1)
         passed = np.cumsum(self._held(selected)[nearest], axis=1)
         return max(probes, int((passed < enough).sum(axis=1).max()) + 1)
 
@@ -162,7 +160,7 @@ class ListBackend(PlacedRows):
         """How many of these rows each list holds (lists,); of the living, counted once."""
         known, held = self._spread
         if known is not selected:
-            held = np.bincount(self._list_of[selected.rows] % self.lists, minlength=self.lists)
+            held = np.bincount(_named(self.codec, self._codes)[selected.rows] % self.lists, minlength=self.lists)
             if selected is self._living:
                 self._spread = selected, held
         return held
@@ -173,12 +171,12 @@ class ListBackend(PlacedRows):
         backend = cls(codec, StoredRows.none(store), depths)
         ids, codes, rows = read_rows(folder, name, store)
         backend.upsert(ids, codes, rows, {})
-        backend._map()
-        backend._settle()
+        backend.settle()
         return backend
 
-    def _settle(self) -> None:
-        """Pack the lists, and let FAISS refine what it finds in them, if it can read the rows."""
+    def settle(self) -> None:
+        """Pack the lists, and let FAISS refine what it finds in them, if it can read the rows. No row is added then."""
+        self._map()
         mapped = self._mapped
         if mapped is not None:
             renumber(self._index, mapped.by_position())
@@ -194,7 +192,27 @@ class ListBackend(PlacedRows):
         self.caps = replace(self.caps, whole=True)
 
 
-def _told(codec: Scanned, codes: U8) -> Array:
+def packed(quantizer: Any, coarse: Any, numbers: I64, codes: U8, first: int = 0, *, residual: bool) -> Any:
+    """A FAISS IndexIVFPQ of these codes (n, bytes) in the lists of these numbers (n,), at positions from `first` on.
+
+    residual: whether a code is what its list's centroid leaves.
+    """
+    index: Any = faiss.IndexIVFPQ(
+        coarse, quantizer.d, coarse.ntotal, quantizer.M, quantizer.nbits, faiss.METRIC_INNER_PRODUCT
+    )
+    index.by_residual, index.is_trained = residual, True
+    index.pq = quantizer
+    order = np.argsort(numbers, kind="stable")
+    bounds = np.searchsorted(numbers[order], np.arange(coarse.ntotal + 1))
+    for number in np.flatnonzero(np.diff(bounds)).tolist():
+        chosen = order[bounds[number] : bounds[number + 1]]
+        positions, entries = np.ascontiguousarray(chosen + first), np.ascontiguousarray(codes[chosen])
+        index.invlists.add_entries(number, len(chosen), faiss.swig_ptr(positions), faiss.swig_ptr(entries))
+    index.ntotal = len(codes)
+    return index
+
+
+def _named(codec: Scanned, codes: U8) -> Array:
     """The list that each code (n, code_size) names, read where codes lie: only a filter asks for it."""
     if not len(codec.lists):
         return np.broadcast_to(np.uint16(0), len(codes))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.store import StoredRows
+from engine.store import HeldRows, StoredRows
 from engine.types import I64, Array, Bool
 from engine.views import half_index, joined_rows, mapped_files
 
@@ -34,13 +34,18 @@ class MappedRows:
             self.numbers = numbers.astype(kind)
 
     @classmethod
-    def of(cls, rows: StoredRows) -> "MappedRows | None":
+    def of(cls, rows: StoredRows | HeldRows) -> "MappedRows | None":
         """None where they cannot be read in place: rows of any length, none, or shards that the system cannot join.
 
-        None, too, where many share a row. Raises OSError when a shard is gone.
+        None, too, where many share a row. Raises OSError when a shard is gone. Rows in memory lie in place there.
         """
+        if not len(rows):
+            return None
+        if isinstance(rows, HeldRows):
+            held = np.ascontiguousarray(rows.vectors)
+            return cls(half_index(held.view(np.uint8).ravel(), held.shape[1]), np.arange(len(held)))
         store, numbers = rows.store, rows.numbers()
-        if store.raw or not len(numbers):
+        if store.raw:
             return None
         shared = _shared(numbers)
         if len(shared) * _COPIED > len(numbers):

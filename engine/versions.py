@@ -19,7 +19,7 @@ from engine.encoders import resolved_spec
 from engine.encoders.features import is_features
 from engine.errors import ArtifactError
 from engine.filtering import Filter, scan_pays
-from engine.gpu import DeviceBackend, placed
+from engine.gpu import Base, DeviceHashes, DeviceLists, placed
 from engine.heads import Head
 from engine.index import FaissBackend, Rows, hamming_score, merge
 from engine.lists import Depths, ListBackend
@@ -38,7 +38,7 @@ class LiveIndex:
     """
 
     codec: SignHash
-    base: FaissBackend | ListBackend | DeviceBackend
+    base: Base
     delta: FaissBackend
     depths: Depths | None = None
 
@@ -56,7 +56,7 @@ class LiveIndex:
         said: dict[str, Any] = {"codes": self.codec.kind, "items": len(self), "candidates": m}
         if self.depths:
             said["measured_recall"] = self.depths.recall
-        if isinstance(self.base, ListBackend):
+        if isinstance(self.base, ListBackend | DeviceLists):
             said |= {"codes": self.base.codec.kind, "lists": self.base.lists, "probes": self.base.probes(m)}
         return said
 
@@ -65,12 +65,12 @@ class LiveIndex:
 
         These compare badly: from a base of product codes and a delta come m each.
         """
-        if not isinstance(self.base, ListBackend):
+        if not isinstance(self.base, ListBackend | DeviceLists):
             return merge(self._hashed(self.base, q, m, where), self._hashed(self.delta, q, m, where), m)
         scanned = self.base.recall(q, m, where)
         return merge(scanned, self._hashed(self.delta, q, m, where), 2 * m) if len(self.delta) else scanned
 
-    def _hashed(self, part: FaissBackend | DeviceBackend, q: F32, m: int, where: Filter | None) -> tuple[I64, F32]:
+    def _hashed(self, part: FaissBackend | DeviceHashes, q: F32, m: int, where: Filter | None) -> tuple[I64, F32]:
         ids, distances = part.hamming(self.codec.quantize_query(q), m, where)
         return ids, hamming_score(distances, part.bits)
 

@@ -4,8 +4,9 @@ Every plan is measured on the library itself: codes are trained and made for all
 Queries that training has not seen ask for those of the kind that the library has most of, as deep as the wanted recall
 takes.
 
-What codes take beside themselves (rotations, codebooks) is measured too: of each family sizes are tried downwards from
-the largest that might fit, until two do, or one recalls too little; all hash codes, where all vectors are compared.
+What codes take of memory, with what belongs to them (rotations, codebooks), does not depend on training, and is known
+first. Of each family those sizes are tried that fit, downwards, until two are, or one recalls too little; all hash
+codes, where all vectors are compared. What takes minutes to train is tried last, and only where it is needed.
 """
 
 import math
@@ -13,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from engine.catalog import Catalog, EncoderRow, IndexVersion
 from engine.config import CodecSettings
 from engine.errors import ArtifactError, NotReady
 from engine.index import FaissBackend
-from engine.store import EmbeddingStore, HeldRows
+from engine.store import HeldRows
 from engine.types import F32, Modality
 from engine.versions import LiveIndex, embeddings_after, load_head, load_index, store_of
 from engine.words import readable_bytes
@@ -33,6 +34,7 @@ from indexer.codecs.fit import TRAINED_FROM
 from indexer.evaluation.memory import resident_bytes
 from indexer.jobs import Tell, measuring
 from indexer.sources import Source, queries_for, sample, sources_of
+from indexer.weighing import laid, weight
 
 Kind = Literal["hashing", "pq", "vq"]
 BITS: dict[Kind, tuple[int, ...]] = {
@@ -44,9 +46,21 @@ PARTS = (32, 64, 96, 128)
 _LISTS_FROM, _NEVER = 10_000, 1 << 40  # fewer items are compared whole in half a millisecond
 _ENOUGH = 2  # sizes of a family that fit: smaller ones find less
 _TIMED = 50
-_HASH, _LISTS = "hash codes", "product codes in lists"
+_HASH, _LISTS, _PRODUCT, _ADDITIVE = "hash codes", "product codes in lists", "product codes", "additive codes"
 Asked = Callable[[Modality], tuple[F32 | None, F32 | None]]  # what will ask for a modality, as `queries_for` says
-Families = dict[str, list[tuple[float, CodecSettings]]]  # bytes of a code, ascending
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Codes of a family that items can have. code: bytes of each."""
+
+    family: str
+    code: float
+    codec: CodecSettings
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}, {self.code:.0f} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +142,15 @@ def plan(catalog: Catalog, encoder: EncoderRow, memory: int, wanted: float, tell
     store = store_of(catalog.home, encoder, encoder.generation, head)
     sources = sources_of(catalog, head, store, found)
     sources = dict(sorted(sources.items(), key=lambda pair: -len(pair[1].ids)))
-    asked = partial(queries_for, catalog, head, sources=sources)
     try:
         with measuring(catalog) as place:
-            plans = _tried(memory, wanted, sources, partial(_measured, place, sources=sources, asked=asked), tell)
+            place.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".tmp-", dir=place) as folder:
+                kept = {modality: laid(source, Path(folder, modality)) for modality, source in sources.items()}
+                asked = cache(partial(queries_for, catalog, head, sources=kept))
+                weigh = partial(_weighed, place, sources=kept)
+                measure = partial(_measured, place, sources=sources, kept=kept, asked=asked)
+                plans = tried(memory, wanted, max(len(one.ids) for one in sources.values()), weigh, measure, tell)
     except ArtifactError:
         with catalog.session() as session:
             if session.get_one(EncoderRow, encoder.id).generation == encoder.generation:
@@ -157,50 +176,51 @@ def _items(sources: dict[Modality, Source]) -> int:
     return sum(len(one.ids) for one in sources.values())
 
 
-def _tried(
-    memory: int, wanted: float, sources: dict[Modality, Source], measure: Callable[[str, Recipe], Plan], tell: Tell
+def tried(
+    memory: int,
+    wanted: float,
+    count: int,
+    weigh: Callable[[Size], int],
+    measure: Callable[[Size, float], Plan],
+    tell: Tell,
 ) -> list[Plan]:
-    """Sizes downwards by family; where no plan recalls enough, larger ones too, until the first that does."""
-    families, plans = _families(max(len(one.ids) for one in sources.values())), list[Plan]()
-    down = {family: _downwards(sizes, memory / _items(sources)) for family, sizes in families.items()}
-    done, total = 0, sum(map(len, down.values()))
+    """What fits by family, the largest first; where nothing recalls enough, larger ones too, until the first that does.
 
-    def tried(family: str, size: float, codec: CodecSettings) -> Plan:
-        name = f"{family}, {size:.0f} bytes"
-        tell(name, done, total)
-        plans.append(measure(name, Recipe(codec, wanted, planned=True)))
+    count: items of the modality that has most. weigh: bytes, without training. Of hash codes, which cost little, the
+    smallest that do not fit are tried as well: what a little more memory would give.
+    """
+    families = _families(count)
+    weights = {size: weigh(size) for sizes in families.values() for size in sizes}
+    first = {family: _downwards(sizes, weights, memory) for family, sizes in families.items()}
+    plans, done, total = list[Plan](), 0, sum(map(len, first.values()))
+
+    def measured(size: Size) -> Plan:
+        tell(size.name, done, total)
+        plans.append(measure(size, wanted))
         return plans[-1]
 
-    for family, sizes in down.items():
+    for family, sizes in first.items():
         fit = 0
-        if family not in (_HASH, _LISTS) and any(_served(plan, memory, wanted) for plan in plans):
+        if family in (_PRODUCT, _ADDITIVE) and any(one.bytes <= memory and one.recall >= wanted for one in plans):
             done += len(sizes)
             continue
-        for number, (size, codec) in enumerate(sizes):
-            one = tried(family, size, codec)
+        for number, size in enumerate(sizes):
+            one = measured(size)
             fit += one.bytes <= memory
             done += 1
             if _done(family, one, fit, memory, wanted):
                 done += len(sizes) - number - 1
                 break
-    more = [(size, family, codec) for family, sizes in families.items() for size, codec in sizes]
-    more = sorted(row for row in more if row[0] > max(size for size, _ in down[row[1]]))
+    known = {size for sizes in first.values() for size in sizes}
+    more = sorted((size for size in weights if size not in known), key=weights.__getitem__)
     total += len(more)
-    for size, family, codec in more:
+    for size in more:
         if any(plan.scanned or plan.recall >= wanted for plan in plans):
             break
-        tried(family, size, codec)
+        measured(size)
         done += 1
     tell("measured", total, total)
     return plans
-
-
-def _served(plan: Plan, memory: int, wanted: float) -> bool:
-    """Whether lists do what is wanted, which are quicker than codes of one byte a part that are all read.
-
-    Those take minutes a size to train.
-    """
-    return plan.name.startswith(_LISTS) and not plan.scanned and plan.bytes <= memory and plan.recall >= wanted
 
 
 def _done(family: str, one: Plan, fit: int, memory: int, wanted: float) -> bool:
@@ -214,24 +234,29 @@ def _done(family: str, one: Plan, fit: int, memory: int, wanted: float) -> bool:
     return fit >= _ENOUGH and not one.scanned
 
 
-def _families(count: int) -> Families:
-    """The codes that so many items can have."""
+def _families(count: int) -> dict[str, list[Size]]:
+    """The codes that so many items can have, each family ascending.
 
-    def whole(kind: Kind) -> list[tuple[float, CodecSettings]]:
-        return [(bits / 8, CodecSettings(kind, bits, _NEVER)) for bits in BITS[kind]]
+    Those that are read whole and trained for minutes come last: they are searched no quicker than hash codes are.
+    """
 
-    families = {_HASH: whole("hashing")}
+    def whole(family: str, kind: Kind) -> list[Size]:
+        return [Size(family, bits / 8, CodecSettings(kind, bits, _NEVER)) for bits in BITS[kind]]
+
+    families = {_HASH: whole(_HASH, "hashing")}
     if count >= _LISTS_FROM:
         few = max(TRAINED_FROM, count // 10)
-        families[_LISTS] = [(parts / 2, CodecSettings(lists_from=few, parts=parts)) for parts in PARTS]
+        families[_LISTS] = [Size(_LISTS, parts / 2, CodecSettings(lists_from=few, parts=parts)) for parts in PARTS]
     if count >= TRAINED_FROM:
-        families |= {"product codes": whole("pq"), "additive codes": whole("vq")}
+        families |= {_PRODUCT: whole(_PRODUCT, "pq"), _ADDITIVE: whole(_ADDITIVE, "vq")}
     return families
 
 
-def _downwards(sizes: list[tuple[float, CodecSettings]], cap: float) -> list[tuple[float, CodecSettings]]:
-    """The codes themselves no larger than `cap` bytes an item and the smallest beyond, the largest first."""
-    return sizes[sum(size <= cap for size, _ in sizes) :: -1]
+def _downwards(sizes: list[Size], weights: dict[Size, int], memory: int) -> list[Size]:
+    """Those that fit, the largest first, after the smallest hash codes that do not."""
+    fit = [size for size in sizes if weights[size] <= memory]
+    beyond = [size for size in sizes if weights[size] > memory and size.family == _HASH]
+    return beyond[:1] + fit[::-1]
 
 
 def _enough(size: int) -> str:
@@ -244,39 +269,44 @@ def _reached(plan: Plan) -> str:
     return f"{min(0.99, max(0.01, int(plan.recall * 100) / 100)):.2f}"
 
 
-def _measured(place: Path, name: str, recipe: Recipe, sources: dict[Modality, Source], asked: Asked) -> Plan:
+def _weighed(place: Path, size: Size, sources: dict[Modality, Source]) -> int:
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=place) as folder:
+        return sum(weight(Path(folder), source, size.codec) for source in sources.values())
+
+
+def _measured(
+    place: Path, size: Size, wanted: float, sources: dict[Modality, Source], kept: dict[Modality, Source], asked: Asked
+) -> Plan:
     """The plan, of an index of each modality, the largest first; the files are thrown away."""
-    found = [_alone(place, name, recipe, modality, one, partial(asked, modality)) for modality, one in sources.items()]
+    found = [_alone(place, size, wanted, modality, one, partial(asked, modality)) for modality, one in kept.items()]
     held = {name: size for plan in found for name, size in plan.held.items()}
+    delta = sum(_delta_bytes(source, size.codec.bits) for source in sources.values())
     total = _items(sources)
-    delta = math.ceil(sum(plan.delta for plan in found) * delta_limit(total) / total)
-    return replace(found[0], bytes=sum(held.values()), held=held, delta=delta)
+    return replace(found[0], bytes=sum(held.values()), held=held, delta=math.ceil(delta * delta_limit(total) / total))
 
 
-def _alone(place: Path, name: str, recipe: Recipe, modality: Modality, source: Source, asking: Asking) -> Plan:
-    """What one modality alone would say of a plan."""
-    place.mkdir(exist_ok=True)
+def _alone(place: Path, size: Size, wanted: float, modality: Modality, source: Source, asking: Asking) -> Plan:
+    """What one modality alone would say of a plan; its rows lie in a store."""
+    assert source.kept is not None
+    store, recipe = source.kept.store, Recipe(size.codec, wanted, planned=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=place) as temporary:
-        folder, dim = Path(temporary), source.read(np.arange(1)).shape[1]
-        own = EmbeddingStore(folder, dim)
-        facts = write_index(folder, modality, source, asking, own, recipe, lambda *_: None)
-        store = source.kept.store if source.kept is not None else own
-        index = load_index(folder, modality, facts, store, HeldRows.none(dim))
+        folder = Path(temporary)
+        facts = write_index(folder, modality, source, asking, store, recipe, lambda *_: None)
+        index = load_index(folder, modality, facts, store, HeldRows.none(store.dim))
         best, held = facts["depths"], resident_bytes(index)
         scanned = index.scan_pays(None, best["candidates"])
         ms = min(row["ms"] for row in facts["tried"] if all(row[key] == best[key] for key in best))
         ms = _scan_ms(index, source) if scanned else ms
         depths = (best["probes"], best["candidates"], best["recall"])
-        about = {str(modality): held}, _delta_bytes(index, source)
-        return Plan(name, recipe.codec, held, *depths, ms, scanned, facts["tried"], *about)
+        return Plan(size.name, recipe.codec, held, *depths, ms, scanned, facts["tried"], {str(modality): held})
 
 
-def _delta_bytes(index: LiveIndex, source: Source) -> int:
+def _delta_bytes(source: Source, bits: int) -> int:
     """What a delta of all these rows would take."""
     some = sample(len(source.ids))
     rows = source.kept.take(some) if source.kept is not None else HeldRows(source.read(some))
-    delta = FaissBackend(index.delta.bits, rows.take(some[:0]))
-    delta.upsert(source.ids[some], index.codec.quantize(source.read(some)), rows, {})
+    delta = FaissBackend(bits, rows.take(some[:0]))
+    delta.upsert(source.ids[some], np.zeros((len(some), bits // 8), np.uint8), rows, {})
     return math.ceil(resident_bytes(delta) / len(some) * len(source.ids))
 
 

@@ -1,6 +1,5 @@
 """Rows that FAISS reads where they lie: the same answers as when they are copied, whatever order they lie in."""
 
-import logging
 import mmap
 import sys
 import tempfile
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 
 from engine.codecs.hashing import SignHash
 from engine.filtering import Filter
-from engine.gpu import placed
 from engine.index import FaissBackend, write_rows
 from engine.lists import Depths, ListBackend
 from engine.store import EmbeddingStore, HeldRows, StoredRows
@@ -130,17 +128,6 @@ def test_threads_search_the_same_lists() -> None:
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(lambda query: lists.search(query[None], 50, 10, where)[0], QUERIES))
         np.testing.assert_array_equal(found, expected)
-
-
-def test_lists_say_that_they_stay_on_the_processor(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log = logging.Logger("engine.gpu")  # what tests before have set up is not its concern
-    log.addHandler(caplog.handler)
-    monkeypatch.setattr("engine.gpu.log", log)
-    with shelf(ROWS, np.arange(len(ROWS)), 10**4) as (lists, _, _, _):
-        assert placed(lists, "auto") is lists and not caplog.records
-        assert placed(lists, "cuda") is lists and "on the processor" in caplog.text
 
 
 @joins

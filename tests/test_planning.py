@@ -72,7 +72,7 @@ def test_what_is_chosen_is_the_quickest_that_fits(plans: Plans) -> None:
     assert chosen is not None and chosen.bytes <= plans.memory and chosen.recall >= 0.9
     others = [one for one in plans.plans if one.bytes <= plans.memory and one.recall >= 0.9]
     assert round(chosen.ms, 1) == min(round(one.ms, 1) for one in others)
-    assert {one.name.split(",")[0] for one in plans.plans} == {"hash codes", "product codes", "additive codes"}
+    assert {one.name.split(",")[0] for one in plans.plans} == {"hash codes"}  # which do, and train nothing
     assert any(one.bytes > plans.memory for one in plans.plans)  # what a little more memory would give
     drawn = plan_plot(plans)
     assert drawn == plan_plot(plans) and drawn.count(b"<path") > 2 * len(plans.plans)

@@ -107,6 +107,19 @@ class ProductCode:
         return cls(**load_file(path))
 
 
+def paired(quantizer: Any) -> Any:
+    """The product quantizer of 8 bits a part whose codes are those of this one, of 4 bits, byte for byte.
+
+    Two neighbouring parts, the first in the low half of a byte, are one of twice the width, whose 256 words are all
+    pairs of theirs. One of 8 bits is its own. The number of parts is even.
+    """
+    if quantizer.nbits == 8:
+        return quantizer
+    words = faiss.vector_to_array(quantizer.centroids).reshape(quantizer.M // 2, 2, 16, quantizer.dsub)
+    byte = np.arange(256)
+    return _quantizer(np.concatenate([words[:, 0, byte & 15], words[:, 1, byte >> 4]], axis=2))
+
+
 def _quantizer(centroids: F32) -> Any:
     """FAISS's product quantizer of these centroids (M, K, width)."""
     parts, count, width = centroids.shape

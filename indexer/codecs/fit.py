@@ -35,13 +35,17 @@ def fit_codes(settings: CodecSettings, read: Callable[[I64], F32], count: int, q
     positions = np.sort(np.random.default_rng(0).permutation(count)[:SAMPLE])
     asked = Asked.of(read(positions), queries)
     if count >= settings.lists_from:
-        lists = 1 << round(math.log2(2 * math.sqrt(count)))
-        return train_product(asked, settings.parts, 4, min(max(lists, _FEWEST), _MOST, len(positions)))
+        return train_product(asked, settings.parts, 4, min(lists_for(count), len(positions)))
     size = settings.bits // 8
     if settings.kind == "vq":
-        groups = _groups(size, asked.rows.shape[1])
+        groups = groups_for(size, asked.rows.shape[1])
         return train_additive(asked, groups, size // groups)
     return train_product(asked, size)
+
+
+def lists_for(count: int) -> int:
+    """Lists that so many rows are kept in: a power of two."""
+    return min(max(1 << round(math.log2(2 * math.sqrt(count))), _FEWEST), _MOST)
 
 
 def scans(settings: CodecSettings, count: int) -> bool:
@@ -71,7 +75,7 @@ def _judges(rows: Rows, queries: F32 | None) -> F32:
     return queries[:_JUDGES]
 
 
-def _groups(size: int, dim: int) -> int:
+def groups_for(size: int, dim: int) -> int:
     """Groups of dimensions for additive codes of so many bytes: a divisor of both, for about _LEVELS levels each."""
     divisors = [groups for groups in range(1, size + 1) if size % groups == 0 and dim % groups == 0]
     return min(divisors, key=lambda groups: abs(math.log(size / groups / _LEVELS)))
