@@ -86,11 +86,6 @@ class Searcher:
         """Why the version's encoder could not be loaded, where that was tried in vain: see `MatchingEncoder`."""
         return self._matching.refusal(version.encoder_spec, version.fingerprint)
 
-    @property
-    def state(self) -> str:
-        """A name of what is served now: while it stays the same, so does every ranking. No other searcher shares it."""
-        return f"{self._name}-{self._live.changes}-{marks.stamp(self.catalog)}"
-
     def encode(self, terms: Sequence[Term]) -> F32:
         """The unit vectors (n, d) of terms in the joint space, weights aside: what `Term.vector` takes.
 
@@ -128,19 +123,17 @@ class Searcher:
         """
         _check(query)
         mode = self.mode(query)
-        if mode is Mode.TEXT:
-            return self._search(None, query, mode)
         try:
-            return self._search(self.version, query, mode)
+            return self._search(query, mode)
         except ArtifactError:  # compaction took the old shards away since the last look: its version is published
-            if not self.refresh():
+            if mode is Mode.TEXT or not self.refresh():
                 raise
-            return self._search(self.version, query, mode)
+            return self._search(query, mode)
 
     def mode(self, query: Query) -> Mode:
         """What answers a query: vectors alone, when it asks for more than words.
 
-        Only then does a ranking stay as it is with `state`: captions are read where they are, and may change.
+        Only then does a ranking stay as it is with `Results.state`: captions are read where they are, and may change.
         """
         if looked_up(query.terms):
             return query.mode or Mode(self.config.search.mode)
@@ -148,7 +141,9 @@ class Searcher:
             raise InvalidInput("mode text looks words up: give words, or leave the mode out for pictures and items")
         return Mode.VECTOR
 
-    def _search(self, version: Version | None, query: Query, mode: Mode) -> Results:
+    def _search(self, query: Query, mode: Mode) -> Results:
+        changes = self._live.changes  # before the version: a later change is then looked for by the next page
+        version = None if mode is Mode.TEXT else self.version
         trace, started = Trace(), time.perf_counter()
         with trace.timed("encode"):
             answer = self._answer(version, query, mode)
@@ -165,7 +160,7 @@ class Searcher:
         return Results(
             hits, version.id if version else self._served(), more, took,
             confidence=answer.confidence, mode=mode, marks=len(answer.marked), notice=answer.notice,
-            depths=trace.depths,
+            depths=trace.depths, state=f"{self._name}-{changes}-{hash(answer.marked):x}",
         )  # fmt: skip
 
     def _served(self) -> int:
