@@ -6,6 +6,8 @@ from contextlib import suppress
 
 from waitress.channel import HTTPChannel
 
+from webui.refusals import Refusal, StrictParser
+
 _LINGER_S = 10.0
 
 
@@ -14,6 +16,8 @@ class LingeringChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no ty
 
     Closing it with bytes unread would reset it: who sends a body over the limit would never see the answer 413.
     """
+
+    parser_class, error_task_class = StrictParser, Refusal
 
     _until: float | None = None
     _sending = False
