@@ -29,13 +29,13 @@ class Turns:
     every row of SQLite, many would wake each other hundreds of times a search.
     """
 
-    def __init__(self) -> None:
-        self._free = threading.Semaphore(_AT_ONCE)
+    def __init__(self, at_once: int = _AT_ONCE, patience_s: float = _PATIENCE_S) -> None:
+        self._free, self._patience_s = threading.Semaphore(at_once), patience_s
 
     @contextmanager
     def taken(self) -> Iterator[None]:
         """A turn. Who waited long, behind slow ones, goes on without."""
-        mine = self._free.acquire(timeout=_PATIENCE_S)
+        mine = self._free.acquire(timeout=self._patience_s)
         try:
             yield
         finally:
