@@ -131,13 +131,6 @@ def to_learn(catalog: Catalog) -> ToLearn:
         return ToLearn(count, fresh, trained)
 
 
-def stamp(catalog: Catalog) -> str:
-    """What is another whenever a mark came or went."""
-    with catalog.reading() as connection:  # in every search: as it is, it takes a quarter of the time
-        count, last = connection.exec_driver_sql("SELECT count(*), max(id) FROM marks").one()
-    return f"{count}-{last or 0}"
-
-
 def of_query(catalog: Catalog, asked: Asked) -> Marked:
     """The marks of a query on items that are present: all that are bad, and the last good ones, which move it."""
     with catalog.reading() as connection:

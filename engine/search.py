@@ -7,8 +7,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +31,7 @@ from engine.index import bound_threads
 from engine.live import Live
 from engine.regions import Region, region_of
 from engine.shown import ItemView
+from engine.timing import Trace, Turns
 from engine.types import F32, Hit, Modality, Mode, Query, Results, Term, Where
 from engine.versions import LiveIndex, Version, store_of
 
@@ -56,6 +56,7 @@ class Searcher:
         self._matching = MatchingEncoder(config.encoder.device)
         self._encoder_lock, self._live = threading.Lock(), Live(catalog, config.search.device)
         self._name, self._calibrations = uuid.uuid4().hex[:8], Calibrations(catalog)
+        self._turns = Turns()
         bound_threads(config.search.threads)
 
     @property
@@ -84,11 +85,6 @@ class Searcher:
     def refusal(self, version: Version) -> EncoderUnavailable | None:
         """Why the version's encoder could not be loaded, where that was tried in vain: see `MatchingEncoder`."""
         return self._matching.refusal(version.encoder_spec, version.fingerprint)
-
-    @property
-    def state(self) -> str:
-        """A name of what is served now: while it stays the same, so does every ranking. No other searcher shares it."""
-        return f"{self._name}-{self._live.changes}-{marks.stamp(self.catalog)}"
 
     def encode(self, terms: Sequence[Term]) -> F32:
         """The unit vectors (n, d) of terms in the joint space, weights aside: what `Term.vector` takes.
@@ -127,19 +123,17 @@ class Searcher:
         """
         _check(query)
         mode = self.mode(query)
-        if mode is Mode.TEXT:
-            return self._search(None, query, mode)
         try:
-            return self._search(self.version, query, mode)
+            return self._search(query, mode)
         except ArtifactError:  # compaction took the old shards away since the last look: its version is published
-            if not self.refresh():
+            if mode is Mode.TEXT or not self.refresh():
                 raise
-            return self._search(self.version, query, mode)
+            return self._search(query, mode)
 
     def mode(self, query: Query) -> Mode:
         """What answers a query: vectors alone, when it asks for more than words.
 
-        Only then does a ranking stay as it is with `state`: captions are read where they are, and may change.
+        Only then does a ranking stay as it is with `Results.state`: captions are read where they are, and may change.
         """
         if looked_up(query.terms):
             return query.mode or Mode(self.config.search.mode)
@@ -147,23 +141,26 @@ class Searcher:
             raise InvalidInput("mode text looks words up: give words, or leave the mode out for pictures and items")
         return Mode.VECTOR
 
-    def _search(self, version: Version | None, query: Query, mode: Mode) -> Results:
-        trace, started = _Trace(), time.perf_counter()
+    def _search(self, query: Query, mode: Mode) -> Results:
+        changes = self._live.changes  # before the version: a later change is then looked for by the next page
+        version = None if mode is Mode.TEXT else self.version
+        trace, started = Trace(), time.perf_counter()
         with trace.timed("encode"):
             answer = self._answer(version, query, mode)
-        ranked = self._ranked(version, answer, query, trace)
         page = slice(query.offset, query.offset + query.limit)
-        with trace.timed("catalog"):
-            orders = dict(zip(ranked.ids[page], ranked.scores[page], strict=True))
-            views = [view for view in self.catalog.items(list(orders)) if view.item.removed_at is None]
-            hits = _hits(views, orders, ranked.alike(list(orders)), answer, query.explain)
+        with self._turns.taken():
+            ranked = self._ranked(version, answer, query, trace)
+            with trace.timed("catalog"):
+                orders = dict(zip(ranked.ids[page], ranked.scores[page], strict=True))
+                views = [view for view in self.catalog.items(list(orders)) if view.item.removed_at is None]
+                hits = _hits(views, orders, ranked.alike(list(orders)), answer, query.explain)
         trace.took["total"] = (time.perf_counter() - started) * 1000
         more = len(ranked.ids) > query.offset + query.limit
         took = {stage: round(ms, 3) for stage, ms in trace.took.items()}
         return Results(
             hits, version.id if version else self._served(), more, took,
             confidence=answer.confidence, mode=mode, marks=len(answer.marked), notice=answer.notice,
-            depths=trace.depths,
+            depths=trace.depths, state=f"{self._name}-{changes}-{hash(answer.marked):x}",
         )  # fmt: skip
 
     def _served(self) -> int:
@@ -226,7 +223,7 @@ class Searcher:
         parts = (*asked.parts, ("good marks", asked.length * weight * size, (mean / size).astype(np.float32)))
         return replace(asked, vector=vector, parts=parts, length=scale)
 
-    def _ranked(self, version: Version | None, answer: Answer, query: Query, trace: "_Trace") -> Fold:
+    def _ranked(self, version: Version | None, answer: Answer, query: Query, trace: Trace) -> Fold:
         """What is shown from the best on, to the end of the page and one more, when there is one.
 
         Folding asks deeper until that is full. The depths are the same for every page of a query, and what a lesser
@@ -265,7 +262,7 @@ class Searcher:
         return found.first(k), len(found.ids) < k
 
     def _find(
-        self, version: Version, vector: F32, query: Query, k: int, trace: "_Trace"
+        self, version: Version, vector: F32, query: Query, k: int, trace: Trace
     ) -> tuple[Ranked, tuple[str, ...]]:
         """The cascade: recall by codes, then exact refine, in one call where the index can; or the exact scan alone,
         which a small library and few ids of a filter need.
@@ -471,17 +468,3 @@ def _hits(
 
 def _number(value: float, digits: int) -> float | None:
     return None if math.isnan(value) else round(value, digits)
-
-
-class _Trace:
-    """What a search did. took: milliseconds by stage. depths: see Results."""
-
-    def __init__(self) -> None:
-        self.took: dict[str, float] = {}
-        self.depths: dict[str, Any] = {}
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.took[stage] = self.took.get(stage, 0.0) + (time.perf_counter() - start) * 1000

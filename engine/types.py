@@ -183,7 +183,8 @@ class Results:
     confidence: the probability that what was asked for is there at all; None where nothing is calibrated. mode: what
     answered: a query of more than words is asked by vectors alone. marks: how many of the query counted.
     depths: how deep each stage looked, as `LiveIndex.explained` says it. notice: the error for which a hybrid query was
-    answered by text alone.
+    answered by text alone. state: of the ranking, among those of one searcher: while it stays the same for a query, so
+    does its ranking by vectors.
     """
 
     hits: tuple[Hit, ...]
@@ -195,3 +196,4 @@ class Results:
     mode: Mode = Mode.VECTOR
     marks: int = 0
     notice: EncoderUnavailable | None = None
+    state: str = ""

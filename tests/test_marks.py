@@ -16,6 +16,7 @@ from engine.marks import Asked, Marked
 from engine.search import Searcher
 from engine.types import Mode, Query, Term
 from indexer.heads.stored_pairs import load_pairs
+from tests.conftest import ask
 
 BOAT = Term(text="a red boat")
 PICTURE = Term(image=Image.new("RGB", (64, 64), "blue"))
@@ -115,12 +116,16 @@ def test_training_reads_marks_on_words_and_no_others(searcher: Searcher, changed
     assert load_pairs(searcher.catalog, changed, encoder, ["en"], encode).marks == 2
 
 
-def test_marks_change_the_state_that_cursors_go_by(searcher: Searcher) -> None:
-    item, before = ids(searcher, BOAT)[0], searcher.state
-    mark(searcher, (BOAT,), [item], True)
-    between = searcher.state
+def test_marks_of_a_query_change_the_state_that_its_cursors_go_by(searcher: Searcher) -> None:
+    item, before = ids(searcher, BOAT)[0], ask(searcher, BOAT).state
+    mark(searcher, (PICTURE,), [item], True)
+    assert ask(searcher, BOAT).state == before
+    states = [before]
+    for good in (True, False):
+        mark(searcher, (BOAT,), [item], good)
+        states.append(ask(searcher, BOAT).state)
     mark(searcher, (BOAT,), [item], None)
-    assert len({before, between}) == 2
+    assert len(set(states)) == 3 and ask(searcher, BOAT).state == before
 
 
 def test_marks_hold_in_every_mode(searcher: Searcher) -> None:

@@ -184,7 +184,7 @@ class _Cookie(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """Who sends no cookie has an empty session, for which no signature need be made ready."""
-        if not request.cookies.get(self.get_cookie_name(app)):
+        if "Cookie" not in request.headers:
             return self.session_class()
         return super().open_session(app, request)
 

@@ -6,6 +6,8 @@ from contextlib import suppress
 
 from waitress.channel import HTTPChannel
 
+from webui.refusals import Refusal, StrictParser
+
 _LINGER_S = 10.0
 
 
@@ -15,15 +17,24 @@ class LingeringChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no ty
     Closing it with bytes unread would reset it: who sends a body over the limit would never see the answer 413.
     """
 
+    parser_class, error_task_class = StrictParser, Refusal
+
     _until: float | None = None
+    _sending = False
 
     def readable(self) -> bool:
         """Whether to read: what comes while it lingers is thrown away by `received`, since `will_close` is set."""
         return self._until is not None or bool(super().readable())
 
     def writable(self) -> bool:
-        """Whether `handle_write` is due: while it lingers, only to end it."""
-        return bool(super().writable()) if self._until is None else time.monotonic() >= self._until
+        """Whether `handle_write` is due: while it lingers, only to end it.
+
+        Not while a thread sends by itself. The loop would go round and round until that has the interpreter again, and
+        keep it from that; what the socket does not take, the thread then tells the loop of.
+        """
+        if self._until is not None:
+            return time.monotonic() >= self._until
+        return not self._sending and bool(super().writable())
 
     def handle_close(self) -> None:
         """Begin to linger when it is we who close; close at the second call."""
@@ -33,3 +44,10 @@ class LingeringChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no ty
                 self._until = time.monotonic() + _LINGER_S
                 return
         super().handle_close()
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        self._sending = True
+        try:
+            return bool(super()._flush_some(do_close))
+        finally:
+            self._sending = False

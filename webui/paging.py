@@ -26,7 +26,7 @@ class Expired(InvalidInput):
 class Cursor(BaseModel):
     """Where a page ended: behind the hit `last`, which this score put at rank `offset` - 1.
 
-    space: what vectors are compared in, search: what was asked. state: of the searcher; while it stays the same, ranks
+    space: what vectors are compared in, search: what was asked. state: of the ranking; while it stays the same, ranks
     do too. Only what a client was told stands in it, and all of it is checked: there is nothing to sign.
     """
 
@@ -58,23 +58,29 @@ def search_page(library: Services, query: Query, cursor: str | None) -> tuple[Re
     library.freshness.ensure()
     mode = library.searcher.mode(query)
     space = library.searcher.space if mode is not Mode.TEXT else "text"
-    state, asked = library.searcher.state, _digest(query)  # before the search: a later change is looked for next time
+    asked = _digest(query)
     if at is None:
         results, end = library.search(query), query.offset + query.limit
     elif at.search != asked:
         raise InvalidInput(_FOREIGN)
     elif at.space != space:
         raise Expired("the library is served with another encoder or head since then: search again from the start")
-    elif at.state == state and mode is Mode.VECTOR:
-        query = replace(query, offset=at.offset)
-        results, end = library.search(query), at.offset + query.limit
     else:
-        results, end = _after(library, query, at)
+        results, end = _following(library, query, at, mode)
     if not results.more or not results.hits or end + query.limit > DEEPEST:
         return results, None
     last = results.hits[-1]
-    following = Cursor(space=space, search=asked, state=state, offset=end, last=last.id, score=last.order)
+    following = Cursor(space=space, search=asked, state=results.state, offset=end, last=last.id, score=last.order)
     return results, following.packed()
+
+
+def _following(library: Services, query: Query, at: Cursor, mode: Mode) -> tuple[Results, int]:
+    """The hits from where a page ended, and the rank at which they end: by its rank, while nothing has changed."""
+    if mode is Mode.VECTOR:
+        results = library.search(replace(query, offset=at.offset))
+        if results.state == at.state:
+            return results, at.offset + query.limit
+    return _after(library, query, at)
 
 
 def _after(library: Services, query: Query, at: Cursor) -> tuple[Results, int]:

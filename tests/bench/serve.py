@@ -2,14 +2,19 @@
 
 `make bench-serve`. Beside it the same search called in-process, one after another, and what the server says each search
 took of the requests themselves: the rest is the overhead of HTTP. Both hold the hits with what the catalog says of
-them; their JSON, the cursor and the load tool's own reading are overhead. mode: `search.mode`. cached: one query again
-and again, whose embedding is remembered; new: words that were never asked. The load tool runs on the same machine, and
-takes its share of it.
+them; their JSON and the cursor are overhead. mode: `search.mode`. cached: one query again and again, whose embedding is
+remembered; new: words that were never asked. The load tool runs on the same machine, and takes its share of it. So one
+client also asks by `http.client`, which does little more than read (part `one connection`): what it takes beyond the
+search is the overhead of HTTP, and what the load tool measures above that is the tool's own.
 """
 
 import argparse
+import json
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +62,7 @@ def measured(home: Path, mode: Mode, seconds: float) -> list[dict[str, Any]]:
     with served(config) as address:
         rows = [in_process(config, kind, seconds / 2) for kind in ("cached", "new")]  # it idles meanwhile
         load(address, 8, 3, "cached")  # warm
+        rows += [one_connection(address, kind, seconds / 2) for kind in ("cached", "new")]
         for kind in ("cached", "new"):
             for clients in CLIENTS:
                 figures = load(address, clients, seconds, kind)
@@ -68,26 +74,54 @@ def measured(home: Path, mode: Mode, seconds: float) -> list[dict[str, Any]]:
 def in_process(config: Config, kind: str, seconds: float) -> dict[str, Any]:
     """The same searches, without HTTP and one after another."""
     searcher = Searcher(config, Catalog(config))
-    searcher.search(Query((Term(text="warm"),), limit=LIMIT))
+    row = _timed("in-process", kind, seconds, lambda words: searcher.search(Query((Term(text=words),), limit=LIMIT)))
+    searcher.catalog.engine.dispose()
+    return row
+
+
+def one_connection(address: str, kind: str, seconds: float) -> dict[str, Any]:
+    """The same searches over one connection of the standard library, one after another."""
+    searching: list[float] = []  # what the server says of the same requests
+    with closing(HTTPConnection(address.removeprefix("http://"))) as connection:
+
+        def ask(words: str) -> bytes:
+            body = json.dumps({"text": words, "limit": LIMIT})
+            connection.request("POST", "/api/v1/search", body, {"Content-Type": "application/json"})
+            return connection.getresponse().read()
+
+        def hear(answer: bytes) -> None:
+            searching.append(json.loads(answer)["took_ms"]["total"])
+
+        row = _timed("one connection", kind, seconds, ask, hear)
+    return {**row, "search_p50_ms": round(float(np.median(searching)), 3)}
+
+
+def _timed(
+    part: str, kind: str, seconds: float, ask: Callable[[str], Any], hear: Callable[[Any], None] = lambda answer: None
+) -> dict[str, Any]:
+    """One call after another. hear: what is done with an answer when its time is taken."""
+    ask("warm")
     taken: list[float] = []
     until = time.perf_counter() + seconds
     while not taken or time.perf_counter() < until:
-        words = "a red boat at sunset" + (f" number {len(taken)}" if kind == "new" else "")
+        words = "a red boat at sunset" + (f" {part} {len(taken)}" if kind == "new" else "")
         began = time.perf_counter()
-        searcher.search(Query((Term(text=words),), limit=LIMIT))
+        answer = ask(words)
         taken.append((time.perf_counter() - began) * 1000)
-    searcher.catalog.engine.dispose()
+        hear(answer)
     p50, p95, p99 = (round(float(x), 3) for x in np.percentile(taken, (50, 95, 99)))
-    row = {"part": "in-process", "queries": kind, "requests": len(taken), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
+    row = {"part": part, "queries": kind, "requests": len(taken), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
     say(str(row))
     return row
 
 
 def _headline(rows: list[dict[str, Any]], mode: str) -> dict[str, float]:
     found = {(row["part"], row["queries"], row.get("clients")): row for row in rows if row["mode"] == mode}
-    one = found["http", "cached", 1]
+    one, inside = found["one connection", "cached", None], found["in-process", "cached", None]
     return {
         "http_overhead_ms_p50": round(one["p50_ms"] - one["search_p50_ms"], 3),  # of the same requests
+        "above_in_process_ms_p50": round(one["p50_ms"] - inside["p50_ms"], 3),
+        "load_tool_above_ms_p50": round(found["http", "cached", 1]["p50_ms"] - one["p50_ms"], 3),
         "qps_32_clients": found["http", "new", 32]["qps"],
         "qps_32_clients_cached": found["http", "cached", 32]["qps"],
         "errors": sum(row.get("errors", 0) for row in found.values()),

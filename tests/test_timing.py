@@ -1,0 +1,40 @@
+"""Turns: few threads work at once, and nobody waits for ever."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+from engine.timing import Turns
+
+AT_ONCE, PATIENCE_S = 2, 0.2
+
+
+def _entered(turns: Turns, stack: ExitStack) -> float:
+    """Take a turn until the stack ends; the seconds that it took to come."""
+    began = time.monotonic()
+    stack.enter_context(turns.taken())
+    return time.monotonic() - began
+
+
+def test_who_waits_long_goes_on_without_a_turn_and_gives_none_back() -> None:
+    turns = Turns(AT_ONCE, PATIENCE_S)
+    for _ in range(2):
+        with ExitStack() as stack:
+            waits = [_entered(turns, stack) for _ in range(AT_ONCE + 1)]
+        assert max(waits[:AT_ONCE]) < PATIENCE_S <= waits[AT_ONCE]
+
+
+def test_a_turn_is_given_back_by_who_fails() -> None:
+    turns = Turns(AT_ONCE, 60)
+    there, most = threading.BoundedSemaphore(AT_ONCE), 40
+
+    def fail() -> None:
+        with turns.taken():
+            assert there.acquire(blocking=False), "too many at once"
+            there.release()
+            raise KeyError
+
+    with ThreadPoolExecutor(8) as threads:
+        failed = [threads.submit(fail) for _ in range(most)]
+        assert all(isinstance(each.exception(30), KeyError) for each in failed)
