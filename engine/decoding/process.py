@@ -164,7 +164,7 @@ def _parse(header: dict[str, Any], payload: bytes) -> Decoded:
         raise OSError(*header["refused"])
     frames, start = [], 0
     for facts in header["frames"]:
-        height, width = facts.pop("shape"), facts.pop("across")
+        height, width = facts.pop("shape")
         size = height * width * 3
         frames.append(
             DecodedFrame(**facts, pixels=np.frombuffer(payload, np.uint8, size, start).reshape(height, width, 3))
