@@ -197,6 +197,7 @@ class _Run:
         self.embedder: Embedder | None = None
         self._again = again
         self._pool, self._done, self._fresh, self._began = pool, 0, 0, time.monotonic()
+        self._serves = False  # whether a version is known to be there
         self._known = _unchanged_encoder(catalog, spec) if spec and encoder is None else None
         self._loading: Future[Encoder] | None = None
         if encoder is not None:
@@ -311,15 +312,21 @@ class _Run:
             self._fresh += self.embedder.embedded - before
             before = self.embedder.embedded
             yield files
-            version = self.catalog.current_version()
-            served = sum(version.counts.values()) if version else 0
-            soon = version is None and time.monotonic() - self._began > _SOON_S
-            due = self._fresh >= max(_GROWTH, served) or soon
-            if due and (version is None or version.encoder_id == self.embedder.row.id):
+            if self._due(self.embedder.row):
                 from indexer.build import build
 
                 build(self.catalog, self.config, self.embedder.row, self.job)
                 self._fresh = 0
+
+    def _due(self, encoder: EncoderRow) -> bool:
+        """Whether to build a version now. The catalog is asked only when one may be due, not after each batch."""
+        if self._fresh < _GROWTH and (self._serves or time.monotonic() - self._began <= _SOON_S):
+            return False
+        version = self.catalog.current_version()
+        self._serves = version is not None
+        return version is None or (
+            version.encoder_id == encoder.id and self._fresh >= max(_GROWTH, sum(version.counts.values()))
+        )
 
 
 def train_and_publish(
