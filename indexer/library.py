@@ -84,10 +84,15 @@ def index_folders(
     Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes, DiskFull, DriveGone.
     """
     check_ocr(config.media)
-    if encoder is None and config.encoder.model and not (config.home / "catalog.db").exists():
-        _import_ahead()
-    catalog = Catalog(config, create=True)
-    with writing(catalog, "index", tell) as job:
+    with ExitStack() as stack:
+        pool = stack.enter_context(DecoderPool(config.media))
+        new = config.encoder.model and not (config.home / "catalog.db").exists()
+        if encoder is None and new:
+            _import_ahead()
+        if encoder is not None or new:
+            pool.start()  # beside the catalog's making
+        catalog = Catalog(config, create=True)
+        job = stack.enter_context(writing(catalog, "index", tell))
         report = IndexReport()
         roots = [open_root(catalog, folder, known=known, gone=gone) for folder in _present(catalog, folders, note)]
         scans = [
@@ -96,10 +101,7 @@ def index_folders(
         ]
         report.scans, report.first = [scan.report for scan in scans], _is_first(catalog)
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
-        with ExitStack() as stack:
-            stack.enter_context(remembered(catalog, spec))
-            tally = stack.enter_context(Tally(scans, job, note))
-            pool = stack.enter_context(DecoderPool(config.media))
+        with remembered(catalog, spec), Tally(scans, job, note) as tally, pool:
             run = _Run(catalog, config, job, note, pool, spec, encoder, again)
             for scan in scans:
                 for compared in scan.run():
