@@ -6,13 +6,13 @@ with the small model, and how memory goes. Files: 200,000 tiny ones, scanned. Fi
 `make bench-index PARTS="small first"` measures some parts alone, and keeps the last rows of the others.
 
 The parts, in milliseconds a picture, are measured before each whole run and after the last, as machines drift: a run is
-compared with the means of those beside it, and a row with the means of all. decode: from a file to pixels as the
+compared with the means of those beside it, and a row has the median run's ratios. decode: from a file to pixels as the
 encoder takes them, on one core while the others do the same, as decoders work (a core whose neighbours rest is quicker
 by a third on some machines, and no run has such a core). thumbnail: making it from the decoded picture, and storing it
 as it must be, likewise. forward: pixels to unit vectors on all cores. The whole adds to these: content hash, perceptual
 hash, facts, rows, versions, the start of the decoders and the end.
 
-Nothing is deleted before the last measurement: for a minute after files were, ext4 makes new ones up to six times as
+Nothing is deleted before the last measurement: for a while after files were, ext4 makes new ones up to six times as
 slowly, since it gives none of them the place of one that has just gone.
 """
 
@@ -33,7 +33,7 @@ from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -240,6 +240,7 @@ def end_to_end(
             runs.append(_whole(kept.enter_context(library(place)), encoder, media, len(paths)))
             parts.append(bare.parts(seconds))
     beside = [Parts.mean(two) for two in pairwise(parts)]
+    ratios = [_ratios(one, run.whole) for one, run in zip(beside, runs, strict=True)]
     row = {
         "part": name,
         "pictures": len(paths),
@@ -249,8 +250,8 @@ def end_to_end(
         "forward_ms": [round(one.forward * 1e3, 3) for one in parts],
         "plain_forward_ms": [round(one.plain * 1e3, 3) for one in parts],
         "whole_ms": [round(run.whole * 1e3, 3) for run in runs],
-        **_ratios(Parts.mean(beside), mean(run.whole for run in runs)),
-        "by_run": [_ratios(one, run.whole) for one, run in zip(beside, runs, strict=True)],
+        **{ratio: median(one[ratio] for one in ratios) for ratio in ratios[0]},
+        "by_run": ratios,
     }
     highest = max(runs, key=lambda run: run.memory.peak)
     watched = [run.cores.row(len(paths)) for run in runs]
