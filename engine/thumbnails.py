@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a decoder process starts without a database
 def thumbnail_file(home: Path, content_hash: str, position: int | None = None) -> Path:
     """Where the thumbnail of a content lies, or of a further frame of it, whether or not it has been made."""
     name = f"{content_hash}-{position}" if position else content_hash
-    return home / "thumbs" / content_hash[:2] / f"{name}.jpg"
+    return home.joinpath("thumbs", content_hash[:2], f"{name}.jpg")
 
 
 @lru_cache(maxsize=4096)

@@ -17,8 +17,9 @@ def insert_items(session: Session, rows: Sequence[dict[str, Any]]) -> list[int]:
     """Make items of rows of values; their ids, in the same order."""
     if not rows:
         return []
-    insert = sa.insert(Item).returning(Item.id, sort_by_parameter_order=True)
-    return list(session.scalars(insert, rows).all())
+    items: sa.Table = Item.__table__  # type: ignore[assignment]
+    insert = sa.insert(items).returning(items.c.id, sort_by_parameter_order=True)
+    return list(session.connection().execute(insert, rows).scalars())
 
 
 def mark_removed(session: Session, ids: Sequence[int]) -> None:

@@ -170,7 +170,7 @@ class Embedder:
                 first, its_weight, future = window.popleft()
                 ahead -= its_weight
                 yield first, future.result()
-            window.append((file, weight, self._pool.submit(Path(file.root) / file.path)))
+            window.append((file, weight, self._pool.submit(Path(file.root, file.path))))
             ahead += weight
         for first, _, future in window:
             yield first, future.result()

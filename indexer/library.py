@@ -84,10 +84,15 @@ def index_folders(
     Raises InvalidInput for a folder that cannot be read, LibraryBusy when another process writes, DiskFull, DriveGone.
     """
     check_ocr(config.media)
-    if encoder is None and config.encoder.model and not (config.home / "catalog.db").exists():
-        _import_ahead()
-    catalog = Catalog(config, create=True)
-    with writing(catalog, "index", tell) as job:
+    with ExitStack() as stack:
+        pool = stack.enter_context(DecoderPool(config.media))
+        new = config.encoder.model and not (config.home / "catalog.db").exists()
+        if encoder is None and new:
+            _import_ahead()
+        if encoder is not None or new:
+            pool.start()  # beside the catalog's making
+        catalog = Catalog(config, create=True)
+        job = stack.enter_context(writing(catalog, "index", tell))
         report = IndexReport()
         roots = [open_root(catalog, folder, known=known, gone=gone) for folder in _present(catalog, folders, note)]
         scans = [
@@ -96,10 +101,7 @@ def index_folders(
         ]
         report.scans, report.first = [scan.report for scan in scans], _is_first(catalog)
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
-        with ExitStack() as stack:
-            stack.enter_context(remembered(catalog, spec))
-            tally = stack.enter_context(Tally(scans, job, note))
-            pool = stack.enter_context(DecoderPool(config.media))
+        with remembered(catalog, spec), Tally(scans, job, note) as tally, pool:
             run = _Run(catalog, config, job, note, pool, spec, encoder, again)
             for scan in scans:
                 for compared in scan.run():
@@ -197,6 +199,7 @@ class _Run:
         self.embedder: Embedder | None = None
         self._again = again
         self._pool, self._done, self._fresh, self._began = pool, 0, 0, time.monotonic()
+        self._serves = False  # whether a version is known to be there
         self._known = _unchanged_encoder(catalog, spec) if spec and encoder is None else None
         self._loading: Future[Encoder] | None = None
         if encoder is not None:
@@ -311,15 +314,21 @@ class _Run:
             self._fresh += self.embedder.embedded - before
             before = self.embedder.embedded
             yield files
-            version = self.catalog.current_version()
-            served = sum(version.counts.values()) if version else 0
-            soon = version is None and time.monotonic() - self._began > _SOON_S
-            due = self._fresh >= max(_GROWTH, served) or soon
-            if due and (version is None or version.encoder_id == self.embedder.row.id):
+            if self._due(self.embedder.row):
                 from indexer.build import build
 
                 build(self.catalog, self.config, self.embedder.row, self.job)
                 self._fresh = 0
+
+    def _due(self, encoder: EncoderRow) -> bool:
+        """Whether to build a version now. The catalog is asked only when one may be due, not after each batch."""
+        if self._fresh < _GROWTH and (self._serves or time.monotonic() - self._began <= _SOON_S):
+            return False
+        version = self.catalog.current_version()
+        self._serves = version is not None
+        return version is None or (
+            version.encoder_id == encoder.id and self._fresh >= max(_GROWTH, sum(version.counts.values()))
+        )
 
 
 def train_and_publish(

@@ -18,10 +18,31 @@ from engine.errors import MediaError
 from engine.store import EmbeddingStore, store_folder
 from engine.types import F32, Modality
 from indexer.captions import Owner, Words, save_facts, sync_words
-from indexer.changes import mark_removed
+from indexer.changes import insert_items, mark_removed
 from indexer.failures import forget_failures, record_failure
 
 _ROW_BYTES = 1500  # what an item takes in the catalog, about
+
+# Statements of every batch, made once and of plain rows: SQLAlchemy took longer to make them, and to follow mapped
+# objects through them, than SQLite to run them.
+_ITEMS: sa.Table = Item.__table__  # type: ignore[assignment]
+_EMBEDDINGS: sa.Table = Embedding.__table__  # type: ignore[assignment]
+_ENCODERS: sa.Table = EncoderRow.__table__  # type: ignore[assignment]
+_GROWN = sa.update(_ENCODERS).where(_ENCODERS.c.id == sa.bindparam("encoder")).values(rows=sa.bindparam("count"))
+_DROPPED = sa.delete(_EMBEDDINGS).where(
+    _EMBEDDINGS.c.encoder_id == sa.bindparam("encoder"), _EMBEDDINGS.c.item_id.in_(sa.bindparam("ids", expanding=True))
+)
+_PLACES = (
+    sa.select(_ITEMS.c.id, _ITEMS.c.content_hash, _ITEMS.c.position, _EMBEDDINGS.c.shard, _EMBEDDINGS.c.row)
+    .join(_EMBEDDINGS, _EMBEDDINGS.c.item_id == _ITEMS.c.id)
+    .where(_EMBEDDINGS.c.encoder_id == sa.bindparam("encoder"), _ITEMS.c.modality != Modality.TEXT)
+    .where(_ITEMS.c.content_hash.in_(sa.bindparam("hashes", expanding=True)))
+)
+_FRAMES = sa.select(_ITEMS.c.id, _ITEMS.c.parent_id, _ITEMS.c.position, _ITEMS.c.removed_at).where(
+    _ITEMS.c.parent_id.in_(sa.bindparam("files", expanding=True)), _ITEMS.c.modality != Modality.TEXT
+)
+_READ = ("content_hash", "modality", "width", "height", "phash", "position")  # what reading a file says of its item
+_UPDATED = sa.update(_ITEMS).where(_ITEMS.c.id == sa.bindparam("item")).values({n: sa.bindparam(n) for n in _READ})
 Place = tuple[int, int]  # shard, row
 Key = tuple[str, int]  # content hash, position
 
@@ -68,16 +89,14 @@ class Vectors:
 
     def insert(self, session: Session, embeddings: Sequence[tuple[int, Place]]) -> None:
         """Say where the embeddings of items lie, instead of where they lay, and count all rows on the disk."""
-        grown = sa.update(EncoderRow).where(EncoderRow.id == self.row.id)
-        session.execute(grown.values(rows=self.store.rows()))
+        connection = session.connection()
+        connection.execute(_GROWN, {"encoder": self.row.id, "count": self.store.rows()})
         if not embeddings:
             return
         for some in chunks([item_id for item_id, _ in embeddings], 500):
-            session.execute(
-                sa.delete(Embedding).where(Embedding.encoder_id == self.row.id, Embedding.item_id.in_(some))
-            )
+            connection.execute(_DROPPED, {"encoder": self.row.id, "ids": some})
         rows = [{"item_id": i, "encoder_id": self.row.id, "shard": s, "row": r} for i, (s, r) in embeddings]
-        session.execute(sa.insert(Embedding), rows)
+        connection.execute(sa.insert(_EMBEDDINGS), rows)
 
 
 class Writer:
@@ -156,21 +175,16 @@ class Writer:
 
 def _known_places(catalog: Catalog, encoder_id: int, hashes: set[str]) -> tuple[dict[Key, Place], frozenset[int]]:
     """Where the frames of contents that are embedded already lie, and which items have these embeddings."""
-    query = sa.select(Item.id, Item.content_hash, Item.position, Embedding.shard, Embedding.row)
-    query = query.join(Embedding, Embedding.item_id == Item.id).where(Embedding.encoder_id == encoder_id)
-    query = query.where(Item.content_hash.in_(hashes), Item.modality != Modality.TEXT)
-    with catalog.session() as session:
-        found = session.execute(query).all()
+    with catalog.reading() as connection:
+        found = connection.execute(_PLACES, {"encoder": encoder_id, "hashes": list(hashes)}).all()
     places = {(row.content_hash, row.position or 0): (row.shard, row.row) for row in found}
     return places, frozenset(row.id for row in found)
 
 
 def _frames(session: Session, good: Sequence[tuple[FileRow, Decoded]]) -> dict[tuple[int, int], int]:
     """The item of each frame by file and position: made, revived, or, when the file has it no more, removed."""
-    several = [file.id for file, _ in good]
-    query = sa.select(Item.id, Item.parent_id, Item.position, Item.removed_at)
-    query = query.where(Item.parent_id.in_(several), Item.modality != Modality.TEXT)
-    have = {(row.parent_id, row.position): row for row in session.execute(query)}
+    found = session.connection().execute(_FRAMES, {"files": [file.id for file, _ in good]})
+    have = {(row.parent_id, row.position): row for row in found}
     ids: dict[tuple[int, int], int] = {}
     made: list[dict[str, Any]] = []
     revived: list[int] = []
@@ -184,10 +198,8 @@ def _frames(session: Session, good: Sequence[tuple[FileRow, Decoded]]) -> dict[t
             else:
                 ids[file.id, frame.position] = row.id
                 revived.append(row.id)
-    if made:
-        insert = sa.insert(Item).returning(Item.id, sort_by_parameter_order=True)
-        for facts, item_id in zip(made, session.scalars(insert, made).all(), strict=True):
-            ids[facts["parent_id"], facts["position"]] = item_id
+    for facts, item_id in zip(made, insert_items(session, made), strict=True):
+        ids[facts["parent_id"], facts["position"]] = item_id
     if revived:
         session.execute(sa.update(Item).where(Item.id.in_(revived)).values(removed_at=None))
     gone = [row.id for row in have.values() if row.removed_at is None]
@@ -216,7 +228,7 @@ def _frame_row(file: FileRow, decoded: Decoded, frame: DecodedFrame) -> dict[str
 def _update_items(session: Session, good: Sequence[tuple[FileRow, Decoded]]) -> None:
     changes: list[dict[str, Any]] = []
     for file, decoded in good:
-        values: dict[str, Any] = {"id": file.id, "content_hash": decoded.content_hash, "modality": decoded.modality}
+        values: dict[str, Any] = {"item": file.id, "content_hash": decoded.content_hash, "modality": decoded.modality}
         values |= {"width": None, "height": None, "phash": None, "position": None}
         if decoded.frames:
             first = decoded.frames[0]
@@ -224,7 +236,7 @@ def _update_items(session: Session, good: Sequence[tuple[FileRow, Decoded]]) -> 
             values["position"] = first.position if len(decoded.frames) > 1 else first.position or None
         changes.append(values)
     if changes:
-        session.execute(sa.update(Item), changes)
+        session.connection().execute(_UPDATED, changes)
 
 
 def _write_words(

@@ -1,6 +1,7 @@
 """The decoder's side of the pipe: run as a program, it answers requests until the pipe closes."""
 
 import dataclasses
+import gc
 import importlib
 import os
 import sys
@@ -58,6 +59,7 @@ def begun() -> tuple[IO[bytes], IO[bytes], MediaSettings]:
     settings = MediaSettings(**order["settings"])
     importlib.import_module("engine.media.pictures")  # is not the first file's time
     _limit(settings)
+    gc.freeze()  # what was imported stays: it need not be looked through for what can go
     send(answers, {}, b"")
     return requests, answers, settings
 
@@ -68,8 +70,8 @@ def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[s
 
     started = time.monotonic()
     media = read_media(path, settings, enough_pixels(settings, wanted.at_least))
-    media = dataclasses.replace(media, passages=(*media.passages, *words_in(media, settings, started)))
-    content_hash, size = hash_and_size(path, max(settings.max_bytes, settings.max_film_bytes))
+    passages = *media.passages, *words_in(media, settings, started)
+    content_hash, size = media.content or hash_and_size(path, max(settings.max_bytes, settings.max_film_bytes))
     frames, parts = [], []
     for frame in media.frames:
         pixels = wanted.input.fit(frame.image)
@@ -78,22 +80,22 @@ def _answer(path: Path, settings: MediaSettings, wanted: Wanted) -> tuple[dict[s
         if wanted.home:
             jpeg = thumbnail(frame.image, wanted.thumbnail_pixels)
             save_thumbnail(thumbnail_file(Path(wanted.home), content_hash, frame.position), jpeg)
-        facts: dict[str, Any] = {
+        facts = {
             "position": frame.position,
             "width": frame.width,
             "height": frame.height,
-            "phash": None,
+            "phash": perceptual_hash(frame.image) if wanted.phash else None,
+            "shape": pixels.shape[:2],
+            "thumbnail": len(jpeg),
         }
-        if wanted.phash:
-            facts["phash"] = perceptual_hash(frame.image)
-        frames.append({**facts, "shape": pixels.shape[0], "across": pixels.shape[1], "thumbnail": len(jpeg)})
+        frames.append(facts)
     header = {
         "modality": media.modality,
         "content_hash": content_hash,
         "bytes": size,
         "frames": frames,
-        "passages": [dataclasses.asdict(passage) for passage in media.passages],
-        "facts": {name: getattr(media.facts, name) for name in _FACTS},
+        "passages": [dataclasses.asdict(passage) for passage in passages],
+        "facts": {name: said for name in _FACTS if (said := getattr(media.facts, name)) is not None},
     }
     return header, b"".join(parts)
 

@@ -70,12 +70,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A file as read. frames: none for sounds and plain words. passages: in the order of the file."""
+    """A file as read. frames: none for sounds and plain words. passages: in the order of the file.
+
+    content: the hash and the number of the bytes that it was made of, where all of them were in memory.
+    """
 
     modality: Modality
     frames: tuple[Frame, ...] = ()
     passages: tuple[Passage, ...] = ()
     facts: Facts = field(default_factory=Facts)
+    content: tuple[str, int] | None = None
 
 
 Reader = Callable[[Path, "MediaSettings", int], Media]

@@ -12,7 +12,7 @@ from engine.errors import InvalidInput, MediaError, TooLarge
 from engine.media.animations import further_frames
 from engine.media.contract import Frame, Media
 from engine.media.facts import facts_of
-from engine.media.files import read_file
+from engine.media.files import hash_bytes, read_file
 from engine.media.limits import damaged
 from engine.media.pixels import check_pixels, orientation, reduced, rgb, upright
 from engine.types import Modality
@@ -33,8 +33,9 @@ def read_picture(path: Path, settings: MediaSettings, at_least: int) -> Media:
         further, count = further_frames(image, settings, at_least)
         if further:
             first = Frame(reduced(first.image, at_least), first.width, first.height)
-        facts = replace(facts, pages=count if count > 1 else None)
-        return Media(Modality.IMAGE, (first, *further), passages, facts)
+        if count > 1:
+            facts = replace(facts, pages=count)
+        return Media(Modality.IMAGE, (first, *further), passages, facts, (hash_bytes(data), len(data)))
     except Exception as error:  # decoders raise nearly anything on damaged data; none of it may stop a run
         raise damaged(error) from None
 

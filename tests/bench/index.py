@@ -5,11 +5,15 @@ with ViT-B-32 and with a small model, beside its parts over the same pictures. M
 with the small model, and how memory goes. Files: 200,000 tiny ones, scanned. First results: `rebus index` started anew.
 `make bench-index PARTS="small first"` measures some parts alone, and keeps the last rows of the others.
 
-The parts, in milliseconds a picture, each the mean of what was measured before and after the whole run. decode: from a
-file to pixels as the encoder takes them, on one core while the others do the same, as decoders work (a core whose
-neighbours rest is quicker by a third on some machines, and no run has such a core). thumbnail: making it from the
-decoded picture, and storing it as it must be, likewise. forward: pixels to unit vectors on all cores. The whole adds to
-these: content hash, perceptual hash, facts, rows, versions, the start of the decoders and the end.
+The parts, in milliseconds a picture, are measured before each whole run and after the last, as machines drift: a run is
+compared with the means of those beside it, and a row has the median run's ratios. decode: from a file to pixels as the
+encoder takes them, on one core while the others do the same, as decoders work (a core whose neighbours rest is quicker
+by a third on some machines, and no run has such a core). thumbnail: making it from the decoded picture, and storing it
+as it must be, likewise. forward: pixels to unit vectors on all cores. The whole adds to these: content hash, perceptual
+hash, facts, rows, versions, the start of the decoders and the end.
+
+Nothing is deleted before the last measurement: for a while after files were, ext4 makes new ones up to six times as
+slowly, since it gives none of them the place of one that has just gone.
 """
 
 import argparse
@@ -21,12 +25,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, fields
 from functools import partial
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -115,12 +122,26 @@ def large_model(place: Path) -> str:
 # --- how ---
 
 
-class Bare:
+@dataclass(frozen=True, slots=True)
+class Parts:
     """The parts of the work by themselves, in seconds a picture, over a sample.
 
-    forward: all cores, as the encoder is used, and as open_clip is used by itself (`plain`: one batch at a time with
-    torch's own threads).
+    forward: all cores, as the encoder is used. plain: as open_clip is used by itself, one batch at a time with torch's
+    own threads.
     """
+
+    decode: float
+    thumbnail: float
+    forward: float
+    plain: float
+
+    @classmethod
+    def mean(cls, several: Sequence["Parts"]) -> "Parts":
+        return cls(*(mean(getattr(one, field.name) for one in several) for field in fields(cls)))
+
+
+class Bare:
+    """Measures the parts."""
 
     def __init__(self, encoder: Encoder, config: Config, paths: list[Path]) -> None:
         self.encoder, self.config = encoder, config
@@ -128,7 +149,12 @@ class Bare:
         images = _images(self.sample, config, encoder.image_input)
         self.pixels = np.stack([encoder.image_input.fit(image) for image in images])
 
-    def on_a_core(self) -> tuple[float, float]:
+    def parts(self, seconds: float) -> Parts:
+        """Of everything. seconds: how long each kind of forward is measured."""
+        decode, thumbnails = self._on_a_core()
+        return Parts(decode, thumbnails, self._forward(seconds), self._plain(seconds))
+
+    def _on_a_core(self) -> tuple[float, float]:
         """Of decoding, and of thumbnails: each core does the whole sample, all of them at once."""
         given = self.sample, self.config, self.encoder.image_input
         cores = usable_cores()
@@ -138,11 +164,11 @@ class Bare:
             decode, thumbnails = (sum(took) / cores for took in both)
         return decode, thumbnails
 
-    def forward(self, seconds: float) -> float:
+    def _forward(self, seconds: float) -> float:
         """Seconds a picture, over as many batches as fit."""
         return _rate(lambda part: self.encoder.encode_pixels(part), self.pixels, seconds)
 
-    def plain(self, seconds: float) -> float:
+    def _plain(self, seconds: float) -> float:
         """The same by open_clip alone."""
         import torch
 
@@ -172,14 +198,14 @@ def _thumbnails(paths: list[Path], config: Config, fitting: ImageInput) -> float
     """To make and to store them, each under a name of its own, in the folders of a library."""
     images, took = _images(paths, config, fitting), 0.0
     for _ in range(_ROUNDS):
-        with tempfile.TemporaryDirectory(dir=config.home) as folder:
-            files = [thumbnail_file(Path(folder), f"{number:032x}"[::-1]) for number in range(len(images))]
-            for file in files:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            started = time.perf_counter()
-            for file, image in zip(files, images, strict=True):
-                save_thumbnail(file, thumbnail(image, config.media.thumbnail_pixels))
-            took += time.perf_counter() - started
+        folder = Path(tempfile.mkdtemp(dir=config.home))
+        files = [thumbnail_file(folder, f"{number:032x}"[::-1]) for number in range(len(images))]
+        for file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        for file, image in zip(files, images, strict=True):
+            save_thumbnail(file, thumbnail(image, config.media.thumbnail_pixels))
+        took += time.perf_counter() - started
     return took / len(paths) / _ROUNDS
 
 
@@ -193,38 +219,64 @@ def _rate(work: Callable[[Any], object], pixels: Any, seconds: float) -> float:
     return (time.perf_counter() - started) / done
 
 
-def end_to_end(name: str, spec: str, place: Path, paths: list[Path], media: Path, seconds: float) -> dict[str, Any]:
-    """One whole run beside its parts."""
-    encoder = load_encoder(spec, "cpu")
-    with library(place) as config:
-        bare = Bare(encoder, config, paths)
-        before, plain, first = bare.forward(seconds), bare.plain(seconds), bare.on_a_core()
-        with Memory() as memory, Cores() as cores:
-            started = time.perf_counter()
-            report = index_folders(config, [media], memory.tell, encoder=encoder)
-            whole = (time.perf_counter() - started) / len(paths)
-        after, last_ones = bare.forward(seconds), bare.on_a_core()
-        assert report.embedded == len(paths) and report.failures == 0
-    forward = (before + after) / 2
-    decode, thumbnails = ((one + other) / 2 for one, other in zip(first, last_ones, strict=True))
-    parts = decode + thumbnails + forward
-    shared = (decode + thumbnails) / usable_cores() + forward
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A whole run: seconds a picture, and what was watched."""
+
+    whole: float
+    memory: Memory
+    cores: Cores
+
+
+def end_to_end(
+    name: str, spec: str, place: Path, paths: list[Path], media: Path, seconds: float, rounds: int
+) -> dict[str, Any]:
+    """Whole runs, each with a library of its own, between measurements of their parts."""
+    encoder, runs = load_encoder(spec, "cpu"), list[Run]()
+    with ExitStack() as kept:
+        bare = Bare(encoder, kept.enter_context(library(place)), paths)
+        parts = [bare.parts(seconds)]
+        for _ in range(rounds):
+            runs.append(_whole(kept.enter_context(library(place)), encoder, media, len(paths)))
+            parts.append(bare.parts(seconds))
+    beside = [Parts.mean(two) for two in pairwise(parts)]
+    ratios = [_ratios(one, run.whole) for one, run in zip(beside, runs, strict=True)]
     row = {
         "part": name,
         "pictures": len(paths),
-        "images_per_s": round(1 / whole, 1),
-        "decode_ms": round(decode * 1e3, 3),
-        "thumbnail_ms": round(thumbnails * 1e3, 3),
-        "forward_ms": [round(before * 1e3, 3), round(after * 1e3, 3)],
-        "plain_forward_ms": round(plain * 1e3, 3),
-        "whole_ms": round(whole * 1e3, 3),
-        "ratio_to_forward": round(forward / whole, 3),
-        "ratio_to_plain_forward": round(plain / whole, 3),
-        "ratio_to_parts_one_after_another": round(parts / whole, 3),
-        "ratio_to_parts_on_all_cores": round(shared / whole, 3),
-        "most_that_ratio_to_forward_can_be": round(forward / shared, 3),
+        "images_per_s": round(1 / mean(run.whole for run in runs), 1),
+        "decode_ms": [round(one.decode * 1e3, 3) for one in parts],
+        "thumbnail_ms": [round(one.thumbnail * 1e3, 3) for one in parts],
+        "forward_ms": [round(one.forward * 1e3, 3) for one in parts],
+        "plain_forward_ms": [round(one.plain * 1e3, 3) for one in parts],
+        "whole_ms": [round(run.whole * 1e3, 3) for run in runs],
+        **{ratio: median(one[ratio] for one in ratios) for ratio in ratios[0]},
+        "by_run": ratios,
     }
-    return {**row, **cores.row(len(paths)), **memory.row()}
+    highest = max(runs, key=lambda run: run.memory.peak)
+    watched = [run.cores.row(len(paths)) for run in runs]
+    return {**row, **{figure: [one[figure] for one in watched] for figure in watched[0]}, **highest.memory.row()}
+
+
+def _whole(config: Config, encoder: Encoder, media: Path, count: int) -> Run:
+    with Memory() as memory, Cores() as cores:
+        started = time.perf_counter()
+        report = index_folders(config, [media], memory.tell, encoder=encoder)
+        whole = (time.perf_counter() - started) / count
+    assert report.embedded == count and report.failures == 0
+    return Run(whole, memory, cores)
+
+
+def _ratios(parts: Parts, whole: float) -> dict[str, float]:
+    """How near the whole comes to its parts, taken together in several ways."""
+    shared = (parts.decode + parts.thumbnail) / usable_cores() + parts.forward
+    return {
+        "ratio_to_forward": round(parts.forward / whole, 3),
+        "ratio_to_plain_forward": round(parts.plain / whole, 3),
+        "ratio_to_parts_one_after_another": round((parts.decode + parts.thumbnail + parts.forward) / whole, 3),
+        "ratio_to_parts_on_all_cores": round(shared / whole, 3),
+        "most_that_ratio_to_forward_can_be": round(parts.forward / shared, 3),
+    }
 
 
 def first_results(name: str, spec: str, place: Path, media: Path) -> dict[str, Any]:
@@ -279,13 +331,14 @@ def measured(part: str, given: argparse.Namespace, place: Path) -> list[dict[str
     media, small = place / "media", small_model(place / "model")
     if part == "vit":
         paths = photos(given.pictures, media, given.large_photos)
-        return [apart(end_to_end, "ViT-B-32", large_model(place), place, paths, media, given.seconds)]
+        spec = large_model(place)
+        return [apart(end_to_end, "ViT-B-32", spec, place, paths, media, given.seconds, given.rounds)]
     if part == "small":
         paths = photos(given.pictures, media, given.photos)
-        return [apart(end_to_end, "small model", small, place, paths, media, given.seconds)]
+        return [apart(end_to_end, "small model", small, place, paths, media, given.seconds, given.rounds)]
     if part == "many":
         paths = draw_many(media, given.many, 96)
-        return [apart(end_to_end, "many small pictures", small, place, paths, media, given.seconds)]
+        return [apart(end_to_end, "many small pictures", small, place, paths, media, given.seconds, 1)]
     photos(given.pictures, media, given.photos)
     rows = []
     for name, spec in (("ViT-B-32", large_model(place)), ("small model", small)):
@@ -317,15 +370,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=Path, default=PHOTOS, help="a folder of photographs; drawn where none are")
     parser.add_argument("--photos", type=int, default=7000)
-    parser.add_argument("--large-photos", type=int, default=7000, help="how many of them ViT-B-32 sees")
+    parser.add_argument("--large-photos", type=int, default=2500, help="how many of them ViT-B-32 sees in each run")
+    parser.add_argument("--rounds", type=int, default=3, help="whole runs with each model, between measured parts")
     parser.add_argument("--many", type=int, default=100_000)
     parser.add_argument("--files", type=int, default=200_000)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each bare forward")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="the others' last rows are kept")
     given = parser.parse_args()
     fresh = []
-    for part in given.parts:
-        with tempfile.TemporaryDirectory(prefix="rebus-bench-") as folder:
+    with ExitStack() as kept:
+        for part in given.parts:
+            folder = kept.enter_context(tempfile.TemporaryDirectory(prefix="rebus-bench-"))
             fresh += measured(part, given, Path(folder))
     rows = kept_rows(fresh)
     found = {row["part"]: row for row in rows}
