@@ -3,6 +3,7 @@
 import shlex
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from engine.media.ocr import check_ocr
 from engine.status import disk_needed
 from engine.words import counted, readable_bytes
 from indexer.choice import chosen_encoder, remembered
+from indexer.copies import continue_root
 from indexer.jobs import JobReport, Tell, writing
 from indexer.roots import away_roots, how_away, known_roots, lies_elsewhere, looks_mounted, moved_roots, open_root
 from indexer.scan import Compared, Scan, ScanReport
@@ -104,7 +106,7 @@ def index_folders(
             for scan in scans:
                 for compared in scan.run():
                     run.take(compared, tally)
-            for scan in _of_copies(catalog, config, scans):
+            for scan in _of_copies(catalog, config, _continued(catalog, scans, note)):
                 for compared in scan.run():
                     run.take(compared, tally)
             moved = set[int]().union(*(scan.back for scan in scans))
@@ -143,11 +145,28 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
     return [path for path in known if looks_mounted(path) and not lies_elsewhere(path)]
 
 
-def _of_copies(catalog: Catalog, config: Config, scans: Sequence[Scan]) -> Iterator[Scan]:
+def _continued(catalog: Catalog, scans: Sequence[Scan], note: Note) -> set[tuple[int, str]]:
+    """The folders, with the ids of their roots, whose files took on the words of what left; also of whole roots."""
+    places = set[tuple[int, str]]().union(*(scan.continued for scan in scans))
+    for root in away_roots(catalog) if any(scan.report.added for scan in scans) else ():
+        found = continue_root(catalog, root, sum(scan.report.added for scan in scans))
+        places |= {(one.root_id, one.folder) for one in found}
+        counts = Counter(one.root_id for one in found)
+        for scan in scans:
+            count = min(scan.report.added, counts[scan.root.id])
+            counts[scan.root.id] -= count
+            scan.report.added, scan.report.renamed = scan.report.added - count, scan.report.renamed + count
+            if found and scan.base == root:
+                scan.report.notes.clear()  # it was empty, and nobody need say where its files went
+        if found:
+            note(f"{root} is absent or empty, and all it held was found elsewhere: {counted(len(found), 'file')} moved")
+    return places
+
+
+def _of_copies(catalog: Catalog, config: Config, places: Collection[tuple[int, str]]) -> Iterator[Scan]:
     """Scans of the folders whose files took on the words of what left: their own sidecars speak of these now."""
-    places = sorted(set[tuple[int, str]]().union(*(scan.continued for scan in scans)))
-    for root_id in dict.fromkeys(root_id for root_id, _ in places):
-        folders = [Path(folder) for root, folder in places if root == root_id]
+    for root_id in sorted({root_id for root_id, _ in places}):
+        folders = sorted(Path(folder) for root, folder in places if root == root_id)
         with catalog.session() as session:
             root = session.get_one(Root, root_id)
         base = Path(root.path)
