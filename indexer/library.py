@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,10 +92,9 @@ def index_folders(
     with writing(catalog, "index", tell) as job:
         report = IndexReport()
         roots = [open_root(catalog, folder, known=known, gone=gone) for folder in _present(catalog, folders, note)]
-        scans = [
-            Scan(catalog, config, root, start, retry=retry, again=again, shallow=shallow, gone=gone, deleted=deleted)
-            for root, start in roots
-        ]
+        back = set[int]()
+        scan_of = partial(Scan, retry=retry, again=again, shallow=shallow, gone=gone, deleted=deleted, back=back)
+        scans = [scan_of(catalog, config, *place) for place in roots]
         report.scans, report.first = [scan.report for scan in scans], _is_first(catalog)
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with ExitStack() as stack:
@@ -103,15 +102,15 @@ def index_folders(
             tally = stack.enter_context(Tally(scans, job, note))
             pool = stack.enter_context(DecoderPool(config.media))
             run = _Run(catalog, config, job, note, pool, spec, encoder, again)
-            for scan in scans:
+            for step in (Scan.compare, Scan.finish) if shallow else (Scan.run,):  # files move between a watch's folders
+                for scan in scans:
+                    for compared in step(scan):
+                        run.take(compared, tally)
+            for scan in _of_others(catalog, config, _compared_again(catalog, scans, note)):
                 for compared in scan.run():
                     run.take(compared, tally)
-            for scan in _of_copies(catalog, config, _continued(catalog, scans, note)):
-                for compared in scan.run():
-                    run.take(compared, tally)
-            moved = set[int]().union(*(scan.back for scan in scans))
             for scan in scans:  # what left this folder for one that was compared later
-                scan.report.removed -= len(scan.removed & moved)
+                scan.report.removed -= len(scan.removed & back)
             if spec is not None:
                 report.version, report.encoder = run.finish(), spec
                 report.embedded = run.embedder.embedded if run.embedder else 0
@@ -145,9 +144,9 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
     return [path for path in known if looks_mounted(path) and not lies_elsewhere(path)]
 
 
-def _continued(catalog: Catalog, scans: Sequence[Scan], note: Note) -> set[tuple[int, str]]:
-    """The folders, with the ids of their roots, whose files took on the words of what left; also of whole roots."""
-    places = set[tuple[int, str]]().union(*(scan.continued for scan in scans))
+def _compared_again(catalog: Catalog, scans: Sequence[Scan], note: Note) -> set[tuple[int, str]]:
+    """The folders, with the ids of their roots, whose files took on, or lost, words of others; also of whole roots."""
+    places = set[tuple[int, str]]().union(*(scan.again_in for scan in scans))
     for root in away_roots(catalog) if any(scan.report.added for scan in scans) else ():
         found = continue_root(catalog, root, sum(scan.report.added for scan in scans))
         places |= {(one.root_id, one.folder) for one in found}
@@ -163,17 +162,20 @@ def _continued(catalog: Catalog, scans: Sequence[Scan], note: Note) -> set[tuple
     return places
 
 
-def _of_copies(catalog: Catalog, config: Config, places: Collection[tuple[int, str]]) -> Iterator[Scan]:
-    """Scans of the folders whose files took on the words of what left: their own sidecars speak of these now."""
+def _of_others(catalog: Catalog, config: Config, places: Collection[tuple[int, str]]) -> Iterator[Scan]:
+    """Scans of folders of whose files other sidecars speak now, as far as they are there."""
     for root_id in sorted({root_id for root_id, _ in places}):
         folders = sorted(Path(folder) for root, folder in places if root == root_id)
         with catalog.session() as session:
             root = session.get_one(Root, root_id)
         base = Path(root.path)
+        if not looks_mounted(base):
+            continue
         if len(folders) > _FEW or any(TAR in folder.as_posix().lower() for folder in folders):
             yield Scan(catalog, config, root, base)
         else:
-            yield from (Scan(catalog, config, root, base / folder, shallow=True) for folder in folders)
+            there = [base / folder for folder in folders if (base / folder).is_dir()]
+            yield from (Scan(catalog, config, root, folder, shallow=True) for folder in there)
 
 
 def _import_ahead() -> None:

@@ -69,7 +69,8 @@ class Scan:
     retry: try files again that failed before. again: have all files read again, changed or not. shallow: look into
     `start` alone, not below. gone: believe that what is missing was removed, `start` itself perhaps, but not what
     drives below it hold. deleted: absolute paths of files that were seen to be removed. home: the library's, which
-    is passed over, when it is not the setting's.
+    is passed over, when it is not the setting's. back: takes the ids of items whose files were found elsewhere; shared
+    by scans that are compared before any is finished.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Scan:
         gone: bool = False,
         deleted: Collection[str] = (),
         home: Path | None = None,
+        back: set[int] | None = None,
     ) -> None:
         self.catalog, self.config, self.root, self.start = catalog, config, root, start
         self._deleted = deleted
@@ -103,8 +105,8 @@ class Scan:
         self._visited: set[str] = set()
         self._unread: list[str] = []
         self._gone: list[Known] = []
-        self.removed, self.back = set[int](), set[int]()
-        self.continued = set[tuple[int, str]]()  # roots and folders whose files took on ids and words of what left
+        self.removed, self.back = set[int](), set[int]() if back is None else back
+        self.again_in = set[tuple[int, str]]()  # roots and folders whose files took on, or lost, words of other files
         self._held: list[tuple[Folder, FoundFile]] = []
         self._replaced: list[tuple[Folder, FoundFile, Known]] = []  # paths that hold another content than they did
         self._same = set[int]()  # items whose files were written since, and hold what they held
@@ -114,6 +116,11 @@ class Scan:
 
     def run(self) -> Iterator[Compared]:
         """Compare everything; then mark what is gone, and write what could not be looked at."""
+        yield from self.compare()
+        yield from self.finish()
+
+    def compare(self) -> Iterator[Compared]:
+        """The walk, with all that can be told of a file when it is met."""
         chunk_sizes = iter(_CHUNKS)
         size = next(chunk_sizes)
         for group in self._groups():
@@ -127,6 +134,9 @@ class Scan:
                 start, size = start + size, next(chunk_sizes, _CHUNKS[-1])
                 if len(self._held) + len(self._replaced) >= _MOST_HELD:
                     yield from self._settle()
+
+    def finish(self) -> Iterator[Compared]:
+        """What can be told only when all files were met."""
         yield from self._settle()
         self._remove_missing()
         self.captions.unmatched(self._tables.values())
@@ -261,6 +271,8 @@ class Scan:
         self, session: Session, work: Sequence[_Work], moved: Sequence[Moved], stale: Sequence[Described]
     ) -> list[int]:
         """Take files in, and make captions what sidecars say. Ids of what may need embedding."""
+        places = [place_in(self.root.path, file.path) for _, file, row in work if row is None]
+        self.again_in |= self._former.contested(session, places)
         touched = self._take_in(session, work, moved)
         told = set(self.captions.failures)
         described = [*self._described(session, work, touched), *stale]
@@ -381,7 +393,7 @@ class Scan:
         places = {row.id: place_in(self.root.path, row.path) for row in rows}
         left = {row.id: row.content_hash or "" for row in rows if has_left(places[row.id])}
         continued = continue_in_copies(self.catalog, left)
-        self.continued |= {(one.root_id, one.folder) for one in continued}
+        self.again_in |= {(one.root_id, one.folder) for one in continued}
         self.report.renamed += len(continued)
         return {one.id for one in continued}
 

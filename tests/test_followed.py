@@ -172,3 +172,16 @@ def test_facts_of_a_sidecar_that_was_left_behind_go(config: Config, media: Path)
     move(media / "boats" / "red-000.jpg", media / "moved")
     index(config, media)
     assert Catalog(config).facts_of(item)[0] is None and nothing_to_do(config, media)
+
+
+def test_a_row_leaves_the_file_that_it_followed_though_only_its_own_folder_is_compared(
+    config: Config, media: Path
+) -> None:
+    """As a watch does."""
+    first = media / "boats" / "red-000.jpg"
+    move(first, media / "moved")
+    index(config, media)
+    shutil.copy(media / "trees" / "green-006.jpg", first)
+    index_folders(config, [media / "boats"], silent, shallow=True)
+    assert said_of(config, "boats/red-000.jpg") == ["a red boat", "the boat is red, number 0"]
+    assert said_of(config, "moved/red-000.jpg") == [] and nothing_to_do(config, media)

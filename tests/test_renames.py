@@ -14,7 +14,8 @@ from engine.catalog import Catalog, Item
 from engine.config import Config
 from engine.marks import Asked
 from indexer import scan
-from tests.conftest import config_at, draw, draw_folder
+from indexer.library import index_folders
+from tests.conftest import config_at, draw, draw_folder, silent
 from tests.test_copies import index, marked
 from tests.test_followed import nothing_to_do, said_of
 from tests.test_moves import ids, outcome
@@ -159,3 +160,15 @@ def test_an_item_whose_file_was_replaced_is_found_again_by_a_later_scan_too(conf
     assert [after[f"{name}/x.jpg"] for name in ("b", "c", "a")] == [before[f"{name}/x.jpg"] for name in ("a", "b", "c")]
     with Catalog(config).session() as session:
         assert session.scalar(sa.select(sa.func.count()).where(Item.removed_at.is_not(None))) == 0
+
+
+def test_what_moved_between_folders_that_are_compared_by_themselves_is_followed(config: Config, media: Path) -> None:
+    """As a watch does."""
+    put(media / "b" / "x.jpg", "yellow", "tree", 5)
+    index(config, media)
+    before = ids(config)
+    rename(media, {"1.jpg": "b/1.jpg"})
+    put(media / "1.jpg", "yellow", "boat", 9)
+    report = index_folders(config, [media, media / "b"], silent, shallow=True)
+    assert [outcome(scan) for scan in report.scans] == [(0, 1, 0), (1, 0, 0)]
+    assert ids(config)["b/1.jpg"] == before["1.jpg"] and nothing_to_do(config, media)
