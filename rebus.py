@@ -356,11 +356,14 @@ for _command in (import_, build, eval_, bench, versions, mark, marks, *CARE, *HE
 
 def run_server(config: "Config") -> None:
     """Serve until interrupted, and say where."""
+    from engine.catalog import Catalog
     from webui import serve as run
     from webui.access import token_of
 
     def announce(url: str) -> None:
         click.echo(f"Rebus is at {url}  (Ctrl-C ends it)")
+        if Catalog(config).current_version() is None:
+            click.echo("Nothing can be searched yet: run `rebus index FOLDER`; it is found without a new start.")
         if token := token_of(config):
             click.echo(f"Others are asked for the token: {token}")
 

@@ -139,8 +139,8 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
             f"{path} {how_away(path)}: nothing of it was marked removed. "
             f"If you removed it, say so: `rebus index --gone {shlex.quote(str(path))}`"
         )
-    for told in moved_roots(catalog):
-        note(told)
+    for told in moved_roots(catalog).values():
+        note(": ".join(told))
     return [path for path in known if looks_mounted(path) and not lies_elsewhere(path)]
 
 
