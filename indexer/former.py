@@ -38,18 +38,18 @@ class FormerPlaces:
         with catalog.session() as session:
             self._any = session.scalar(sa.select(Item.id).where(Item.told_as.is_not(None)).limit(1)) is not None
 
-    def of(self, told_as: str | None) -> Former | None:
-        """What may speak of a file that lay at an absolute path; None where another file is there now."""
-        if told_as is None or is_there(told_as):
-            return None
+    def now(self, told_as: str | None) -> tuple[Former | None, bool]:
+        """What may speak of a file that lay at an absolute path, None where another file is there now; and whether that
+
+        path lies on a drive that is away: what tables there say now, nobody knows.
+        """
+        if told_as is None:
+            return None, False
         folder, _, name = told_as.rpartition("/")
         place = self._place(folder)
-        return Former(place.root, f"{place.folder}{name}", place.tables) if place else None
-
-    def is_away(self, told_as: str | None) -> bool:
-        """Whether that path lies on a drive that is away: what tables there say now, nobody knows."""
-        place = self._place(told_as.rpartition("/")[0]) if told_as else None
-        return place is not None and place.away
+        if place is None or place.away or is_there(told_as):
+            return None, place is not None and place.away
+        return Former(place.root, f"{place.folder}{name}", place.tables), False
 
     def _place(self, folder: str) -> _Place | None:
         """None for what lies in no root."""

@@ -202,10 +202,11 @@ class Scan:
                 continue
             if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns) or self._to_retry(row, file):
                 work.append((folder, file, row))
-            elif row.present and not self._former.is_away(row.told_as):
-                former = self._former.of(row.told_as)
-                if sources(row.stamp) != self.captions.stamp(folder, file, former):
-                    stale.append(Described(row.id, folder, file, row.stamp, row.told_as, former))
+            elif row.present:
+                former, away = self._former.now(row.told_as)
+                now, known_by = self.captions.stamp(folder, file, former), sources(row.stamp)
+                if known_by != now and not (away and known_by.startswith(f"{now}~")):  # but for what is away
+                    stale.append(Described(row.id, folder, file, row.stamp, row.told_as, former, away))
             if self.again and row is not None and row.present:
                 again.append(row.id)
         if not work and not stale:
@@ -282,7 +283,7 @@ class Scan:
         return [i for i in touched if i is not None] + words
 
     def _described(self, session: Session, work: Sequence[_Work], touched: Sequence[int | None]) -> Iterator[Described]:
-        """Files that were taken in, to be compared with what their sidecars say, unless a table of theirs is away."""
+        """Files that were taken in, to be compared with what their sidecars say."""
         back: dict[int, tuple[str, str | None]] = {}
         for some in chunks([i for i in touched if i in self.back], 500):
             query = sa.select(Item.id, Item.stamp, Item.told_as).where(Item.id.in_(some))
@@ -291,8 +292,8 @@ class Scan:
             known = (row.stamp, row.told_as) if row else ("", None)
             stamp, told_as = known if i is None else back.get(i, ("", known[1]))
             item = row.id if i is None and row else i
-            if item is not None and not self._former.is_away(told_as):
-                yield Described(item, folder, file, stamp, told_as, self._former.of(told_as))
+            if item is not None:
+                yield Described(item, folder, file, stamp, told_as, *self._former.now(told_as))
 
     def _begin(self, session: Session) -> None:
         """With the first change, say that this scan has not come to its end."""

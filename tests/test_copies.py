@@ -144,6 +144,22 @@ def test_a_deletion_that_a_watch_saw_is_taken_so_too(config: Config, media: Path
     assert ids(config)["copy.jpg"] == item and captions(config) == said and nothing_to_do(config, media)
 
 
+def test_what_is_written_beside_a_copy_counts_though_the_root_it_came_from_is_gone(
+    config: Config, media: Path, tmp_path: Path
+) -> None:
+    before, other = ids(config), tmp_path / "other"
+    for path in (media / "boats").iterdir():
+        (other / "boats").mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, other / "boats" / path.name)
+    index(config, other)
+    shutil.rmtree(media)
+    index_folders(config, [media], silent, gone=True)
+    (other / "boats" / "red-000.txt").write_text("beside it")
+    index(config, other)
+    assert ids(config) == before and nothing_to_do(config, other)
+    assert sorted(said_of(config, "boats/red-000.jpg")) == ["a red boat", "beside it", "the boat is red, number 0"]
+
+
 def test_a_copy_that_an_encoder_saw_is_one_to_it(embedding: Config, media: Path) -> None:
     shutil.copy2(media / "boats" / "red-000.jpg", media / "copy.jpg")
     index_folders(embedding, [media], silent)

@@ -158,6 +158,13 @@ def test_what_is_renamed_while_the_drive_with_its_table_is_away_keeps_its_captio
     drive.rename(media.parent / "unplugged")
     move(media / "first" / "a.jpg", media / "second")
     assert outcome(index(config, media)) == (1, 0, 0) and said_of(config, "second/a.jpg") == ["on the drive"]
+    assert nothing_to_do(config, media)
+    (media / "second" / "a.txt").write_text("beside it")
+    index(config, media)
+    assert sorted(said_of(config, "second/a.jpg")) == ["beside it", "on the drive"] and nothing_to_do(config, media)
+    (media / "second" / "a.txt").unlink()
+    index(config, media)
+    assert said_of(config, "second/a.jpg") == ["on the drive"]
     (media.parent / "unplugged").rename(drive)
     for _ in range(2):  # by the first it is known to be a folder like any other
         index(config, media)
