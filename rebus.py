@@ -6,7 +6,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -357,14 +357,20 @@ for _command in (import_, build, eval_, bench, versions, mark, marks, *CARE, *HE
 def run_server(config: "Config") -> None:
     """Serve until interrupted, and say where."""
     from webui import serve as run
+
+    run(config, announce=lambda url: click.echo("\n".join(serving_lines(config, url))))
+
+
+def serving_lines(config: "Config", url: str) -> Iterator[str]:
+    """What is said once the server answers."""
+    from engine.catalog import Catalog
     from webui.access import token_of
 
-    def announce(url: str) -> None:
-        click.echo(f"Rebus is at {url}  (Ctrl-C ends it)")
-        if token := token_of(config):
-            click.echo(f"Others are asked for the token: {token}")
-
-    run(config, announce=announce)
+    yield f"Rebus is at {url}  (Ctrl-C ends it)"
+    if Catalog(config).current_version() is None:
+        yield "Nothing can be searched yet: run `rebus index FOLDER`; it is found without a new start."
+    if token := token_of(config):
+        yield f"Others are asked for the token: {token}"
 
 
 def query_of(

@@ -1,7 +1,7 @@
 """Make the words of items what their sources say: sidecars at a scan, the files themselves when they are read."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,7 +48,8 @@ class Described:
     """A file whose sidecars are to be read. stamp: what the catalog has of them.
 
     told_as: where the catalog has it that tables may know the file. former: what speaks of that place now, None when
-    another file lies there.
+    another file lies there. away: the place is on a drive that is away: what tables said stays, until it is back or a
+    table here names the file.
     """
 
     id: int
@@ -57,6 +58,7 @@ class Described:
     stamp: str = ""
     told_as: str | None = None
     former: Former | None = None
+    away: bool = False
 
 
 def sync_sidecars(session: Session, root_id: int, files: Sequence[Described], reader: CaptionReader) -> list[int]:
@@ -67,24 +69,36 @@ def sync_sidecars(session: Session, root_id: int, files: Sequence[Described], re
     wanted: list[tuple[Owner, list[Words]]] = []
     changes: list[dict[str, object]] = []
     touched: list[int] = []
+    before_of = words_of(session, [one.id for one in files if one.away], inside=False)
     for one in files:
         said, before = reader.read(one.folder, one.file, one.former), given(one.stamp)
-        if reader.could_read(one.folder, one.file, one.former):
+        stays = one.away and not said.by_name
+        if not reader.could_read(one.folder, one.file, one.former):
+            stamp = without_sources(one.stamp)
+        elif stays and said.facts == NO_FACTS:
+            stamp = reader.stamp(one.folder, one.file) + without_sources(one.stamp)
+        else:
             stamp = stamped(reader.stamp(one.folder, one.file, one.former), said.facts)
             if before and before != given(stamp):  # what it says no more must go, what the file itself says come back
                 forget_content(session, one.id)
                 touched.append(one.id)
-        else:
-            stamp = without_sources(one.stamp)
-        told_as = one.told_as if one.former and (said.followed or not said.by_name) else None
+        told_as = one.told_as if stays or (one.former and (said.followed or not said.by_name)) else None
         if stamp != one.stamp or said.split or told_as != one.told_as:
-            changes.append({"id": one.id, "split": said.split, "stamp": stamp, "told_as": told_as})
+            split = {} if stays and not said.split else {"split": said.split}
+            changes.append({"id": one.id, "stamp": stamp, "told_as": told_as, **split})
         words = [Words(text.text, text.lang, text.source, one.id) for text in said.texts]
+        words += _of_tables(before_of.get(one.id, {})) if stays else []
         wanted.append((Owner(one.id, root_id, one.file.path, one.file.mtime_ns), words))
         save_facts(session, one.id, said.facts, said.keywords, over=True)
     if changes:
         session.execute(sa.update(Item), changes)
     return touched + sync_words(session, wanted, inside=False)
+
+
+def _of_tables(words: Mapping[Words, sa.Row[Any]]) -> list[Words]:
+    """Those words that are present and come from tables."""
+    there = [one for one, row in words.items() if row.removed_at is None]
+    return [one for one in there if one.source.startswith("captions.") or one.source == "img2dataset"]
 
 
 def sources(stamp: str) -> str:

@@ -28,6 +28,11 @@ def mark_removed(session: Session, ids: Sequence[int]) -> None:
     session.execute(change.values(removed_at=time.time()))
 
 
+def make_way(session: Session, ids: Sequence[int]) -> None:
+    """Free the paths of files for others that come there; they themselves come back elsewhere, or were removed."""
+    session.execute(sa.update(Item).where(Item.id.in_(ids), Item.removed_at.is_(None)).values(removed_at=time.time()))
+
+
 def forget_content(session: Session, item_id: int) -> None:
     """Drop what was learned from the file's bytes: embeddings of its frames, facts, keywords, its hash."""
     frames = sa.or_(Item.id == item_id, sa.and_(Item.parent_id == item_id, Item.modality != Modality.TEXT))

@@ -2,6 +2,8 @@
 
 The item goes on at the copy's place, with its id, captions and marks; the copy's own item goes. Files that were alike
 from the beginning are no moves of each other, nor is a copy of which a caption table says something else.
+A root that is absent or empty may be a drive that is away: its items go on elsewhere only all together, each at a copy
+that came in this run, has its time of writing, as a move leaves it, and is described alike by what lies there.
 """
 
 import os
@@ -14,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from engine.catalog import Caption, Catalog, Failure, Item, Job, Mark, Root, chunks, is_scanned
-from indexer.captions import without_sources
+from indexer.captions import INSIDE, given, without_sources
 from indexer.changes import Moved, bring_back, forget_content, mark_removed, place_in
 from indexer.failures import forget_failures
 from indexer.found import FoundFile
@@ -23,6 +25,8 @@ from indexer.roots import is_linked
 from indexer.shards import is_there
 
 _AT_ONCE = 256  # contents that are asked for at once
+_Row = sa.Row[tuple[Item, Root]]
+_Pair = tuple[_Row, _Row]  # what left, and its copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +43,51 @@ def has_left(place: str) -> bool:
     return not is_there(place) or is_linked(Path(place).parent)
 
 
-def continue_in_copies(catalog: Catalog, left: Mapping[int, str]) -> list[Continued]:
-    """Let items whose files left take the places of later copies, as far as there are any. left: hashes by ids."""
-    continued: list[Continued] = []
+def continue_in_copies(catalog: Catalog, left: Mapping[int, str], *, moved: bool = False) -> list[Continued]:
+    """Let items whose files left take the places of later copies, as far as there are any. left: hashes by ids.
+
+    moved: all of them or none, at copies that came in this run, have their times and are described alike.
+    """
     with catalog.session() as session:
         starts = sorted(session.scalars(sa.select(Job.started_at).where(Job.kind == "index")))
-    for contents in chunks(list(dict.fromkeys(left.values())), _AT_ONCE):
+    groups = list(chunks(list(dict.fromkeys(left.values())), _AT_ONCE))
+    if moved:
         with catalog.session() as session:
-            alike: dict[str, list[sa.Row[tuple[Item, Root]]]] = {}
-            for row in session.execute(_present(contents)):
-                alike.setdefault(row.Item.content_hash or "", []).append(row)
-            words = _of_tables(session, [row.Item.id for some in alike.values() if len(some) > 1 for row in some])
-            pairs = [pair for some in alike.values() for pair in _paired(some, left, starts, words)]
-            continued += [_take_place(session, *pair) for pair in pairs]
+            pairs = (_pairs(session, contents, left, starts, moved) for contents in groups)
+            if sum(map(len, pairs)) < len(left):
+                return []
+    continued: list[Continued] = []
+    for contents in groups:
+        with catalog.session() as session:
+            some = [_take_place(session, *pair) for pair in _pairs(session, contents, left, starts, moved)]
+            if moved:  # what lies there says all that is said of them
+                ids = [one.id for one in some]
+                session.execute(sa.update(Item).where(Item.id.in_(ids)).values(told_as=None))
+            continued += some
     return continued
+
+
+def continue_root(catalog: Catalog, root: Path, most: int) -> list[Continued]:
+    """Let all items of a root go on elsewhere, if each was found again. most: how many files were added."""
+    query = sa.select(Item.id, Item.content_hash).join(Root, Root.id == Item.root_id).where(Root.path == str(root))
+    with catalog.session() as session:
+        rows = session.execute(query.where(Item.parent_id.is_(None), Item.removed_at.is_(None)).limit(most + 1)).all()
+    left = {row.id: row.content_hash for row in rows if row.content_hash is not None}
+    return continue_in_copies(catalog, left, moved=True) if len(left) == len(rows) <= most else []
+
+
+def _pairs(
+    session: Session, contents: Sequence[str], left: Mapping[int, str], starts: Sequence[float], moved: bool
+) -> list[_Pair]:
+    """The items of these contents that left, each with its copy."""
+    alike: dict[tuple[object, ...], list[_Row]] = {}
+    rows = session.execute(_present(contents)).all()
+    words = _told(session, [row.Item.id for row in rows], moved)
+    for row in rows:
+        item = row.Item
+        exactly = item.mtime_ns, frozenset(words.get(item.id, ())), given(item.stamp)
+        alike.setdefault((item.content_hash, exactly if moved else ()), []).append(row)
+    return [pair for some in alike.values() for pair in _paired(some, left, starts, words, moved)]
 
 
 def _present(contents: Sequence[str]) -> sa.Select[tuple[Item, Root]]:
@@ -64,10 +99,11 @@ def _present(contents: Sequence[str]) -> sa.Select[tuple[Item, Root]]:
     return query.where(is_scanned(), Failure.id.is_(None)).order_by(Item.id)
 
 
-def _of_tables(session: Session, ids: Sequence[int]) -> dict[int, set[str]]:
-    """What caption tables say of files."""
+def _told(session: Session, ids: Sequence[int], sidecars: bool) -> dict[int, set[str]]:
+    """What caption tables say of files; sidecars: and what lies beside them."""
     words: dict[int, set[str]] = {}
     table = sa.or_(Caption.source.startswith("captions."), Caption.source == "img2dataset")
+    table = Caption.source.not_in(INSIDE) if sidecars else table
     query = sa.select(Caption.owner_id, Caption.text).join(Item, Item.id == Caption.id)
     for some in chunks(ids, 500):
         for row in session.execute(query.where(Caption.owner_id.in_(some), Item.removed_at.is_(None), table)):
@@ -76,21 +112,20 @@ def _of_tables(session: Session, ids: Sequence[int]) -> dict[int, set[str]]:
 
 
 def _paired(
-    alike: Sequence[sa.Row[tuple[Item, Root]]],
-    left: Mapping[int, str],
-    starts: Sequence[float],
-    words: Mapping[int, set[str]],
-) -> Iterator[tuple[sa.Row[tuple[Item, Root]], sa.Row[tuple[Item, Root]]]]:
+    alike: Sequence[_Row], left: Mapping[int, str], starts: Sequence[float], words: Mapping[int, set[str]], moved: bool
+) -> Iterator[_Pair]:
     """Files of one content that left, each with its copy: first those whose paths end most alike.
 
     starts: when the runs of indexing began, in order. Only what came in a later run than all that left is a copy.
+    moved: only what came in the last one.
     """
     leaving = [row for row in alike if row.Item.id in left]
     run = max((bisect_right(starts, row.Item.added_at) for row in leaving), default=0)
     said = set[str]().union(*(words.get(row.Item.id, set()) for row in leaving))
     copies, rows = Alike(), {row.Item.id: row for row in alike}
     for item, root in alike if leaving else ():
-        later = item.id not in left and bisect_right(starts, item.added_at) > run
+        came = bisect_right(starts, item.added_at)
+        later = item.id not in left and came > run and (came == len(starts) or not moved)
         if later and words.get(item.id, set()) <= said and _is_as_known(item, root):
             copies.add(Candidate(item.id, root.path, item.path, None, item.stamp))
     endings = [(-depth, row.Item.id, end) for row in leaving for depth, end in enumerate(ends(row.Item.path))]
@@ -111,7 +146,7 @@ def _is_as_known(item: Item, root: Root) -> bool:
     return (facts.st_size, facts.st_mtime_ns) == (item.size, item.mtime_ns) and not has_left(place)
 
 
-def _take_place(session: Session, row: sa.Row[tuple[Item, Root]], copy: sa.Row[tuple[Item, Root]]) -> Continued:
+def _take_place(session: Session, row: _Row, copy: _Row) -> Continued:
     """Both items were one file all along; the older id stays."""
     item, root = copy
     mark_removed(session, [item.id])

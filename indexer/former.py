@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
-from engine.catalog import Catalog, Item
+from engine.catalog import Catalog, Item, chunks
 from indexer.changes import place_in
 from indexer.found import Former, FoundFile
 from indexer.roots import drive_places, is_on_away_drive, known_roots, looks_mounted
@@ -34,19 +35,21 @@ class FormerPlaces:
         self._roots = known_roots(catalog)
         self.drives = drive_places(catalog)
         self._places: dict[str, _Place | None] = {}
+        with catalog.session() as session:
+            self._any = session.scalar(sa.select(Item.id).where(Item.told_as.is_not(None)).limit(1)) is not None
 
-    def of(self, told_as: str | None) -> Former | None:
-        """What may speak of a file that lay at an absolute path; None where another file is there now."""
-        if told_as is None or is_there(told_as):
-            return None
+    def now(self, told_as: str | None) -> tuple[Former | None, bool]:
+        """What may speak of a file that lay at an absolute path, None where another file is there now; and whether that
+
+        path lies on a drive that is away: what tables there say now, nobody knows.
+        """
+        if told_as is None:
+            return None, False
         folder, _, name = told_as.rpartition("/")
         place = self._place(folder)
-        return Former(place.root, f"{place.folder}{name}", place.tables) if place else None
-
-    def is_away(self, told_as: str | None) -> bool:
-        """Whether that path lies on a drive that is away: what tables there say now, nobody knows."""
-        place = self._place(told_as.rpartition("/")[0]) if told_as else None
-        return place is not None and place.away
+        if place is None or place.away or is_there(told_as):
+            return None, place is not None and place.away
+        return Former(place.root, f"{place.folder}{name}", place.tables), False
 
     def _place(self, folder: str) -> _Place | None:
         """None for what lies in no root."""
@@ -67,3 +70,11 @@ class FormerPlaces:
         query = sa.select(Item.told_as).where(Item.told_as.is_not(None), Item.removed_at.is_(None))
         with self._catalog.session() as session:
             return [path[len(first) :] for path in session.scalars(query) if path and path.startswith(first)]
+
+    def contested(self, session: Session, places: Sequence[str]) -> set[tuple[int, str]]:
+        """The roots and folders of files that tables know by these absolute paths, at which new files lie now."""
+        found = set[tuple[int, str]]()
+        query = sa.select(Item.root_id, Item.folder).where(Item.removed_at.is_(None), Item.parent_id.is_(None))
+        for some in chunks(places, 500) if self._any else ():
+            found.update(session.execute(query.where(Item.told_as.in_(some))).tuples())
+        return found

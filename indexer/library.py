@@ -3,11 +3,12 @@
 import shlex
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from engine.media.ocr import check_ocr
 from engine.status import disk_needed
 from engine.words import counted, readable_bytes
 from indexer.choice import chosen_encoder, remembered
+from indexer.copies import continue_root
 from indexer.jobs import JobReport, Tell, writing
 from indexer.roots import away_roots, how_away, known_roots, lies_elsewhere, looks_mounted, moved_roots, open_root
 from indexer.scan import Compared, Scan, ScanReport
@@ -95,23 +97,22 @@ def index_folders(
         job = stack.enter_context(writing(catalog, "index", tell))
         report = IndexReport()
         roots = [open_root(catalog, folder, known=known, gone=gone) for folder in _present(catalog, folders, note)]
-        scans = [
-            Scan(catalog, config, root, start, retry=retry, again=again, shallow=shallow, gone=gone, deleted=deleted)
-            for root, start in roots
-        ]
+        back = set[int]()
+        scan_of = partial(Scan, retry=retry, again=again, shallow=shallow, gone=gone, deleted=deleted, back=back)
+        scans = [scan_of(catalog, config, *place) for place in roots]
         report.scans, report.first = [scan.report for scan in scans], _is_first(catalog)
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with remembered(catalog, spec), Tally(scans, job, note) as tally, pool:
             run = _Run(catalog, config, job, note, pool, spec, encoder, again)
-            for scan in scans:
+            for step in (Scan.compare, Scan.finish) if shallow else (Scan.run,):  # files move between a watch's folders
+                for scan in scans:
+                    for compared in step(scan):
+                        run.take(compared, tally)
+            for scan in _of_others(catalog, config, _compared_again(catalog, scans, note)):
                 for compared in scan.run():
                     run.take(compared, tally)
-            for scan in _of_copies(catalog, config, scans):
-                for compared in scan.run():
-                    run.take(compared, tally)
-            moved = set[int]().union(*(scan.back for scan in scans))
             for scan in scans:  # what left this folder for one that was compared later
-                scan.report.removed -= len(scan.removed & moved)
+                scan.report.removed -= len(scan.removed & back)
             if spec is not None:
                 report.version, report.encoder = run.finish(), spec
                 report.embedded = run.embedder.embedded if run.embedder else 0
@@ -140,23 +141,43 @@ def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[
             f"{path} {how_away(path)}: nothing of it was marked removed. "
             f"If you removed it, say so: `rebus index --gone {shlex.quote(str(path))}`"
         )
-    for told in moved_roots(catalog):
-        note(told)
+    for told in moved_roots(catalog).values():
+        note(": ".join(told))
     return [path for path in known if looks_mounted(path) and not lies_elsewhere(path)]
 
 
-def _of_copies(catalog: Catalog, config: Config, scans: Sequence[Scan]) -> Iterator[Scan]:
-    """Scans of the folders whose files took on the words of what left: their own sidecars speak of these now."""
-    places = sorted(set[tuple[int, str]]().union(*(scan.continued for scan in scans)))
-    for root_id in dict.fromkeys(root_id for root_id, _ in places):
-        folders = [Path(folder) for root, folder in places if root == root_id]
+def _compared_again(catalog: Catalog, scans: Sequence[Scan], note: Note) -> set[tuple[int, str]]:
+    """The folders, with the ids of their roots, whose files took on, or lost, words of others; also of whole roots."""
+    places = set[tuple[int, str]]().union(*(scan.again_in for scan in scans))
+    for root in away_roots(catalog) if any(scan.report.added for scan in scans) else ():
+        found = continue_root(catalog, root, sum(scan.report.added for scan in scans))
+        places |= {(one.root_id, one.folder) for one in found}
+        counts = Counter(one.root_id for one in found)
+        for scan in scans:
+            count = min(scan.report.added, counts[scan.root.id])
+            counts[scan.root.id] -= count
+            scan.report.added, scan.report.renamed = scan.report.added - count, scan.report.renamed + count
+            if found and scan.base == root:
+                scan.report.notes.clear()  # it was empty, and nobody need say where its files went
+        if found:
+            note(f"{root} is absent or empty, and all it held was found elsewhere: {counted(len(found), 'file')} moved")
+    return places
+
+
+def _of_others(catalog: Catalog, config: Config, places: Collection[tuple[int, str]]) -> Iterator[Scan]:
+    """Scans of folders of whose files other sidecars speak now, as far as they are there."""
+    for root_id in sorted({root_id for root_id, _ in places}):
+        folders = sorted(Path(folder) for root, folder in places if root == root_id)
         with catalog.session() as session:
             root = session.get_one(Root, root_id)
         base = Path(root.path)
+        if not looks_mounted(base):
+            continue
         if len(folders) > _FEW or any(TAR in folder.as_posix().lower() for folder in folders):
             yield Scan(catalog, config, root, base)
         else:
-            yield from (Scan(catalog, config, root, base / folder, shallow=True) for folder in folders)
+            there = [base / folder for folder in folders if (base / folder).is_dir()]
+            yield from (Scan(catalog, config, root, folder, shallow=True) for folder in there)
 
 
 def _import_ahead() -> None:

@@ -1,12 +1,14 @@
 """New paths of known files whose own path is empty: renamed, moved, or come back. They keep their ids.
 
-A file that was read is known again by the hash of its content. One that never was, as in a library without an encoder,
-by its size, its time of writing and its name, once all files have been seen that it may be.
+A file that was read is known again by the hash of its content; where another file lies at its path now, or it came to
+the path of another, by its time of writing too, which a rename leaves as it was and a copy does not. One that never
+was read, as in a library without an encoder, is known by its size, its time of writing and its name, once all files
+have been seen that it may be.
 Of several that are alike, those are paired first whose paths end alike, so that a folder's files stay apart.
 """
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from sqlalchemy.orm import Session
 from engine.catalog import Failure, Item, Root, chunks, is_scanned
 from indexer.captions import without_sources
 from indexer.changes import Moved, place_in
-from indexer.found import FoundFile
+from indexer.found import FoundFile, file_of
 from indexer.roots import is_linked, is_on_away_drive, looks_mounted
 from indexer.shards import is_there
 from indexer.sidecars.names import bare
@@ -34,6 +36,9 @@ class Candidate:
     path: str
     left: float | None
     stamp: str
+    size: int = 0
+    mtime_ns: int = 0
+    content: str | None = None
     spent: bool = False
 
     @property
@@ -78,13 +83,14 @@ def ends(path: str) -> list[str]:
 
 
 class Moves:
-    """Looks for files that moved, through one scan. hashed: gives the hash of a path's content, None where unread.
+    """Looks for files that moved, through one scan.
 
-    drives: the places of drives within roots.
+    hashed: gives the hash of the content at an absolute path, None where it cannot be read. root: the one that is
+    scanned. drives: the places of drives within roots.
     """
 
-    def __init__(self, hashed: Callable[[str], str | None], drives: Sequence[Path]) -> None:
-        self._hashed, self._drives = hashed, drives
+    def __init__(self, hashed: Callable[[str], str | None], root: str, drives: Sequence[Path]) -> None:
+        self._hashed, self._root, self._drives = hashed, root, drives
         self._sizes: tuple[set[int], set[int]] | None = None
         self._kept: dict[str, Alike] = {}
         self._mounted: dict[str, bool] = {}  # folders, whether their root and drive are there
@@ -95,18 +101,19 @@ class Moves:
 
         see `settled`.
         """
-        self._mounted, self._linked = {}, {}
-        read, unread = self._sizes = self._sizes or (_sizes(session, True), _sizes(session, False))
-        hashes = {file.path: self._hashed(file.path) for file in files if file.size in read}
-        keys = {path: content for path, content in hashes.items() if content}
-        contents = self._unkept(keys.values())
-        alike = self._read(session, [Item.content_hash.in_(contents)] if contents else [])
-        moved = self._paired(files, keys, alike, named=False)
-        found = {one.file.path for one in moved}
-        rest = [file for file in files if file.size in unread and file.path not in found]
+        keys, alike = self._contents(session, files)
+        moved = self._paired(files, _timed(files, keys), alike, self._has_gone)
+        moved += self._paired(_without(files, moved), keys, alike, self._is_free)
+        _, unread = self._known_sizes(session)
+        rest = [file for file in _without(files, moved) if file.size in unread]
         alike = self._unread(session, rest)
         maybe = ((file, alike.get(_key(None, file.size, file.mtime_ns))) for file in rest)
         return moved, [file for file, some in maybe if some and some.holds(bare(file.path), self._is_free)]
+
+    def renamed(self, session: Session, files: Sequence[FoundFile]) -> list[Moved]:
+        """Those of the files at known paths, whose content is another now, that are known ones from other paths."""
+        keys, alike = self._contents(session, files)
+        return self._paired(files, _timed(files, keys), alike, self._has_gone)
 
     def settled(self, session: Session, files: Sequence[FoundFile]) -> list[Moved]:
         """Those of all the files that may be items that were never read which are."""
@@ -115,7 +122,21 @@ class Moves:
         for some in chunks(files, _AT_ONCE):
             alike |= self._unread(session, some)
         keys = {file.path: _key(None, file.size, file.mtime_ns) for file in files}
-        return self._paired(files, keys, alike, named=True)
+        return self._paired(files, keys, alike, self._is_free, named=True)
+
+    def _contents(self, session: Session, files: Sequence[FoundFile]) -> tuple[dict[str, str], dict[str, Alike]]:
+        """Hashes of those of the files, by their paths, that may be known by them; and the items that they may be."""
+        self._mounted, self._linked = {}, {}
+        read, _ = self._known_sizes(session)
+        hashes = {file.path: self._hashed(place_in(self._root, file.path)) for file in files if file.size in read}
+        keys = {path: content for path, content in hashes.items() if content}
+        contents = self._unkept(keys.values())
+        return keys, self._read(session, [Item.content_hash.in_(contents)] if contents else [])
+
+    def _known_sizes(self, session: Session) -> tuple[set[int], set[int]]:
+        """Of the items whose content was read, and of those that never were."""
+        self._sizes = self._sizes or (_sizes(session, True), _sizes(session, False))
+        return self._sizes
 
     def _unkept(self, keys: Collection[str]) -> set[str]:
         return set(keys) - self._kept.keys()
@@ -130,11 +151,17 @@ class Moves:
     def _read(self, session: Session, which: Sequence[sa.ColumnElement[bool]]) -> dict[str, Alike]:
         """Items by what they are known by. which: conditions on what is to be read, if anything."""
         alike = {**(_alike(session, which) if which else {}), **self._kept}
-        self._kept |= {key: some for key, some in alike.items() if some.count >= _MANY}
+        many = {key for key, some in alike.items() if some.count >= _MANY}
+        self._kept |= {key: some for key, some in alike.items() if key in many or key.partition(" ")[0] in many}
         return alike
 
     def _paired(
-        self, files: Sequence[FoundFile], keys: dict[str, str], alike: dict[str, Alike], named: bool
+        self,
+        files: Sequence[FoundFile],
+        keys: dict[str, str],
+        alike: dict[str, Alike],
+        is_free: Callable[[Candidate], bool],
+        named: bool = False,
     ) -> list[Moved]:
         """The files, by what each is known by, as known items, those first that end most alike. named: in their names
         at least.
@@ -149,7 +176,7 @@ class Moves:
         moved: dict[int, Moved] = {}
         for _, number, end in sorted(endings):
             file = files[number]
-            if number not in moved and (one := alike[keys[file.path]].take(end, self._is_free)):
+            if number not in moved and (one := alike[keys[file.path]].take(end, is_free)):
                 moved[number] = Moved(one.id, one.left, file, one.place, without_sources(one.stamp))
         return list(moved.values())
 
@@ -164,6 +191,21 @@ class Moves:
             self._linked[folder] = is_linked(Path(folder))
         return self._mounted[folder] and (self._linked[folder] or not is_there(one.place))
 
+    def _has_gone(self, one: Candidate) -> bool:
+        """Whether its file is not where it was, though another one may be."""
+        return self._is_free(one) or (self._mounted[os.path.dirname(one.place)] and self._is_replaced(one))
+
+    def _is_replaced(self, one: Candidate) -> bool:
+        """Whether a file of another content lies where it was. What lies in a tar is taken for what it was."""
+        try:
+            facts = file_of(one.path, os.lstat(one.place))
+        except OSError:
+            return False
+        if (facts.size, facts.mtime_ns) == (one.size, one.mtime_ns):
+            return False
+        now = self._hashed(one.place) if facts.size == one.size else ""
+        return now is not None and now != one.content
+
 
 def _sizes(session: Session, read: bool) -> set[int]:
     """Sizes of the files whose content was read, or was not."""
@@ -171,8 +213,16 @@ def _sizes(session: Session, read: bool) -> set[int]:
     return set(session.scalars(sa.select(Item.size).where(Item.parent_id.is_(None), known).distinct()))
 
 
+def _without(files: Sequence[FoundFile], moved: Sequence[Moved]) -> list[FoundFile]:
+    found = {one.file.path for one in moved}
+    return [file for file in files if file.path not in found]
+
+
 def _alike(session: Session, which: Sequence[sa.ColumnElement[bool]]) -> dict[str, Alike]:
-    """Items by what they are known by; removed ones are taken first, then the newest."""
+    """Items by what they are known by, those that were read also by it with their times.
+
+    Removed ones are taken first, then the newest.
+    """
     columns = Item.id, Item.content_hash, Item.size, Item.mtime_ns, Item.path, Item.removed_at, Item.stamp
     query = sa.select(*columns, Root.path.label("root")).join(Root, Root.id == Item.root_id)
     query = query.outerjoin(Failure, Failure.item_id == Item.id).where(Failure.id.is_(None), Item.parent_id.is_(None))
@@ -180,9 +230,18 @@ def _alike(session: Session, which: Sequence[sa.ColumnElement[bool]]) -> dict[st
     alike: dict[str, Alike] = {}
     for row in session.execute(query):
         key = _key(row.content_hash, row.size, row.mtime_ns)
-        alike.setdefault(key, Alike()).add(Candidate(row.id, row.root, row.path, row.removed_at, row.stamp))
+        facts = row.size, row.mtime_ns, row.content_hash
+        one = Candidate(row.id, row.root, row.path, row.removed_at, row.stamp, *facts)
+        alike.setdefault(key, Alike()).add(one)
+        if row.content_hash:
+            alike.setdefault(f"{key} {row.mtime_ns}", Alike()).add(one)
     return alike
 
 
 def _key(content: str | None, size: int, mtime_ns: int) -> str:
     return content or f"{size} {mtime_ns}"
+
+
+def _timed(files: Sequence[FoundFile], contents: Mapping[str, str]) -> dict[str, str]:
+    """Contents and times of the files whose contents are known, by their paths."""
+    return {file.path: f"{contents[file.path]} {file.mtime_ns}" for file in files if file.path in contents}

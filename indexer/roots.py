@@ -74,25 +74,28 @@ def lies_elsewhere(folder: Path) -> Path | None:
     return Path(os.path.realpath(folder)) if is_linked(folder) and looks_mounted(folder) else None
 
 
-def moved_roots(catalog: Catalog) -> list[str]:
-    """What to say of roots that hold known files, and whose paths lead over links to other places now."""
+def moved_roots(catalog: Catalog) -> dict[Path, tuple[str, str]]:
+    """Roots that hold known files, and whose paths lead over links to other places now: each with what is to be said
+
+    of it, and what to do.
+    """
     with catalog.session() as session:
-        return [
-            f"{root} is a link now, to {there}, which this library has by another name: once that is indexed, "
-            f"`rebus index --gone {shlex.quote(str(root))}` lets go of the old name"
-            if _overlaps(session, root, there)
-            else told_of_link(root, there)
-            for root, there in _moved(session)
-        ]
+        return {root: _of_link(root, there, _overlaps(session, root, there)) for root, there in _moved(session)}
 
 
 def told_of_link(root: Path, there: Path) -> str:
-    """What is to be done about a root in whose place a link lies."""
-    old, new = shlex.quote(str(root)), shlex.quote(str(there))
-    return (
-        f"{root} is a link now, to {there}. If its files lie there now, say so: `rebus relocate {old} {new}`. "
-        f"If they are other files, `rebus index --gone {old}` lets go of the ones that are known"
-    )
+    """What is to be said and done about a root in whose place a link lies."""
+    return ": ".join(_of_link(root, there, known=False))
+
+
+def _of_link(root: Path, there: Path, known: bool) -> tuple[str, str]:
+    """known: the place is known by another name, too."""
+    old, new, what = shlex.quote(str(root)), shlex.quote(str(there)), f"{root} is a link now, to {there}"
+    let_go = f"`rebus index --gone {old}` lets go of the"
+    if known:
+        return f"{what}, which this library has by another name", f"once that is indexed, {let_go} old name"
+    moved = f"if its files lie there now, say so: `rebus relocate {old} {new}`"
+    return what, f"{moved}; if they are other files, {let_go} ones that are known"
 
 
 def _moved(session: Session) -> list[tuple[Path, Path]]:

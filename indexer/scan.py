@@ -22,7 +22,7 @@ from engine.media import modality_of
 from engine.media.files import hash_file
 from engine.types import Modality
 from indexer.captions import Described, sources, sync_sidecars
-from indexer.changes import Moved, bring_back, forget_content, insert_items, mark_removed, place_in
+from indexer.changes import Moved, bring_back, forget_content, insert_items, make_way, mark_removed, place_in
 from indexer.copies import continue_in_copies, has_left
 from indexer.failures import forget_failures, record_failure
 from indexer.former import FormerPlaces
@@ -69,7 +69,8 @@ class Scan:
     retry: try files again that failed before. again: have all files read again, changed or not. shallow: look into
     `start` alone, not below. gone: believe that what is missing was removed, `start` itself perhaps, but not what
     drives below it hold. deleted: absolute paths of files that were seen to be removed. home: the library's, which
-    is passed over, when it is not the setting's.
+    is passed over, when it is not the setting's. back: takes the ids of items whose files were found elsewhere; shared
+    by scans that are compared before any is finished.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Scan:
         gone: bool = False,
         deleted: Collection[str] = (),
         home: Path | None = None,
+        back: set[int] | None = None,
     ) -> None:
         self.catalog, self.config, self.root, self.start = catalog, config, root, start
         self._deleted = deleted
@@ -103,15 +105,22 @@ class Scan:
         self._visited: set[str] = set()
         self._unread: list[str] = []
         self._gone: list[Known] = []
-        self.removed, self.back = set[int](), set[int]()
-        self.continued = set[tuple[int, str]]()  # roots and folders whose files took on ids and words of what left
+        self.removed, self.back = set[int](), set[int]() if back is None else back
+        self.again_in = set[tuple[int, str]]()  # roots and folders whose files took on, or lost, words of other files
         self._held: list[tuple[Folder, FoundFile]] = []
-        self._moves = Moves(self._hash, self._former.drives)
+        self._replaced: list[tuple[Folder, FoundFile, Known]] = []  # paths that hold another content than they did
+        self._same = set[int]()  # items whose files were written since, and hold what they held
+        self._moves = Moves(self._hash, root.path, self._former.drives)
         self._mounts: set[str] = set()
         self._away: frozenset[str] = frozenset()
 
     def run(self) -> Iterator[Compared]:
         """Compare everything; then mark what is gone, and write what could not be looked at."""
+        yield from self.compare()
+        yield from self.finish()
+
+    def compare(self) -> Iterator[Compared]:
+        """The walk, with all that can be told of a file when it is met."""
         chunk_sizes = iter(_CHUNKS)
         size = next(chunk_sizes)
         for group in self._groups():
@@ -123,8 +132,11 @@ class Scan:
             while start < len(files):
                 yield self._compare(files[start : start + size], known)
                 start, size = start + size, next(chunk_sizes, _CHUNKS[-1])
-                if len(self._held) >= _MOST_HELD:
+                if len(self._held) + len(self._replaced) >= _MOST_HELD:
                     yield from self._settle()
+
+    def finish(self) -> Iterator[Compared]:
+        """What can be told only when all files were met."""
         yield from self._settle()
         self._remove_missing()
         self.captions.unmatched(self._tables.values())
@@ -183,12 +195,18 @@ class Scan:
         work, stale, again = list[_Work](), list[Described](), list[int]()
         for folder, file in files:
             row = known.get(file.path)
+            if row is not None and row.id in self.back:  # its file lies elsewhere now
+                row = None
+            if row is not None and self._is_replaced(row, file):
+                self._replaced.append((folder, file, row))
+                continue
             if row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns) or self._to_retry(row, file):
                 work.append((folder, file, row))
-            elif row.present and not self._former.is_away(row.told_as):
-                former = self._former.of(row.told_as)
-                if sources(row.stamp) != self.captions.stamp(folder, file, former):
-                    stale.append(Described(row.id, folder, file, row.stamp, row.told_as, former))
+            elif row.present:
+                former, away = self._former.now(row.told_as)
+                now, known_by = self.captions.stamp(folder, file, former), sources(row.stamp)
+                if known_by != now and not (away and known_by.startswith(f"{now}~")):  # but for what is away
+                    stale.append(Described(row.id, folder, file, row.stamp, row.told_as, former, away))
             if self.again and row is not None and row.present:
                 again.append(row.id)
         if not work and not stale:
@@ -199,8 +217,20 @@ class Scan:
             touched = self._write(session, work, known_again, stale)
         return Compared(len(files), touched + again)
 
+    def _is_replaced(self, row: Known, file: FoundFile) -> bool:
+        """Whether the content that was at a path is there no more: it was edited, or renamed and may be found yet."""
+        if not row.present or row.content_hash is None or (row.size, row.mtime_ns) == (file.size, file.mtime_ns):
+            return False
+        if row.size == file.size and self._hash(place_in(self.root.path, file.path)) == row.content_hash:
+            self._same.add(row.id)
+            return False
+        return True
+
     def _settle(self) -> Iterator[Compared]:
         """Bring in the files that were held back, as the items that they are or as new ones."""
+        replaced, self._replaced = self._replaced, []
+        for part in chunks(replaced, _CHUNKS[-1]):
+            yield Compared(0, self._settle_replaced(part))
         held, self._held = self._held, []
         if not held:
             return
@@ -211,6 +241,24 @@ class Scan:
             with self.catalog.session() as session:
                 touched = self._write(session, [(folder, file, None) for folder, file in some], known_again, [])
             yield Compared(0, touched)
+
+    def _settle_replaced(self, replaced: Sequence[tuple[Folder, FoundFile, Known]]) -> list[int]:
+        """Bring in files that are others than their paths had: known ones that were renamed, new ones, edited ones."""
+        with self.catalog.session() as session:
+            self._begin(session)
+            moved = self._moves.renamed(session, [file for _, file, _ in replaced])
+            taken, renamed = {one.file.path for one in moved}, {one.id for one in moved} | self.back
+            left = [row.id for _, file, row in replaced if file.path in taken and row.id not in self.back]
+            gone = [item for item in left if item not in renamed]
+            mark_removed(session, gone)
+            make_way(session, left)
+            came = [(folder, file, None) for folder, file, _ in replaced if file.path in taken]
+            touched = self._write(session, came, moved, [])
+            rest = [one for one in replaced if one[1].path not in taken]
+            work = [(folder, file, None if row.id in renamed else row) for folder, file, row in rest]
+            touched += self._write(session, work, self._known_again(session, work), [])
+        self.removed.update(gone)
+        return touched
 
     def _known_again(self, session: Session, work: list[_Work]) -> list[Moved]:
         """Those of the new files that are known ones. What may be one, and another may be it, is held back."""
@@ -224,6 +272,8 @@ class Scan:
         self, session: Session, work: Sequence[_Work], moved: Sequence[Moved], stale: Sequence[Described]
     ) -> list[int]:
         """Take files in, and make captions what sidecars say. Ids of what may need embedding."""
+        places = [place_in(self.root.path, file.path) for _, file, row in work if row is None]
+        self.again_in |= self._former.contested(session, places)
         touched = self._take_in(session, work, moved)
         told = set(self.captions.failures)
         described = [*self._described(session, work, touched), *stale]
@@ -233,7 +283,7 @@ class Scan:
         return [i for i in touched if i is not None] + words
 
     def _described(self, session: Session, work: Sequence[_Work], touched: Sequence[int | None]) -> Iterator[Described]:
-        """Files that were taken in, to be compared with what their sidecars say, unless a table of theirs is away."""
+        """Files that were taken in, to be compared with what their sidecars say."""
         back: dict[int, tuple[str, str | None]] = {}
         for some in chunks([i for i in touched if i in self.back], 500):
             query = sa.select(Item.id, Item.stamp, Item.told_as).where(Item.id.in_(some))
@@ -242,8 +292,8 @@ class Scan:
             known = (row.stamp, row.told_as) if row else ("", None)
             stamp, told_as = known if i is None else back.get(i, ("", known[1]))
             item = row.id if i is None and row else i
-            if item is not None and not self._former.is_away(told_as):
-                yield Described(item, folder, file, stamp, told_as, self._former.of(told_as))
+            if item is not None:
+                yield Described(item, folder, file, stamp, told_as, *self._former.now(told_as))
 
     def _begin(self, session: Session) -> None:
         """With the first change, say that this scan has not come to its end."""
@@ -296,8 +346,7 @@ class Scan:
     def _change(self, session: Session, row: Known, file: FoundFile) -> int | None:
         """The file was written since: read it again, unless its content is what it was."""
         facts = {"size": file.size, "mtime_ns": file.mtime_ns}
-        same = row.size == file.size and row.content_hash is not None and self._hash(file.path) == row.content_hash
-        if same and row.present:
+        if row.id in self._same:
             session.execute(sa.update(Item).where(Item.id == row.id).values(**facts))
             return None
         forget_failures(session, [row.id])
@@ -314,9 +363,9 @@ class Scan:
         self.report.renamed += len(moved)
         return {one.file.path: one.id for one in moved}
 
-    def _hash(self, path: str) -> str | None:
+    def _hash(self, place: str) -> str | None:
         try:
-            return hash_file(self.base / path, self.config.media.max_film_bytes)
+            return hash_file(Path(place), self.config.media.max_film_bytes)
         except MediaError:
             return None  # decoding will meet the same and record it
 
@@ -334,7 +383,7 @@ class Scan:
             with self.catalog.session() as session:
                 forget_failures(session, [row.id for row in rows])
                 mark_removed(session, [row.id for row in rows if row.present])
-        self.removed = {row.id for row in removed if row.present}
+        self.removed |= {row.id for row in removed if row.present}
         self.report.removed = len(self.removed)
         self.report.notes += judged.notes
         self._away = judged.away
@@ -345,7 +394,7 @@ class Scan:
         places = {row.id: place_in(self.root.path, row.path) for row in rows}
         left = {row.id: row.content_hash or "" for row in rows if has_left(places[row.id])}
         continued = continue_in_copies(self.catalog, left)
-        self.continued = {(one.root_id, one.folder) for one in continued}
+        self.again_in |= {(one.root_id, one.folder) for one in continued}
         self.report.renamed += len(continued)
         return {one.id for one in continued}
 

@@ -74,41 +74,70 @@ def _changes(
 ) -> Iterator[tuple[dict[Path, _Identity], _Changes, Sequence[Path]]]:
     """The roots that are watched, what changed in them, and the folders below which it is not certain that what is told
 
-    to be deleted was; once a second or so, and watched anew when a root or a drive returns.
+    to be deleted was; once a second or so, and watched anew when a root or a drive goes or returns. The last watch is
+    heard to its end only after the next one began, so that nothing is missed between them.
     watchfiles gives up at a name that is not valid UTF-8: then all files are looked at again and again.
     """
-    polling, drives = False, list[Path]()
+    polling, drives, last = False, list[Path](), None
     while True:
         drives = _drives(catalog, drives)
-        watched = _there(roots, drives)
-        if not watched:
+        now = _Watch(roots, drives, home, polling)
+        if not now.watched:
             time.sleep(_SETTLE_MS / 1000)
-            yield watched, set(), ()
+            yield now.watched, set(), ()
             continue
         try:
-            for changes in watch(
-                *watched,
-                watch_filter=_OutsideOf(home),
-                debounce=_SETTLE_MS,
-                yield_on_timeout=True,
-                rust_timeout=1000,
-                raise_interrupt=True,
-                force_polling=polling or None,
-                poll_delay_ms=_POLL_MS,
-            ):
-                there = _there(roots, drives) == watched
-                certain = not polling and _hears_of_deletions()
-                yield watched, changes, _replaced(watched, drives) if certain else roots
-                if not there or _there(roots, drives) != watched or _drives(catalog, drives) != drives:
+            changes, unsure = now.hear()
+            if last is not None:
+                more, unsure_then = last.hear()
+                changes, unsure = changes | more, [*unsure, *unsure_then]
+                last.end()
+            last = now
+            while True:
+                there = now.holds(roots)
+                yield now.watched, changes, unsure
+                if not (there and now.holds(roots)) or _drives(catalog, drives) != drives:
                     break
+                changes, unsure = now.hear()
         except FileNotFoundError:  # gone since it was looked for
             continue
         except RuntimeError as error:  # the public base of what watchfiles raises
             if not polling:
                 note(f"{error}: changes are looked for every two seconds. Rename it and watch again to be told of them")
-            polling = True
+            polling, last = True, None
             time.sleep(_SETTLE_MS / 1000)
-            yield watched, set(), ()
+            yield now.watched, set(), ()
+
+
+class _Watch:
+    """A watch of the roots that are there when it is made; it begins when it is first heard."""
+
+    def __init__(self, roots: Sequence[Path], drives: Sequence[Path], home: Path, polling: bool) -> None:
+        self.watched, self._drives = _there(roots, drives), drives
+        self._certain = not polling and _hears_of_deletions()
+        self._changes = watch(
+            *self.watched,
+            watch_filter=_OutsideOf(home),
+            debounce=_SETTLE_MS,
+            yield_on_timeout=True,
+            rust_timeout=1000,
+            raise_interrupt=True,
+            force_polling=polling or None,
+            poll_delay_ms=_POLL_MS,
+        )
+
+    def hear(self) -> tuple[_Changes, Sequence[Path]]:
+        """What changed since it was heard last, and the folders below which deletions are not certain."""
+        changes = next(self._changes)
+        return changes, _replaced(self.watched, self._drives) if self._certain else list(self.watched)
+
+    def holds(self, roots: Sequence[Path]) -> bool:
+        """Whether the roots and the drives in them are those that it watches."""
+        return _there(roots, self._drives) == self.watched
+
+    def end(self) -> None:
+        """Watch no more."""
+        self._changes.close()
 
 
 def _hears_of_deletions() -> bool:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from engine.catalog import Catalog
 from engine.config import Config
-from tests.conftest import draw_folder
+from rebus import serving_lines
+from tests.conftest import config_at, draw_folder
 
 
 @pytest.fixture
@@ -140,3 +142,10 @@ def test_help_and_status_import_nothing_heavy(library: Config) -> None:
     for arguments in (["--help"], ["--home", str(library.home), "status"]):
         done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_a_server_says_where_it_is_and_when_nothing_can_be_searched_yet(library: Config, tmp_path: Path) -> None:
+    empty = config_at(tmp_path / "home")
+    Catalog(empty, create=True)
+    assert [*serving_lines(library, "http://x/")] == ["Rebus is at http://x/  (Ctrl-C ends it)"]
+    assert "run `rebus index FOLDER`" in [*serving_lines(empty, "http://x/")][1]

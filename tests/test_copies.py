@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from engine import marks
 from engine.catalog import Catalog, Item, Mark, Root
 from engine.config import Config
+from engine.encoders import Encoder, load_encoder
 from engine.marks import Asked
 from engine.media.files import hash_file
 from indexer.library import index_folders
@@ -24,6 +26,11 @@ from tests.test_moves import index as compare
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     return config_at(tmp_path / "home")  # without an encoder, whose loading would take most of the time
+
+
+@pytest.fixture
+def embedding(config: Config, encoder_folder: Path) -> Config:
+    return dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, model=str(encoder_folder)))
 
 
 @pytest.fixture
@@ -137,12 +144,80 @@ def test_a_deletion_that_a_watch_saw_is_taken_so_too(config: Config, media: Path
     assert ids(config)["copy.jpg"] == item and captions(config) == said and nothing_to_do(config, media)
 
 
-def test_a_copy_that_an_encoder_saw_is_one_to_it(config: Config, media: Path, encoder_folder: Path) -> None:
-    embedding = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, model=str(encoder_folder)))
+def test_what_is_written_beside_a_copy_counts_though_the_root_it_came_from_is_gone(
+    config: Config, media: Path, tmp_path: Path
+) -> None:
+    before, other = ids(config), tmp_path / "other"
+    for path in (media / "boats").iterdir():
+        (other / "boats").mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, other / "boats" / path.name)
+    index(config, other)
+    shutil.rmtree(media)
+    index_folders(config, [media], silent, gone=True)
+    (other / "boats" / "red-000.txt").write_text("beside it")
+    index(config, other)
+    assert ids(config) == before and nothing_to_do(config, other)
+    assert sorted(said_of(config, "boats/red-000.jpg")) == ["a red boat", "beside it", "the boat is red, number 0"]
+
+
+def test_a_copy_that_an_encoder_saw_is_one_to_it(embedding: Config, media: Path) -> None:
     shutil.copy2(media / "boats" / "red-000.jpg", media / "copy.jpg")
     index_folders(embedding, [media], silent)
-    before = ids(config)
+    before = ids(embedding)
     (media / "boats" / "red-000.jpg").unlink()
     report = index_folders(embedding, [media], silent)
     assert outcome(report.scans[0]) == (1, 0, 0) and report.embedded == 0
-    assert ids(config)["copy.jpg"] == before["boats/red-000.jpg"] and "copy.jpg" in found(embedding)
+    assert ids(embedding)["copy.jpg"] == before["boats/red-000.jpg"] and "copy.jpg" in found(embedding)
+
+
+@pytest.fixture(scope="module")
+def encoder(encoder_folder: Path) -> Encoder:
+    return load_encoder(str(encoder_folder), "cpu")
+
+
+def test_all_that_a_root_held_is_followed_to_another_one(embedding: Config, tmp_path: Path, encoder: Encoder) -> None:
+    first, second = draw_folder(tmp_path / "first", 4), tmp_path / "second"
+    (first / "boats" / "red-000.txt").write_text("beside it")
+    draw(second / "other.jpg", "green", "tree", 7)
+    index_folders(embedding, [first, second], silent, encoder=encoder)
+    before, said = ids(embedding), captions(embedding)
+    for path in list(first.iterdir()):
+        path.rename(second / path.name)
+    notes: list[str] = []
+    report = index_folders(embedding, [], silent, encoder=encoder, note=notes.append)
+    assert outcome(report.scans[0]) == (4, 0, 0) and nothing_to_do(embedding, second)
+    assert (ids(embedding), captions(embedding)) == (before, said)
+    assert f"{first} is absent or empty, and all it held was found elsewhere: 4 files moved" in notes
+    (second / "boats" / "red-000.txt").write_text("edited there")
+    index_folders(embedding, [], silent, encoder=encoder)
+    assert "edited there" in said_of(embedding, "boats/red-000.jpg") and found(embedding) == set(before)
+
+
+@pytest.mark.parametrize("other", ["one file", "time", "words", "sidecar", "earlier"])
+def test_a_root_that_is_away_keeps_its_items_though_there_are_copies(
+    embedding: Config, tmp_path: Path, encoder: Encoder, other: str
+) -> None:
+    """Unless each was found again as it was: a drive, and a copy of it."""
+    first, second = draw_folder(tmp_path / "first", 2), tmp_path / "second"
+    (first / "boats" / "red-000.txt").write_text("beside it")
+    index_folders(embedding, [first], silent, encoder=encoder)
+    before, said = ids(embedding), captions(embedding)
+    shutil.copytree(first, second)
+    picture = second / "boats" / "red-000.jpg"
+    if other == "one file":
+        picture.unlink()
+    elif other == "time":
+        os.utime(picture, ns=(1, 1))
+    elif other == "words":
+        (second / "captions.jsonl").unlink()
+    elif other == "sidecar":
+        (second / "boats" / "red-000.txt").unlink()
+    elif other == "earlier":
+        index_folders(embedding, [second], silent, encoder=encoder)
+    first.rename(tmp_path / "away")
+    (scan,) = index_folders(embedding, [second], silent, encoder=encoder).scans
+    assert scan.renamed == 0 and captions(embedding).items() >= said.items()
+    with Catalog(embedding).session() as session:
+        query = sa.select(Item.path, Item.id).join(Root, Root.id == Item.root_id).where(Root.path == str(first))
+        query = query.where(Item.parent_id.is_(None), Item.removed_at.is_(None))
+        assert dict(session.execute(query).tuples().all()) == before

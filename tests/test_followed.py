@@ -158,6 +158,13 @@ def test_what_is_renamed_while_the_drive_with_its_table_is_away_keeps_its_captio
     drive.rename(media.parent / "unplugged")
     move(media / "first" / "a.jpg", media / "second")
     assert outcome(index(config, media)) == (1, 0, 0) and said_of(config, "second/a.jpg") == ["on the drive"]
+    assert nothing_to_do(config, media)
+    (media / "second" / "a.txt").write_text("beside it")
+    index(config, media)
+    assert sorted(said_of(config, "second/a.jpg")) == ["beside it", "on the drive"] and nothing_to_do(config, media)
+    (media / "second" / "a.txt").unlink()
+    index(config, media)
+    assert said_of(config, "second/a.jpg") == ["on the drive"]
     (media.parent / "unplugged").rename(drive)
     for _ in range(2):  # by the first it is known to be a folder like any other
         index(config, media)
@@ -172,3 +179,16 @@ def test_facts_of_a_sidecar_that_was_left_behind_go(config: Config, media: Path)
     move(media / "boats" / "red-000.jpg", media / "moved")
     index(config, media)
     assert Catalog(config).facts_of(item)[0] is None and nothing_to_do(config, media)
+
+
+def test_a_row_leaves_the_file_that_it_followed_though_only_its_own_folder_is_compared(
+    config: Config, media: Path
+) -> None:
+    """As a watch does."""
+    first = media / "boats" / "red-000.jpg"
+    move(first, media / "moved")
+    index(config, media)
+    shutil.copy(media / "trees" / "green-006.jpg", first)
+    index_folders(config, [media / "boats"], silent, shallow=True)
+    assert said_of(config, "boats/red-000.jpg") == ["a red boat", "the boat is red, number 0"]
+    assert said_of(config, "moved/red-000.jpg") == [] and nothing_to_do(config, media)

@@ -9,6 +9,7 @@ from engine.catalog import Catalog
 from engine.config import Config
 from engine.errors import InvalidInput
 from indexer.care.relocate import relocate
+from indexer.care.surroundings import examine_roots
 from indexer.dry_run import preview
 from indexer.library import index_folders
 from indexer.roots import known_roots
@@ -50,6 +51,8 @@ def test_it_is_refused_by_both_names_with_the_command_that_mends_it(config: Conf
         watch_folders(config, [media], silent, told.append)
     assert index_folders(config, [], silent, note=told.append).scans == [] and command in told[-1]
     assert (ids(config), captions(config)) == (before, said) and known_roots(Catalog(config)) == [media]
+    (finding,) = examine_roots(Catalog(config))
+    assert finding.level == "problem" and command in finding.repair and f"{media} is a link now" in finding.what
     assert relocate(config, media, there, silent).found == 4
     scan = index_folders(config, [media], silent).scans[0]
     assert (scan.found, scan.added, scan.renamed, scan.removed) == (4, 0, 0, 0)

@@ -4,7 +4,7 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from watchfiles import Change
 from engine.catalog import Catalog, Root
 from engine.config import Config
 from engine.errors import InvalidInput
+from indexer.jobs import Tell
 from indexer.library import index_folders
 from indexer.roots import drive_places, known_roots, open_root
 from indexer.watch import _Identity, _replaced, _there, _Work, watch_folders
@@ -32,11 +33,18 @@ def media(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def following(config: Config, folders: Sequence[Path]) -> Iterator["queue.SimpleQueue[str]"]:
-    """What a watch says, from when it follows."""
+def following(
+    config: Config, folders: Sequence[Path], heed: Callable[[str], object] = silent, tell: Tell = silent
+) -> Iterator["queue.SimpleQueue[str]"]:
+    """What a watch says, from when it follows. heed: is told of it first, in the midst of the watch's work."""
     said: queue.SimpleQueue[str] = queue.SimpleQueue()
     over = threading.Event()
-    thread = threading.Thread(target=watch_folders, args=(config, folders, silent, said.put, over.is_set), daemon=True)
+
+    def note(line: str) -> None:
+        heed(line)
+        said.put(line)
+
+    thread = threading.Thread(target=watch_folders, args=(config, folders, tell, note, over.is_set), daemon=True)
     thread.start()
     try:
         while not said.get(timeout=60).startswith("following"):
@@ -129,6 +137,44 @@ def test_deletions_are_believed_but_for_those_on_a_drive_that_went(tmp_path: Pat
     roots[1].rename(tmp_path / "kept")
     work.take(watched, told, _replaced(watched, [drive]))
     assert work.deleted == {str(files[0])}
+
+
+def test_deletions_between_two_watches_are_believed(config: Config, media: Path) -> None:
+    """A new one begins when the place of a drive went; what the last one heard until then counts."""
+    draw(media / "drive" / "kept.jpg", "red", "boat", 5)
+    index_folders(config, [media], silent)
+    with Catalog(config).session() as session:
+        session.execute(sa.update(Root).values(mounts=["drive"]))
+    (media / "drive" / "kept.jpg").unlink()
+
+    def remove(line: str) -> None:
+        if line.startswith("following"):
+            (media / "drive").rmdir()
+            for path in [*media.rglob("*.jpg")]:
+                path.unlink()
+
+    with following(config, [media], remove) as said:
+        while found(config) != {"drive/kept.jpg"}:  # told at once or folder by folder
+            hear(said, "removed")
+
+
+def test_a_root_that_goes_while_it_is_first_indexed_is_taken_up_when_it_returns(config: Config, media: Path) -> None:
+    away = media.parent / "away"
+    told: list[str] = []
+
+    def go(what: str, *_: int) -> None:
+        if not told:
+            media.rename(away)
+        told.append(what)
+
+    gone: list[str] = []
+    with following(config, [media], gone.append, go) as said:
+        assert f"{media} is gone while its files were being read" in gone[0] and "will be tried again" in gone[0]
+        assert f"{media} is absent" in gone[1]
+        away.rename(media)
+        hear(said, f"{media} is back")
+        said.get(timeout=60)  # what was compared
+        assert len(found(config)) == 40
 
 
 def test_what_came_with_a_drive_within_a_root_is_taken_in(config: Config, media: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from indexer.bundled import is_older
 from indexer.care.accelerator import has_driver
 from indexer.care.findings import Finding, note, ok, problem
 from indexer.care.leftovers import missing_thumbnails, orphan_thumbnails
-from indexer.roots import holds_no_drive
+from indexer.roots import holds_no_drive, moved_roots
 from indexer.usable import unusable
 
 _LITTLE, _TOO_LITTLE = 2 * 2**30, 128 * 2**20  # free bytes
@@ -29,19 +29,22 @@ _PACKAGES = ("rebus", "torch", "open_clip_torch", "faiss-gpu", "faiss-cpu", "num
 
 
 def examine_roots(catalog: Catalog) -> Iterator[Finding]:
-    """Whether each media folder is there and holds anything."""
+    """Whether each media folder is there, itself and no link to another, and holds anything."""
     query = sa.select(Root.id, Root.path, Root.kind, sa.func.count(Item.id).label("files")).order_by(Root.id)
     query = query.group_by(Root.id, Root.path, Root.kind)
     join = sa.and_(Item.root_id == Root.id, Item.parent_id.is_(None), Item.removed_at.is_(None))
     with catalog.session() as session:
         roots = session.execute(query.outerjoin(Item, join)).all()
         mounts = dict(session.execute(sa.select(Root.id, Root.mounts)).tuples().all())
+    linked = moved_roots(catalog)
     for row in roots:
         if row.kind == IMPORT:
             yield ok(f"{row.files:,} pictures of {row.path} were imported with their features: their files may be gone")
             continue
         state = _state(Path(row.path))
-        if state == "":
+        if Path(row.path) in linked:
+            yield problem(*linked[Path(row.path)])
+        elif state == "":
             yield ok(f"{row.path} is there: {row.files:,} files of it are indexed")
             yield from _inner_drives(catalog, row.id, Path(row.path), mounts[row.id] or ())
         elif row.files:
