@@ -75,10 +75,7 @@ def lies_elsewhere(folder: Path) -> Path | None:
 
 
 def moved_roots(catalog: Catalog) -> dict[Path, tuple[str, str]]:
-    """Roots that hold known files, and whose paths lead over links to other places now: each with what is to be said
-
-    of it, and what to do.
-    """
+    """Roots that hold known files, and whose paths lead to other places now: what is to be said of each, and done."""
     with catalog.session() as session:
         return {root: _of_link(root, there, _overlaps(session, root, there)) for root, there in _moved(session)}
 
