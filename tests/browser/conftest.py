@@ -18,13 +18,13 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 expect.set_options(timeout=20_000)  # milliseconds: of a busy machine; a page that is right takes far less
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def site(library: Config) -> Iterator[str]:
     with serving(library) as address:
         yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def boat(library: Config) -> tuple[int, str]:
     """An indexed picture: its id and its bytes as base64."""
     catalog = Catalog(library)
@@ -34,7 +34,7 @@ def boat(library: Config) -> tuple[int, str]:
     return item, data
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")

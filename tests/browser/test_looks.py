@@ -1,6 +1,7 @@
 """How the page looks: it fits, nothing moves while it loads, all has a name; photographs go to test-output/."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -21,6 +22,7 @@ RULES = {
 }
 
 
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 LOOKED_THROUGH = ((390, "dark"), (1280, "light"))  # colours are of a scheme, sizes of a width: twice is enough
 
 
@@ -36,15 +38,26 @@ def faults(page: Page, width: int, scheme: str) -> list[str]:
     return [f"{one['id']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+def look(page: Page, name: str, width: int, cleared: str | None = None) -> None:
+    """Photograph a page in both schemes, and look it through. cleared: a key to press in between."""
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        page.screenshot(path=SHOTS / f"{name}-{width}-{scheme}.png")
+    if cleared:
+        page.keyboard.press(cleared)
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        assert faults(page, width, scheme) == [], name
+
+
 @pytest.mark.parametrize("width", [390, 1280, 1920])
 def test_it_fits_has_no_barrier_and_is_photographed(
-    browser: Browser, site: str, boat: tuple[int, str], width: int, scheme: str
+    browser: Browser, site: str, boat: tuple[int, str], width: int
 ) -> None:
     SHOTS.mkdir(exist_ok=True)
     context = browser.new_context(
         base_url=site, viewport={"width": width, "height": 1000 if width > 1900 else 844}, is_mobile=width < 500,
-        color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce",
+        reduced_motion="reduce",
     )  # fmt: skip
     page = context.new_page()  # its console is not silent: one of the pages is not there
     for name, place in {**PLACES, "item": f"/items/{boat[0]}"}.items():
@@ -52,26 +65,23 @@ def test_it_fits_has_no_barrier_and_is_photographed(
         page.evaluate(SEEN)
         if name == "library":
             page.wait_for_selector(".map", timeout=120_000)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-        page.screenshot(path=SHOTS / f"{name}-{width}-{scheme}.png")
-        assert faults(page, width, scheme) == [], name
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+        look(page, name, width)
     page.goto("/?q=boat")
     page.wait_for_selector("html.js")
     page.locator(".pick").first.check(force=True)
     page.locator("[data-facet=path] summary").click()
     expect(page.locator("[data-facet=path] small").first).to_be_visible()
-    page.screenshot(path=SHOTS / f"selected-{width}-{scheme}.png")
-    assert faults(page, width, scheme) == []
+    look(page, "selected", width)
     give(page, "drop", boat[1])
     page.locator(".weight summary").click()
-    page.screenshot(path=SHOTS / f"picture-{width}-{scheme}.png")
-    page.keyboard.press("Escape")  # what lies half under an open panel is no target
-    assert faults(page, width, scheme) == []
+    look(page, "picture", width, cleared="Escape")  # what lies half under an open panel is no target
     page.locator(".weight summary").click()
     page.get_by_role("button", name="a part of it…").click()
     expect(page.locator(".cutter")).to_be_focused()
-    page.screenshot(path=SHOTS / f"part-{width}-{scheme}.png")
-    assert faults(page, width, scheme) == []
+    look(page, "part", width)
     context.close()
 
 
