@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from engine.atlas import draw_atlas, keep_atlas
 from engine.catalog import Catalog
 from engine.config import Config
 from engine.types import Modality, Where
+from engine.versions import Version
 from tests.browser.support import serving, watched
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -20,6 +22,12 @@ expect.set_options(timeout=20_000)  # milliseconds: of a busy machine; a page th
 
 @pytest.fixture(scope="package")
 def site(library: Config) -> Iterator[str]:
+    """The shared library, served with its map: drawing it waits for idle cores, and its page looks again and again."""
+    catalog = Catalog(library)
+    row = catalog.current_version()
+    assert row is not None
+    keep_atlas(library.home, draw_atlas(catalog, Version.load(catalog, row)))
+    catalog.engine.dispose()
     with serving(library) as address:
         yield address
 
