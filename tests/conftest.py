@@ -25,6 +25,7 @@ from engine.types import Query, Results, Term
 from indexer.jobs import writing
 from indexer.roots import open_root
 from indexer.scan import Scan
+from tests.catalogs import new_catalog
 from tests.models import write_tiny_model
 
 if TYPE_CHECKING:  # only the web's tests need it
@@ -206,7 +207,7 @@ def empty(tmp_path: Path) -> Iterator["FlaskClient"]:
     from webui import create_app
 
     config = Config(home=tmp_path / "home")
-    catalog = Catalog(config, create=True)
+    catalog = new_catalog(config)
     yield create_app(config, Searcher(config, catalog)).test_client()
     catalog.engine.dispose()
 

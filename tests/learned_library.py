@@ -29,6 +29,7 @@ from indexer.metrics import pair_ranks
 from indexer.objectives import Batch
 from indexer.objectives.ranking import InfoNCE
 from indexer.train import TrainingReport, fit
+from tests.catalogs import new_catalog
 from tests.conftest import config_at, silent
 
 WORDS, IMAGE_DIM, TEXT_DIM = 30, 16, 12
@@ -167,7 +168,7 @@ def make_learnable(
     one has the words in another order.
     """
     config = config_at(place / "home", codec={"bits": 64})
-    catalog, rng = Catalog(config, create=True), np.random.default_rng(0)
+    catalog, rng = new_catalog(config), np.random.default_rng(0)
     space, other = rng.normal(size=(WORDS, IMAGE_DIM)), rng.normal(size=(WORDS, text_dim))
     (place / "media").mkdir(parents=True)
     with write_artifact(catalog.home / "encoders" / "made", {"kind": "encoder"}) as folder:

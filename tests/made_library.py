@@ -18,6 +18,7 @@ from engine.thumbnails import save_thumbnail, thumbnail_file
 from engine.types import F32
 from indexer.build import build
 from indexer.jobs import writing
+from tests.catalogs import new_catalog
 
 DIM = 16
 FINGERPRINT = "0123456789abcdef0123456789abcdef"
@@ -38,7 +39,7 @@ def make_library(place: Path, files: int = 12, captions: int = 2) -> Config:
     """A library at `place`/home of files in `place`/media, each with captions, published with an encoder of its own."""
     config = dataclasses.replace(load_config(place / "home", environ={}), home=place / "home")
     config = dataclasses.replace(config, codec=dataclasses.replace(config.codec, bits=64))
-    catalog = Catalog(config, create=True)
+    catalog = new_catalog(config)
     encoder = _make_encoder(catalog)
     with catalog.session() as session:
         session.add(Root(path=str(place / "media")))

@@ -17,6 +17,7 @@ from indexer.build import build
 from indexer.care.collect import Collected, collect
 from indexer.changes import mark_removed, renew_embeddings
 from indexer.jobs import writing
+from tests.catalogs import new_catalog
 
 DIM, FINGERPRINT = 12, "abcdef0123456789abcdef0123456789"
 
@@ -31,7 +32,7 @@ class Served:
     def __init__(self, place: Path, seed: int = 0) -> None:
         config = load_config(place / "home", environ={})
         self.config: Config = replace(config, codec=replace(config.codec, bits=64))
-        self.catalog = Catalog(self.config, create=True)
+        self.catalog = new_catalog(self.config)
         self.rng, self.vectors, self.removed = np.random.default_rng(seed), dict[int, F32](), dict[int, F32]()
         with self.catalog.session() as session:
             session.add_all([EncoderRow(fingerprint=FINGERPRINT, spec="none", dim=DIM), Root(path=str(place))])

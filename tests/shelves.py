@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, Embedding, EncoderRow, Item, Root
+from engine.catalog import Embedding, EncoderRow, Item, Root
 from engine.config import Config
 from engine.encoders.features import is_features
 from engine.store import EmbeddingStore, store_folder
 from indexer.duplicates import group_duplicates
+from tests.catalogs import new_catalog
 from tests.conftest import silent
 
 
@@ -18,7 +19,7 @@ class Shelf:
     """Items by number, in the order they were put there. Close it at the end."""
 
     def __init__(self, config: Config, dim: int, root: Path = Path("/media"), spec: str = "none") -> None:
-        self.config, self.catalog = config, Catalog(config, create=True)
+        self.config, self.catalog = config, new_catalog(config)
         with self.catalog.session() as session:
             self.encoder = EncoderRow(fingerprint="f" * 64, spec=spec, dim=dim)
             session.add_all([self.encoder, Root(path=str(root))])

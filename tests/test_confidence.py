@@ -20,6 +20,7 @@ from engine.types import F32, Mode, Query, Term
 from indexer import calibration
 from indexer.calibration import calibrate
 from tests.conftest import ask, searching, silent
+from tests.models import write_tiny_model
 from tests.web_library import copy_library
 
 BOAT = Term(text="a red boat")
@@ -53,8 +54,8 @@ def test_it_is_a_probability_that_grows_with_the_cosine(cosine: float, words: in
     assert np.isnan(MADE.confidences(np.array([np.nan], np.float32), words))
 
 
-def test_what_the_encoder_can_only_spell_is_not_likely(searcher: Searcher) -> None:
-    encoder = searcher.encoder(searcher.version)
+def test_what_the_encoder_can_only_spell_is_not_likely(searcher: Searcher, tmp_path: Path) -> None:
+    encoder = load_encoder(str(write_tiny_model(tmp_path, merges=None)), "cpu")
     sure = np.array([0.9, -0.9], np.float32)
     for words in (["xqzvbn"], ["wkjq", "zzxqvp"], ["tgbyhn", "ujm"]):
         low, lowest = MADE.for_words(words, encoder).confidences(sure, 1)

@@ -15,7 +15,7 @@ from tests.conftest import config_at, silent
 from tests.shelves import Shelf
 from tests.test_listed_library import DIM, points
 
-FEW, MANY = 500, 5000
+FEW, MANY = 300, 3000
 
 
 def put(shelf: Shelf, count: int, seed: int) -> F32:

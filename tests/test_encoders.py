@@ -23,9 +23,15 @@ from engine.errors import ConfigError, EncoderUnavailable
 from engine.media.fitting import ImageInput
 from engine.types import Modality
 from indexer.starter.words import write_merges
-from tests.models import MODEL
+from tests.models import MODEL, write_tiny_model
 
 NAME = "rebus-test-tiny"
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with open_clip's whole vocabulary."""
+    return write_tiny_model(tmp_path_factory.mktemp("encoder"), merges=None)
 
 
 @pytest.fixture(scope="module")

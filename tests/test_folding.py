@@ -35,7 +35,7 @@ def shelf_of(home: Path, groups: list[int], candidates: int) -> tuple[Shelf, Sea
     return shelf, Searcher(shelf.config, shelf.catalog)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=50), st.integers(1, 60), st.integers(1, 20), st.booleans())
 def test_pages_show_each_group_once_and_nothing_else_is_lost(
     groups: list[int], candidates: int, limit: int, exact: bool

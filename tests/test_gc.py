@@ -61,7 +61,7 @@ def nearest(searcher: Searcher, item: int, limit: int = 5) -> Results:
 def test_the_catalog_shrinks_when_much_of_it_is_free(config: Config, catalog: Catalog) -> None:
     file = config.home / "catalog.db"
     reader = Searcher(config, catalog)
-    names = [f"more/{number:04d}.jpg" for number in range(1500)]
+    names = [f"{'more' * 50}/{number:04d}.jpg" for number in range(400)]
     add_files(config, file.parent.parent / "media1", names)
     with catalog.engine.connect() as connection:
         connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))

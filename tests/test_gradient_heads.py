@@ -20,7 +20,7 @@ from tests.pairs_of_points import learn, point_pairs, same_weights
 
 GRADIENT = [name for name, method in METHODS.items() if isinstance(method.fit, Recipe)]
 ON_TOKENS = [name for name in GRADIENT if METHODS[name].words == "tokens"]
-EPOCHS = {"fusion": 6}  # of 12 for others: one of its epochs takes as long as ten of theirs
+EPOCHS = {"fusion": 2}  # of 12 for others: one of its epochs takes as long as ten of theirs
 STATEFUL = ("acmr", "gan", "vqvae-translate", "vae", "fusion", "hashing", "triplet")  # buffers, noise, discriminators
 
 
@@ -55,11 +55,11 @@ def test_an_interrupted_fit_goes_on_to_the_same_weights(name: str, tmp_path: Pat
         if epoch == 1:
             raise KeyboardInterrupt
 
-    whole, report = learn(name, tmp_path / "whole.pt", epochs=3)
+    whole, report = learn(name, tmp_path / "whole.pt", epochs=2)
     with pytest.raises(KeyboardInterrupt):
-        learn(name, tmp_path / "cut.pt", epochs=3, hear=stop)
+        learn(name, tmp_path / "cut.pt", epochs=2, hear=stop)
     torch.rand(5)  # whatever else was drawn between
-    resumed, again = learn(name, tmp_path / "cut.pt", epochs=3)
+    resumed, again = learn(name, tmp_path / "cut.pt", epochs=2)
     assert same_weights(whole, resumed) and again.curve == report.curve
 
 

@@ -252,7 +252,7 @@ def expected(state: dict[int, int]) -> dict[int, int]:
     return {item: lead for item, lead in leader.items() if counts.count(lead) > 1}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(TURNS)
 def test_every_history_ends_in_the_groups_of_a_first_run(turns: list[tuple[str, int]]) -> None:
     state: dict[int, int] = {}

@@ -24,6 +24,7 @@ from engine.status import (
     status_lines,
     summarize,
 )
+from tests.catalogs import new_catalog
 from tests.conftest import config_at
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    catalog = Catalog(config_at(tmp_path / "home"), create=True)
+    catalog = new_catalog(config_at(tmp_path / "home"))
     yield catalog
     catalog.engine.dispose()
 

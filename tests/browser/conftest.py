@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from engine.atlas import draw_atlas, keep_atlas
 from engine.catalog import Catalog
 from engine.config import Config
 from engine.types import Modality, Where
+from engine.versions import Version
 from tests.browser.support import serving, watched
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -18,13 +20,19 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 expect.set_options(timeout=20_000)  # milliseconds: of a busy machine; a page that is right takes far less
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def site(library: Config) -> Iterator[str]:
+    """The shared library, served with its map: drawing it waits for idle cores, and its page looks again and again."""
+    catalog = Catalog(library)
+    row = catalog.current_version()
+    assert row is not None
+    keep_atlas(library.home, draw_atlas(catalog, Version.load(catalog, row)))
+    catalog.engine.dispose()
     with serving(library) as address:
         yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def boat(library: Config) -> tuple[int, str]:
     """An indexed picture: its id and its bytes as base64."""
     catalog = Catalog(library)
@@ -34,7 +42,7 @@ def boat(library: Config) -> tuple[int, str]:
     return item, data
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")

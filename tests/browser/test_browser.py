@@ -3,6 +3,7 @@
 import base64
 import re
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
@@ -19,16 +20,18 @@ def shown(page: Page) -> list[str]:
 
 
 def search(page: Page, words: str) -> list[str]:
-    page.goto("/")
-    page.get_by_role("searchbox").fill(words)
-    page.keyboard.press("Enter")
-    page.wait_for_url(re.compile("q="))
+    page.goto(f"/?q={quote_plus(words)}")
     expect(page.locator(".tiles img").first).to_be_visible()
     return shown(page)[:24]
 
 
 def test_type_open_and_go_on_to_similar_pictures(page: Page) -> None:
-    results = search(page, "a red boat")
+    page.goto("/")
+    page.get_by_role("searchbox").fill("a red boat")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("q="))
+    expect(page.locator(".tiles img").first).to_be_visible()
+    results = shown(page)[:24]
     assert len(results) == 24
     page.locator(".tiles a").nth(1).click()
     page.wait_for_url(f"**/items/{results[1]}")

@@ -34,7 +34,7 @@ def held(page: Page) -> list[Route]:
 def test_colours_stand_where_a_picture_will_be_and_go_when_it_has_come(
     page: Page, held: list[Route], tmp_path: Path
 ) -> None:
-    page.goto("/?q=a+red+boat", wait_until="commit")
+    page.goto("/?q=a+red+boat+path:trees/**", wait_until="commit")  # trees are of more colour than boats
     tile = page.locator(".tiles a").first
     expect(tile).to_have_css("background-image", COLOURS)
     room = tile.bounding_box()
