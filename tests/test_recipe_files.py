@@ -71,6 +71,7 @@ def test_a_recipe_is_possible_or_told_to_be_not(recipe: dict[str, Any]) -> None:
         ({"sources": [{**SOURCE, "views": 10**12}]}, "sources.0.views = 1000000000000"),
         ({"text": {"learning_rate": math.inf}}, "text.learning_rate = inf"),
         ({"space": {"max_minutes": math.nan}}, "space.max_minutes = nan"),
+        ({"space": {"mark_weight": 2**40}}, "space.mark_weight = 1099511627776"),
         ({"space": {"epochs": 10**9}}, "space.epochs = 1000000000"),
         ({"student": {"text_width": 2**40}}, "student.text_width"),
     ],

@@ -89,6 +89,7 @@ class Space(HeadSettings):
     learning_rate: Rate = 2e-3
     weight_decay: Annotated[float, Interval(ge=0, le=10)] = 0.05
     patience: Epochs = 6
+    mark_weight: Annotated[float, Interval(gt=0, le=1000)] = 2.0
     seed: Seed = 0
 
 
