@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Error, Page, Request, expect
 
 from tests.browser.support import give
 
@@ -37,6 +37,17 @@ def faults(page: Page) -> list[str]:
     return [f"{one['id']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
 
 
+def photograph(page: Page, path: Path) -> None:
+    """Chromium on a busy machine now and then has nothing to photograph yet, and is asked again."""
+    for once_more in (True, True, False):
+        try:
+            page.screenshot(path=path)
+            return
+        except Error as error:
+            if not once_more or "Unable to capture" not in error.message:
+                raise
+
+
 def look(page: Page, name: str, width: int, open_panel: bool = False) -> None:
     """Photograph what is shown in both schemes, and look it through.
 
@@ -45,7 +56,7 @@ def look(page: Page, name: str, width: int, open_panel: bool = False) -> None:
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-        page.screenshot(path=SHOTS / f"{name}-{width}-{scheme}.png")
+        photograph(page, SHOTS / f"{name}-{width}-{scheme}.png")
         if not open_panel and LOOKED_THROUGH.get(width) == scheme:
             assert faults(page) == [], name
     if open_panel:
