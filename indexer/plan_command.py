@@ -122,7 +122,8 @@ def _show(plans: "Plans", svg: Path | None, json_: bool, version: int | None) ->
         (
             ("* " if plan is plans.chosen else "  ") + plan.name, readable_bytes(plan.bytes),
             " + ".join(f"{readable_bytes(size)} {modality}" for modality, size in plan.held.items()), str(plan.probes),
-            f"{plan.candidates:,}", f"{plan.recall:.3f}", f"{plan.ms:.2f}{' (all compared)' if plan.scanned else ''}",
+            f"{plan.candidates:,}", f"{plan.recall:.3f} {plan.modality}",
+            f"{plan.ms:.2f}{' (all compared)' if plan.scanned else ''}",
         )
         for plan in plans.plans
     ]  # fmt: skip
