@@ -148,7 +148,8 @@ class Version:
         """Load a published version. Raises ArtifactError when its files are incomplete, altered or gone."""
         try:
             return cls._load(catalog, row)
-        except (OSError, ValueError, KeyError) as error:  # of files that went meanwhile, or of a foreign release
+        except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+            # files that went meanwhile, or a manifest of a foreign release, or of nobody's: FAISS checks widths
             raise ArtifactError(
                 f"{catalog.home / row.folder} cannot be loaded ({error!r}): run `rebus doctor`"
             ) from None

@@ -84,24 +84,26 @@ def build(
     catalog = Catalog(config)
     encoder, recipe, plans = served_encoder(catalog), Recipe(config.codec, recall or config.search.recall), None
     served, row = catalog.current_version(), None
-    with Progress() as progress:
-        if memory is not None:
-            try:
-                plans = plan(catalog, encoder, memory, recipe.recall, progress.tell)
-            except KeyboardInterrupt:
-                raise Interrupted("interrupted: no plan is kept, and the library is as it was") from None
-            if plans.chosen is not None:
-                recipe = Recipe(plans.chosen.codec, recipe.recall, planned=True)
-        if not plan_only and (plans is None or plans.chosen is not None):
-            with writing(catalog, "build", progress.tell) as job:
-                if plans is not None and served is not None:
-                    check_current(catalog, plans, served)
-                row = run(catalog, config, encoder, job, recipe=recipe)
-    if plans is not None:
-        _show(plans, svg, json_, row.id if row else None)
-        if plans.chosen is None:
-            raise InvalidInput(plans.refusal())
-    elif json_:
+    try:
+        with Progress() as progress:
+            if memory is not None:
+                try:
+                    plans = plan(catalog, encoder, memory, recipe.recall, progress.tell)
+                except KeyboardInterrupt:
+                    raise Interrupted("interrupted: no plan is kept, and the library is as it was") from None
+                if plans.chosen is not None:
+                    recipe = Recipe(plans.chosen.codec, recipe.recall, planned=True)
+            if not plan_only and (plans is None or plans.chosen is not None):
+                with writing(catalog, "build", progress.tell) as job:
+                    if plans is not None and served is not None:
+                        check_current(catalog, plans, served)
+                    row = run(catalog, config, encoder, job, recipe=recipe)
+    finally:  # what took minutes to measure is told even where another writes, so that it cannot be built
+        if plans is not None:
+            _show(plans, svg, json_, row.id if row else None)
+    if plans is not None and plans.chosen is None:
+        raise InvalidInput(plans.refusal())
+    if plans is None and json_:
         print_json({"index_version": row.id if row else None})
     if row is not None and not json_:
         click.echo(f"Version {row.id} is served now.")
@@ -122,7 +124,8 @@ def _show(plans: "Plans", svg: Path | None, json_: bool, version: int | None) ->
         (
             ("* " if plan is plans.chosen else "  ") + plan.name, readable_bytes(plan.bytes),
             " + ".join(f"{readable_bytes(size)} {modality}" for modality, size in plan.held.items()), str(plan.probes),
-            f"{plan.candidates:,}", f"{plan.recall:.3f}", f"{plan.ms:.2f}{' (all compared)' if plan.scanned else ''}",
+            f"{plan.candidates:,}", f"{plan.recall:.3f} {plan.modality}",
+            f"{plan.ms:.2f}{' (all compared)' if plan.scanned else ''}",
         )
         for plan in plans.plans
     ]  # fmt: skip

@@ -1,8 +1,8 @@
 """A plan of codes: which to keep, in lists or not, and how deep to look, for a memory budget and a wanted recall.
 
 Every plan is measured on the library itself: codes are trained and made for all its items, as a version has them.
-Queries that training has not seen ask for those of the kind that the library has most of, as deep as the wanted recall
-takes.
+Queries that training has not seen ask for each kind of items, as deep as the wanted recall takes. What a plan says is
+of the kind that the library has most of, unless another recalls too little.
 
 What codes take of memory, with what belongs to them (rotations, codebooks), does not depend on training, and is known
 first. Of each family those sizes are tried that fit, downwards, until two are, or one recalls too little; all hash
@@ -67,10 +67,11 @@ class Size:
 class Plan:
     """One way to keep the codes, as measured. ms: of one query.
 
-    bytes: of memory, for all items of the library; held: those of each modality. delta: bytes that a delta takes beside
-    them when it is as large as it may become. scanned: whether searches without a filter compare all vectors instead,
-    which takes no longer; ms is of that, and only a GPU, or a library that has grown, looks into the codes. tried: all
-    depths that were measured, each with probes, candidates, recall and ms.
+    bytes: of memory, for all items of the library; held: those of each modality. modality: the one that depths, recall
+    and ms are of. delta: bytes that a delta takes beside them when it is as large as it may become. scanned:
+    whether searches without a filter compare all vectors instead, which takes no longer; ms is of that, and only a GPU,
+    or a library that has grown, looks into the codes. tried: all depths that were measured, each with probes,
+    candidates, recall and ms.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Plan:
     scanned: bool
     tried: list[dict[str, Any]]
     held: dict[str, int] = field(default_factory=dict)
+    modality: str = ""
     delta: int = 0
 
 
@@ -279,10 +281,23 @@ def _measured(
 ) -> Plan:
     """The plan, of an index of each modality, the largest first; the files are thrown away."""
     found = [_alone(place, size, wanted, modality, one, partial(asked, modality)) for modality, one in kept.items()]
-    held = {name: size for plan in found for name, size in plan.held.items()}
+    one = together(found, wanted)
     delta = sum(_delta_bytes(source, size.codec.bits) for source in sources.values())
     total = _items(sources)
-    return replace(found[0], bytes=sum(held.values()), held=held, delta=math.ceil(delta * delta_limit(total) / total))
+    return replace(one, delta=math.ceil(delta * delta_limit(total) / total))
+
+
+def together(found: Sequence[Plan], wanted: float) -> Plan:
+    """A plan of all kinds of items, given for each alone, the largest first: as good as for that which recalls least.
+
+    Of those that recall enough it is the largest; one that is scanned only where all are.
+    """
+
+    def suits(one: Plan) -> tuple[bool, float]:
+        return one.scanned, min(one.recall, wanted)
+
+    held = {name: size for plan in found for name, size in plan.held.items()}
+    return replace(min(found, key=suits), bytes=sum(held.values()), held=held)
 
 
 def _alone(place: Path, size: Size, wanted: float, modality: Modality, source: Source, asking: Asking) -> Plan:
@@ -298,7 +313,8 @@ def _alone(place: Path, size: Size, wanted: float, modality: Modality, source: S
         ms = min(row["ms"] for row in facts["tried"] if all(row[key] == best[key] for key in best))
         ms = _scan_ms(index, source) if scanned else ms
         depths = (best["probes"], best["candidates"], best["recall"])
-        return Plan(size.name, recipe.codec, held, *depths, ms, scanned, facts["tried"], {str(modality): held})
+        about = {str(modality): held}, str(modality)
+        return Plan(size.name, recipe.codec, held, *depths, ms, scanned, facts["tried"], *about)
 
 
 def _delta_bytes(source: Source, bits: int) -> int:

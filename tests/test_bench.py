@@ -101,3 +101,11 @@ def test_the_command_prints_tables_and_json(library: Config, command: Callable[.
     assert code == 0 and "exact scan" in out and "under a filter of 0.1%" in out and "40 of image" in out
     facts = json.loads(command(library.home, "bench", "--json")[1])
     assert set(facts) == {"index_version", "head", "candidates", "threads", "machine", "indexes"}
+
+
+def test_what_is_told_is_as_deep_as_the_version_is_searched(
+    changed: Config, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    assert command(changed.home, "build", "--memory", "1MB")[0] == 0
+    code, out, _ = command(changed.home, "bench")
+    assert code == 0 and "the first 100 by codes" in out and "2,000" not in out

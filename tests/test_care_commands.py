@@ -9,6 +9,7 @@ import pytest
 
 from engine.config import Config
 from tests.made_library import remove_files
+from tests.test_gpu import no_gpu
 
 
 @pytest.fixture
@@ -54,3 +55,10 @@ def test_a_folder_is_said_to_have_moved(run: Any, tmp_path: Path) -> None:
     assert run("relocate", str(old), str(new))[0] == 2
     new.rename(old)
     assert json.loads(run("relocate", str(new), str(old), "--json")[1])["root"] == str(old)
+
+
+@no_gpu
+def test_a_gpu_that_searches_ask_for_in_vain_is_a_problem(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REBUS_SEARCH_DEVICE", "cuda")
+    code, out, _ = run("doctor")
+    assert code == 1 and "search.device is cuda, and no driver of a GPU is here" in out

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.artifacts import MANIFEST, write_artifact
 from engine.catalog import Catalog, Item
 from engine.config import Config
 from engine.errors import ArtifactError
@@ -50,6 +52,18 @@ def test_where_no_version_is_whole_that_is_said(shelf: Shelf) -> None:
     os.truncate(shelf.store.path(0), (OLDER - 1) * 2 * DIM + DIM)
     with pytest.raises(ArtifactError, match="rebus doctor"):
         _ = Searcher(shelf.config, shelf.catalog).version
+
+
+@pytest.mark.parametrize(
+    "facts", [{"depths": {}}, {"depths": {"probes": 1}}, {"codec": []}, {"codec": {"kind": {}}}, {"bits": -1}], ids=str
+)
+def test_a_manifest_that_says_what_no_release_does_is_passed_over(shelf: Shelf, facts: dict[str, Any]) -> None:
+    folder = shelf.config.home / "versions" / "000002"
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["indexes"]["image"] |= facts
+    with write_artifact(folder, {"encoder": manifest["encoder"], "head": None, "indexes": manifest["indexes"]}) as kept:
+        shutil.copytree(folder, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+    assert Searcher(shelf.config, shelf.catalog).version.id == 1
 
 
 def test_where_none_is_whole_programs_and_people_are_told_what_to_do_until_it_is_done(

@@ -37,10 +37,10 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
     shelf.close()
 
 
-def held_out(shelf: Shelf, version: Version) -> F32:
+def held_out(shelf: Shelf, version: Version, modality: Modality = Modality.IMAGE) -> F32:
     found = embeddings_after(shelf.catalog, shelf.encoder.id, 0)
     sources = sources_of(shelf.catalog, version.head, version.store, found)
-    asked = queries_for(shelf.catalog, version.head, Modality.IMAGE, sources)[1]
+    asked = queries_for(shelf.catalog, version.head, modality, sources)[1]
     assert asked is not None
     return asked
 
@@ -70,7 +70,8 @@ def test_plans_are_measured_by_cosines(shelf: Shelf) -> None:
     row = build(shelf.catalog, shelf.config, shelf.encoder, silent, recipe=RECIPE)
     assert row is not None
     version = Version.load(shelf.catalog, row)
-    deep = recall(version.indexes[Modality.IMAGE], held_out(shelf, version))
+    modality = Modality(measured.modality)
+    deep = recall(version.indexes[modality], held_out(shelf, version, modality))
     assert measured.recall == pytest.approx(deep, abs=1e-3)
 
 

@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.codecs.hashing import SignHash
 from engine.config import CodecSettings
+from engine.index import FaissBackend
 from engine.store import EmbeddingStore, HeldRows, StoredRows
 from engine.types import Modality
 from engine.versions import load_index
 from indexer.build import Recipe, write_index
+from indexer.codecs.depths import choose_candidates
 from indexer.evaluation.memory import resident_bytes
-from indexer.planning import Plan, Plans, Size, _families, tried
+from indexer.planning import Plan, Plans, Size, _families, together, tried
 from indexer.sources import Source
 from indexer.weighing import laid, weight
 from tests.conftest import silent
@@ -130,3 +133,27 @@ def test_an_index_weighs_what_was_said_before_it_was_trained(
     facts = write_index(tmp_path, Modality.IMAGE, source, lambda: (None, None), store, recipe, lambda *_: None)
     index = load_index(tmp_path, "image", facts, source.kept.store, HeldRows.none(DIM))
     assert said == pytest.approx(resident_bytes(index), rel=0.001)
+
+
+def test_a_plan_is_as_good_as_for_the_kind_of_items_that_recalls_least() -> None:
+    def alone(modality: str, recall: float, ms: float, *, scanned: bool = False) -> Plan:
+        return Plan("codes", CodecSettings(), 10, 1, 100, recall, ms, scanned, [], {modality: 10}, modality)
+
+    for others, worst in (
+        ((alone("image", 0.8, 0.5), alone("audio", 0.85, 9.0)), "image"),
+        ((alone("image", 0.96, 2.5), alone("audio", 0.99, 0.1)), "text"),
+        ((alone("image", 0.99, 0.5), alone("audio", 0.8, 9.0, scanned=True)), "text"),
+    ):
+        one = together([alone("text", 0.98, 1.0), *others], 0.95)
+        assert one.modality == worst and one.bytes == 30 and set(one.held) == {"text", "image", "audio"}
+
+
+@settings(max_examples=20, deadline=None)
+@given(count=st.integers(1, 600), seed=st.integers(0, 10**6))
+def test_hash_codes_are_looked_into_as_deep_as_finds_all_if_need_be(count: int, seed: int) -> None:
+    rows = np.random.default_rng(seed).standard_normal((count, DIM), np.float32)
+    codec, rows = SignHash.fit(rows, 8), rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    backend = FaissBackend(8, HeldRows.none(DIM))
+    backend.upsert(np.arange(count), codec.quantize(rows), HeldRows(rows), {})
+    depths, tried = choose_candidates(backend, codec, rows[:20], 0.9999)
+    assert depths.recall == 1 and depths.candidates >= 100 and tried[-1]["candidates"] <= max(100, count)

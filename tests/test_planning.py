@@ -116,6 +116,14 @@ def test_without_a_budget_the_settings_say_what_is_built(shelf: Shelf, command: 
     assert Recipe.of(shelf.catalog, shelf.config) == Recipe(CodecSettings(), 0.95)
 
 
+def test_what_was_measured_is_told_where_another_writes_so_that_it_is_not_built(shelf: Shelf, command: Any) -> None:
+    kept = len(shelf.catalog.versions())
+    with writing(shelf.catalog, "index", silent):
+        code, out, errors = command(shelf.config.home, "build", "--memory", "90kB", "--recall", "0.8")
+    assert code == 1 and "is writing to the library" in errors and "* hash codes" in out and "served now" not in out
+    assert len(shelf.catalog.versions()) == kept
+
+
 def test_each_size_is_told_before_it_is_trained(plans: Plans, told: list[tuple[str, int, int]]) -> None:
     assert {plan.name for plan in plans.plans} == {what for what, _, _ in told[:-1]}
     assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.config import CodecSettings, Config
-from indexer.care.findings import Finding, note, ok
+from indexer.care.findings import Finding, note, ok, problem
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,11 @@ def examine_accelerator(config: Config) -> Iterator[Finding]:
         import torch
 
         if not (torch.cuda.is_available() and faiss.get_num_gpus()):
-            yield note("a GPU's driver is here, and it cannot be used by torch or FAISS", "searches take the processor")
+            said = "a GPU's driver is here, and it cannot be used by torch or FAISS"
+            if config.search.device == "cuda":
+                yield problem(said, "set search.device to auto or cpu: searches fail")
+            else:
+                yield note(said, "searches take the processor")
             return
         rows = crossover(torch.device("cuda"), config.codec)
     except (RuntimeError, MemoryError) as error:  # another program may fill the device

@@ -161,6 +161,8 @@ def examine_machine(config: Config) -> Iterator[Finding]:
         yield problem("encoder.device is cuda, and no driver of a GPU is here", "set encoder.device to auto or cpu")
     else:
         yield ok(f"device {config.encoder.device}: " + ("a GPU's driver is here" if gpu else "no GPU, the processor"))
+    if config.search.device == "cuda" and not gpu:
+        yield problem("search.device is cuda, and no driver of a GPU is here", "set search.device to auto or cpu")
     try:
         check_ocr(config.media)
     except ConfigError as error:

@@ -1,7 +1,7 @@
 """How deep codes must be looked into: measured on queries that no training has seen, for a wanted recall."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ def choose_depths(backend: ListBackend, queries: F32, wanted: float) -> tuple[De
     queries: (nq, d), held out. Each row tried: probes, candidates, recall and milliseconds a query.
     """
     before, truth = backend.depths, _truth(backend, queries)
+    steps = [step for step in _CANDIDATES if step < len(backend)] or _CANDIDATES[:1]
     tried: Tried = []
     for probes in sorted({min(probes, backend.lists) for probes in _PROBES}):
 
@@ -34,18 +35,22 @@ def choose_depths(backend: ListBackend, queries: F32, wanted: float) -> tuple[De
                 return backend.search(query, candidates, k)[0]
             return backend.rescore(query, backend.recall(query, candidates)[0], k)[0]
 
-        tried += _deeper(backend, find, probes, _CANDIDATES, queries, truth, wanted)
+        tried += _deeper(backend, find, probes, steps, queries, truth, wanted)
     backend.depths = before
     return _best(tried, wanted, before), tried
 
 
 def choose_candidates(backend: FaissBackend, codec: SignHash, queries: F32, wanted: float) -> tuple[Depths, Tried]:
-    """As `choose_depths`, for hash codes: there is one list, which is always read whole."""
+    """As `choose_depths`, for hash codes: there is one list, which is always read whole.
+
+    Where the deepest step is past the last of them, all are handed on at the end, which finds all.
+    """
+    steps = sorted({min(step, max(len(backend), _HASHED[0])) for step in _HASHED})
 
     def find(query: F32, candidates: int, k: int) -> I64:
         return backend.rescore(query, backend.hamming(codec.quantize_query(query), candidates)[0], k)[0]
 
-    tried = _deeper(backend, find, 1, _HASHED, queries, _truth(backend, queries), wanted)
+    tried = _deeper(backend, find, 1, steps, queries, _truth(backend, queries), wanted)
     return _best(tried, wanted, Depths(1, FIRST, 0.0)), tried
 
 
@@ -54,13 +59,13 @@ def _truth(backend: ListBackend | FaissBackend, queries: F32) -> I64:
 
 
 def _deeper(
-    backend: ListBackend | FaissBackend, find: Callable[[F32, int, int], I64], probes: int, steps: tuple[int, ...],
+    backend: ListBackend | FaissBackend, find: Callable[[F32, int, int], I64], probes: int, steps: Sequence[int],
     queries: F32, truth: I64, wanted: float,
 ) -> Tried:  # fmt: skip
     """Ever more candidates, one query at a time as a search asks, until they are enough or not what is lacking."""
     tried: Tried = []
     highest, first = 0.0, truth.shape[1]
-    for candidates in (c for c in steps if c < len(backend) or c == steps[0]):
+    for candidates in steps:
         started, found = time.perf_counter(), []
         for query in np.split(queries, len(queries)):
             found.append(find(query, candidates, first)[0])
