@@ -358,7 +358,9 @@ def run_server(config: "Config") -> None:
     """Serve until interrupted, and say where."""
     from webui import serve as run
 
-    run(config, announce=lambda url: click.echo("\n".join(serving_lines(config, url))))
+    if not run(config, announce=lambda url: click.echo("\n".join(serving_lines(config, url)))):
+        sys.stdout.flush()
+        os._exit(0)  # without the interpreter's own end, which threads in native code do not outlive
 
 
 def serving_lines(config: "Config", url: str) -> Iterator[str]:

@@ -73,6 +73,7 @@ def test_the_token_in_a_header_and_in_the_path(make: Make, catalog: Catalog) -> 
         "/t//indices-list",
     ):
         assert client.get(address, headers={"Accept": "application/json"}).status_code == 401, address
+    assert client.get("/t/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 404  # not once more to itself
 
 
 def test_the_cookie_of_the_login_page(make: Make) -> None:

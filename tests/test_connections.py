@@ -39,6 +39,12 @@ def place(library: Config) -> Iterator[tuple[str, int]]:
         (POST + CHUNKED + b"Content-Length: 24\r\n\r\n" + BODY, 400, "send one of them"),
         (POST + b"content-length: 0\r\nTRANSFER-ENCODING: Chunked\r\n\r\n" + BODY, 400, "send one of them"),
         (POST.replace(b"1.1", b"1.0") + CHUNKED + b"Content-Length: 24\r\n\r\n" + BODY, 400, "send one of them"),
+        (POST.replace(b"1.1", b"1.0") + CHUNKED + b"Connection: keep-alive\r\n\r\n" + BODY, 400, "HTTP/1.1 alone"),
+        (POST + b"Transfer-Encoding:\r\n\r\n" + BODY, 400, "as chunked"),
+        (POST + CHUNKED + b"\r\n" + b"1" * 100_000, 400, "too long"),
+        (POST + CHUNKED + b"\r\n0\r\nA: " + b"x" * 100_000, 400, "too long"),
+        (POST + b"Content-Length: " + b"9" * 5_000 + b"\r\n\r\n", 400, "cannot be read"),
+        (b"GET http://[::1/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "cannot be read"),
     ],
 )
 def test_what_is_no_request_is_refused_as_a_problem(

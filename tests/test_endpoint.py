@@ -1,6 +1,7 @@
 """The endpoint's further operations: similar, batches, streams, embeddings, lists, facets, cursors, its document."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,18 @@ def test_pages_follow_each_other_while_items_go(own: FlaskClient) -> None:
     unseen = {i for i in gone if i not in pages}
     assert pages == [i for i in whole if i not in unseen] and len(set(pages)) == len(pages)
     assert 0 < len(unseen) <= 4
+
+
+def test_a_page_of_which_all_is_gone_is_not_the_last(own: FlaskClient) -> None:
+    whole = _walk(own, text="tree", mode="vector", limit=40)
+
+    def remove(number: int) -> None:
+        if number == 1:
+            with _catalog(own).session() as session:
+                session.execute(sa.update(Item).where(Item.id == whole[1]).values(removed_at=1e10))
+            own.application.extensions["rebus"].freshness._last = time.monotonic() + 60  # it looked a moment ago
+
+    assert _walk(own, remove, text="tree", mode="vector", limit=1) == [whole[0], *whole[2:]]
 
 
 def test_pages_follow_each_other_while_items_come(own: FlaskClient) -> None:

@@ -15,6 +15,7 @@ from http.client import HTTPConnection
 
 import pytest
 import sqlalchemy as sa
+from flask import Flask
 from flask.testing import FlaskClient
 
 from engine.catalog import Catalog, EncoderRow
@@ -91,9 +92,8 @@ def test_what_was_asked_is_answered_before_it_stops(library: Config) -> None:
     server, address = listen(replace(library.serve, port=0, threads=1), app)
 
     stopping = threading.Event()
-    thread = threading.Thread(target=run, args=(server, stopping))
-    thread.start()
-    with ThreadPoolExecutor(2) as clients:
+    with ThreadPoolExecutor(3) as clients:
+        ended = clients.submit(run, server, stopping)
         first = clients.submit(lambda: urllib.request.urlopen(f"{address}slow", timeout=60).read())
         assert began.wait(60)
         second = clients.submit(lambda: urllib.request.urlopen(f"{address}healthz", timeout=60).read())
@@ -103,12 +103,33 @@ def test_what_was_asked_is_answered_before_it_stops(library: Config) -> None:
         server.pull_trigger()
         go_on.set()
         assert len(first.result(60)) == 5_000_000 and b"ok" in second.result(60)
-    thread.join(60)
-    assert not thread.is_alive()
+        assert ended.result(60) is True
     with pytest.raises(OSError):
         urllib.request.urlopen(f"{address}healthz", timeout=5)
     server.close()
     app.extensions["rebus"].catalog.engine.dispose()
+
+
+def test_who_stops_it_hears_of_answers_that_take_too_long(library: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.server._GRACE_S", 0.05)
+    monkeypatch.setattr("webui.server._LAST_S", 0.05)
+    began, go_on, stopping = threading.Event(), threading.Event(), threading.Event()
+    app = Flask(__name__)
+
+    def slow() -> str:
+        began.set()
+        return str(go_on.wait(60))
+
+    app.add_url_rule("/slow", "slow", slow)
+    server, address = listen(replace(library.serve, port=0, threads=1), app)
+    with ThreadPoolExecutor(2) as threads:
+        ended = threads.submit(run, server, stopping)
+        asked = threads.submit(lambda: urllib.request.urlopen(f"{address}slow", timeout=60))
+        assert began.wait(60)
+        stopping.set()
+        server.pull_trigger()
+        assert ended.result(60) is False and asked.exception(60) is not None
+        go_on.set()
 
 
 def test_it_answers_while_the_encoder_is_loaded(library: Config) -> None:

@@ -215,8 +215,8 @@ def _token_from_path(inner: Callable[..., Iterable[bytes]]) -> Callable[..., Ite
 
     def call(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path.startswith(_PREFIX):
-            token, slash, rest = path.removeprefix(_PREFIX).partition("/")
+        token, slash, rest = path.removeprefix(_PREFIX).partition("/") if path.startswith(_PREFIX) else ("", "", "")
+        if token:
             environ[_IN_PATH] = token
             environ["SCRIPT_NAME"] = f"{environ.get('SCRIPT_NAME', '')}{_PREFIX}{token}"
             environ["PATH_INFO"] = slash + rest

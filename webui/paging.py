@@ -59,14 +59,14 @@ def search_page(library: Services, query: Query, cursor: str | None) -> tuple[Re
     mode = library.searcher.mode(query)
     space = library.searcher.space if mode is not Mode.TEXT else "text"
     asked = _digest(query)
-    if at is None:
-        results, end = library.search(query), query.offset + query.limit
-    elif at.search != asked:
+    if at is not None and at.search != asked:
         raise InvalidInput(_FOREIGN)
-    elif at.space != space:
+    if at is not None and at.space != space:
         raise Expired("the library is served with another encoder or head since then: search again from the start")
-    else:
-        results, end = _following(library, query, at, mode)
+    results, end = _found(library, query, at, mode)
+    if results.more and not results.hits:  # all of this page was removed since the library was looked at last
+        library.freshness.expire()
+        results, end = _found(library, query, at, mode)
     if not results.more or not results.hits or end + query.limit > DEEPEST:
         return results, None
     last = results.hits[-1]
@@ -74,8 +74,10 @@ def search_page(library: Services, query: Query, cursor: str | None) -> tuple[Re
     return results, following.packed()
 
 
-def _following(library: Services, query: Query, at: Cursor, mode: Mode) -> tuple[Results, int]:
+def _found(library: Services, query: Query, at: Cursor | None, mode: Mode) -> tuple[Results, int]:
     """The hits from where a page ended, and the rank at which they end: by its rank, while nothing has changed."""
+    if at is None:
+        return library.search(query), query.offset + query.limit
     if mode is Mode.VECTOR:
         results = library.search(replace(query, offset=at.offset))
         if results.state == at.state:

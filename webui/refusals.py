@@ -2,22 +2,42 @@
 
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
+from waitress.utilities import BadRequest
 
 from webui.problems import PROBLEM, Problem
 
+_LONGEST = 64 * 1024  # bytes of a chunk's first line, or of what follows the last chunk
+
 
 class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
-    """A request as it comes in, of a length that is said once (RFC 9112, 6.1).
+    """A request as it comes in, of a length that is said once (RFC 9112, 6.1), and in a way that is understood.
 
-    Where it is said twice, a proxy may believe the other: what follows would be another request to it.
+    Where it is said twice, or as an older HTTP cannot say it, a proxy may believe the other: what follows would be
+    another request to it.
     """
+
+    completed: bool
+
+    def received(self, data: bytes) -> int:
+        """Take bytes in; how many of them are this request's."""
+        taken = int(super().received(data))
+        chunks = self.body_rcv if self.chunked and not self.completed else None
+        # waitress goes through all of it again at every piece that comes: that must not grow to a body's length.
+        if chunks is not None and max(len(chunks.control_line), len(chunks.trailer)) > _LONGEST:
+            self.error, self.completed = BadRequest("a chunk's size, or what follows the last one, is too long"), True
+        return taken
 
     def parse_header(self, header_plus: bytes) -> None:
         """Read the head. Raises ParsingError."""
         coded = b"\ntransfer-encoding:" in header_plus.lower()  # waitress's own is taken out of what it has read
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError:  # an address or a number that Python cannot read
+            raise ParsingError("its address or Content-Length cannot be read") from None
         if coded and "CONTENT_LENGTH" in self.headers:
             raise ParsingError("Content-Length and Transfer-Encoding both say how long the body is: send one of them")
+        if coded and not self.chunked:
+            raise ParsingError("Transfer-Encoding is understood in HTTP/1.1 alone, and as chunked: send Content-Length")
 
 
 class Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types

@@ -22,17 +22,18 @@ from webui.lanes import Lanes
 from webui.services import picture_threads
 
 _CONNECTIONS, _IDLE_S = 1000, 60  # at once; seconds after which one that sends nothing is closed
-_GRACE_S = 10.0  # for answers that are under way when the server is stopped
+_GRACE_S, _LAST_S = 10.0, 1.0  # for answers that are under way when the server is stopped; for threads to end then
 _FORWARDED = {"x-forwarded-for", "x-forwarded-proto"}
 _SPARE = 2**20  # above the application's own limit, so that it is the application that answers 413
 
 
 def serve(
     config: Config, searcher: Searcher | None = None, announce: Callable[[str], None] = lambda address: None
-) -> None:
+) -> bool:
     """Serve until SIGINT or SIGTERM. `announce` is called with the address once it accepts connections.
 
-    Raises ConfigError for a port that cannot be used, or a token that is too short.
+    False when a thread of it works on after all: see `run`. Raises ConfigError for a port that cannot be used, or a
+    token that is too short.
     """
     from webui import create_app  # this module is imported by the package itself
 
@@ -44,15 +45,20 @@ def serve(
         with _stopped_by_sigterm(server) as stopping:
             announce(address)
             warming = app.extensions["rebus"].warm()  # the page answers meanwhile
-            run(server, stopping)
+            ended = run(server, stopping)
     finally:
         server.close()
         if warming is not None:  # a process that ends while torch is being loaded aborts
             warming.join(_GRACE_S)
+    return ended and not warming.is_alive()
 
 
-def run(server: Any, stopping: threading.Event) -> None:
-    """Answer until `stopping` is set, or Ctrl-C; then accept nothing new, and answer what was asked."""
+def run(server: Any, stopping: threading.Event) -> bool:
+    """Answer until `stopping` is set, or Ctrl-C; then accept nothing new, and answer what was asked, for ten seconds
+    or to the next Ctrl-C.
+
+    Whether all threads have ended. A process whose interpreter ends under one in native code aborts.
+    """
     loop = partial(server.asyncore.loop, map=server._map, use_poll=server.adj.asyncore_use_poll, count=1)
     with suppress(KeyboardInterrupt):
         while not stopping.is_set():
@@ -61,13 +67,15 @@ def run(server: Any, stopping: threading.Event) -> None:
     server.del_channel()
     server.socket.close()
     until = time.monotonic() + _GRACE_S
-    while _busy(server) and time.monotonic() < until:
-        loop(timeout=0.05)
+    with suppress(KeyboardInterrupt):
+        while _busy(server) and time.monotonic() < until:
+            loop(timeout=0.05)
     for channel in list(server.active_channels.values()):
         channel.will_close = False  # it has nothing to linger for
         channel.handle_close()
-    server.task_dispatcher.shutdown(timeout=1)
+    server.task_dispatcher.shutdown(timeout=_LAST_S)
     server.asyncore.close_all(server._map)
+    return not server.task_dispatcher.threads
 
 
 def _busy(server: Any) -> bool:

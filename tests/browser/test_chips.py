@@ -47,6 +47,17 @@ def test_own_pictures_add_up_to_four_and_each_can_be_weighted_and_removed(page: 
     expect(chips.first).to_have_attribute("data-weight", "not")
 
 
+def test_the_last_own_picture_can_be_removed_and_is_there_again_by_back(page: Page, boat: tuple[int, str]) -> None:
+    page.goto("/?q=a+tree")
+    give(page, "paste", boat[1])
+    chips = page.locator("#chips > li")
+    expect(chips).to_have_count(1)
+    page.get_by_role("link", name="Remove your picture").click()
+    expect(chips).to_have_count(0)
+    page.go_back()
+    expect(chips).to_have_count(1)
+
+
 def test_the_address_holds_items_weights_words_filters_and_kind(page: Page) -> None:
     address = "/?q=red+path:boats/**&for=text&like=2:1&like=3&unlike=4"
     page.goto(address)

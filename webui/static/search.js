@@ -13,10 +13,15 @@ const here = () => (location.pathname === "/" ? location.href : new URL("/", loc
 
 /** Search at an address of ours, with own pictures beside it: [{data, weight}]. */
 export function go(address, pictures = own()) {
-  if (!pictures.length) { location.href = address; return; }
+  if (!pictures.length) { leave(address); location.href = address; return; }
   if (location.pathname === "/") return draw(address, pictures, true);
   keep(CARRIED, pictures);
   location.href = address;
+}
+
+/** Leave the pictures of this entry behind: where one is already, a browser goes by a reload, which would keep them. */
+function leave(address) {
+  if (own().length && new URL(address, location).href === location.href) history.pushState(null, "");
 }
 
 /** Add pictures (data: addresses) to the search. */
@@ -108,8 +113,8 @@ export function watchSearch() {
   });
   document.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || !own().length) return;
-    // To the address where one is already, a browser goes by a reload, which keeps the entry and its pictures.
-    if (event.target.closest?.(".brand")?.href === location.href) history.pushState(null, "");
+    const brand = event.target.closest?.(".brand");
+    if (brand) leave(brand.href);
     const chosen = event.target.closest?.("a[data-keep], [data-remove], [data-set]");
     if (!chosen) return;
     event.preventDefault();
