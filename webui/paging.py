@@ -1,4 +1,4 @@
-"""Cursors: the pages of a search follow each other without gap or repeat, while the library changes under them."""
+"""Cursors: the pages of a search follow each other without gap or repeat, while items come and go under them."""
 
 import base64
 import binascii
