@@ -4,7 +4,8 @@ A file that was read is known again by the hash of its content; where another fi
 the path of another, by its time of writing too, which a rename leaves as it was and a copy does not. One that never
 was read, as in a library without an encoder, is known by its size, its time of writing and its name, once all files
 have been seen that it may be.
-Of several that are alike, those are paired first whose paths end alike, so that a folder's files stay apart.
+Of several that are alike, those are paired first that lay at the very place, then those whose paths end alike, so that
+a folder's files stay apart.
 """
 
 import os
@@ -57,7 +58,7 @@ class Alike:
     def add(self, one: Candidate) -> None:
         """What is added last is taken first, among those that end alike."""
         self.count += 1
-        for end in ends(one.path):
+        for end in (*ends(one.path), one.place):
             self._ending.setdefault(end, []).append(one)
 
     def holds(self, end: str, is_free: Callable[[Candidate], bool]) -> bool:
@@ -180,7 +181,7 @@ class Moves:
             (-depth, number, end)
             for number, file in enumerate(files)
             if keys.get(file.path) in alike
-            for depth, end in enumerate(ends(file.path))
+            for depth, end in enumerate((*ends(file.path), place_in(self._root, file.path)))
             if depth or not named
         ]
         moved: dict[int, Moved] = {}

@@ -103,6 +103,22 @@ def test_a_file_that_went_to_a_folder_compared_later_keeps_its_id_though_another
     assert nothing_to_do(config, media, other)
 
 
+def test_a_file_that_returns_to_its_place_is_what_lay_there_and_no_copy_that_left_before(
+    config: Config, media: Path, tmp_path: Path
+) -> None:
+    item = ids(config)["1.jpg"]
+    (media / "copies").mkdir()
+    shutil.copy2(media / "1.jpg", media / "copies" / "1.jpg")
+    index(config, media)
+    (media / "copies" / "1.jpg").unlink()
+    index(config, media)
+    (media / "1.jpg").rename(tmp_path / "kept.jpg")
+    index(config, media)
+    (tmp_path / "kept.jpg").rename(media / "1.jpg")
+    assert outcome(index(config, media)) == (1, 0, 0)
+    assert ids(config)["1.jpg"] == item
+
+
 @pytest.mark.parametrize("place", ["0.jpg", "moved.jpg", "later/a.jpg"])
 def test_another_file_at_the_old_path_is_a_new_item(config: Config, media: Path, place: str) -> None:
     before = ids(config)
