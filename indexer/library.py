@@ -104,7 +104,7 @@ def index_folders(
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with remembered(catalog, spec), Tally(scans, job, note) as tally, pool:
             run = _Run(catalog, config, job, note, pool, spec, encoder, again)
-            for step in (Scan.compare, Scan.finish) if shallow else (Scan.run,):  # files move between a watch's folders
+            for step in Scan.STEPS:
                 for scan in scans:
                     for compared in step(scan):
                         run.take(compared, tally)

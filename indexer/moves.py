@@ -4,7 +4,8 @@ A file that was read is known again by the hash of its content; where another fi
 the path of another, by its time of writing too, which a rename leaves as it was and a copy does not. One that never
 was read, as in a library without an encoder, is known by its size, its time of writing and its name, once all files
 have been seen that it may be.
-Of several that are alike, those are paired first whose paths end alike, so that a folder's files stay apart.
+Of several that are alike, those are paired first that lay at the very place, then those whose paths end alike, so that
+a folder's files stay apart.
 """
 
 import os
@@ -57,7 +58,7 @@ class Alike:
     def add(self, one: Candidate) -> None:
         """What is added last is taken first, among those that end alike."""
         self.count += 1
-        for end in ends(one.path):
+        for end in (*ends(one.path), one.place):
             self._ending.setdefault(end, []).append(one)
 
     def holds(self, end: str, is_free: Callable[[Candidate], bool]) -> bool:
@@ -86,15 +87,21 @@ class Moves:
     """Looks for files that moved, through one scan.
 
     hashed: gives the hash of the content at an absolute path, None where it cannot be read. root: the one that is
-    scanned. drives: the places of drives within roots.
+    scanned. drives: the places of drives within roots. found: items that were found again already, by any scan.
     """
 
-    def __init__(self, hashed: Callable[[str], str | None], root: str, drives: Sequence[Path]) -> None:
-        self._hashed, self._root, self._drives = hashed, root, drives
+    def __init__(
+        self, hashed: Callable[[str], str | None], root: str, drives: Sequence[Path], found: Collection[int]
+    ) -> None:
+        self._hashed, self._root, self._drives, self._found = hashed, root, drives, found
         self._sizes: tuple[set[int], set[int]] | None = None
         self._kept: dict[str, Alike] = {}
         self._mounted: dict[str, bool] = {}  # folders, whether their root and drive are there
         self._linked: dict[str, bool] = {}  # whether a link leads to them now
+
+    def look_again(self) -> None:
+        """Forget what was kept of the catalog: other scans changed it since."""
+        self._kept = {}
 
     def of(self, session: Session, files: Sequence[FoundFile]) -> tuple[list[Moved], list[FoundFile]]:
         """Those of the new files that are known ones, by their contents; and those that may be, by what was not read:
@@ -166,17 +173,21 @@ class Moves:
         """The files, by what each is known by, as known items, those first that end most alike. named: in their names
         at least.
         """
+
+        def is_lost(one: Candidate) -> bool:
+            return one.id not in self._found and is_free(one)
+
         endings = [
             (-depth, number, end)
             for number, file in enumerate(files)
             if keys.get(file.path) in alike
-            for depth, end in enumerate(ends(file.path))
+            for depth, end in enumerate((*ends(file.path), place_in(self._root, file.path)))
             if depth or not named
         ]
         moved: dict[int, Moved] = {}
         for _, number, end in sorted(endings):
             file = files[number]
-            if number not in moved and (one := alike[keys[file.path]].take(end, is_free)):
+            if number not in moved and (one := alike[keys[file.path]].take(end, is_lost)):
                 moved[number] = Moved(one.id, one.left, file, one.place, without_sources(one.stamp))
         return list(moved.values())
 

@@ -110,14 +110,14 @@ class Scan:
         self._held: list[tuple[Folder, FoundFile]] = []
         self._replaced: list[tuple[Folder, FoundFile, Known]] = []  # paths that hold another content than they did
         self._same = set[int]()  # items whose files were written since, and hold what they held
-        self._moves = Moves(self._hash, root.path, self._former.drives)
+        self._moves = Moves(self._hash, root.path, self._former.drives, self.back)
         self._mounts: set[str] = set()
         self._away: frozenset[str] = frozenset()
 
     def run(self) -> Iterator[Compared]:
         """Compare everything; then mark what is gone, and write what could not be looked at."""
-        yield from self.compare()
-        yield from self.finish()
+        for step in self.STEPS:
+            yield from step(self)
 
     def compare(self) -> Iterator[Compared]:
         """The walk, with all that can be told of a file when it is met."""
@@ -133,16 +133,26 @@ class Scan:
                 yield self._compare(files[start : start + size], known)
                 start, size = start + size, next(chunk_sizes, _CHUNKS[-1])
                 if len(self._held) + len(self._replaced) >= _MOST_HELD:
-                    yield from self._settle()
+                    yield from self.reconcile()
+                    yield from self._settle_rest()
+
+    def reconcile(self) -> Iterator[Compared]:
+        """Files that came to the paths of others, known again before any of these is taken for edited."""
+        self._moves.look_again()
+        replaced, self._replaced = self._replaced, []
+        for part in chunks(replaced, _CHUNKS[-1]):
+            yield Compared(0, self._settle_renamed(part))
 
     def finish(self) -> Iterator[Compared]:
         """What can be told only when all files were met."""
-        yield from self._settle()
+        yield from self._settle_rest()
         self._remove_missing()
         self.captions.unmatched(self._tables.values())
         with self.catalog.session() as session:
             self._record_failures(session)
             self._end(session)
+
+    STEPS = compare, reconcile, finish  # each of all folders before the next one: files move between them
 
     def _groups(self) -> Iterator[list[Folder]]:
         """Folders in the order of the walk, a few thousand files at a time."""
@@ -226,11 +236,11 @@ class Scan:
             return False
         return True
 
-    def _settle(self) -> Iterator[Compared]:
+    def _settle_rest(self) -> Iterator[Compared]:
         """Bring in the files that were held back, as the items that they are or as new ones."""
         replaced, self._replaced = self._replaced, []
         for part in chunks(replaced, _CHUNKS[-1]):
-            yield Compared(0, self._settle_replaced(part))
+            yield Compared(0, self._settle_edited(part))
         held, self._held = self._held, []
         if not held:
             return
@@ -242,8 +252,8 @@ class Scan:
                 touched = self._write(session, [(folder, file, None) for folder, file in some], known_again, [])
             yield Compared(0, touched)
 
-    def _settle_replaced(self, replaced: Sequence[tuple[Folder, FoundFile, Known]]) -> list[int]:
-        """Bring in files that are others than their paths had: known ones that were renamed, new ones, edited ones."""
+    def _settle_renamed(self, replaced: Sequence[tuple[Folder, FoundFile, Known]]) -> list[int]:
+        """Bring in those files that are known ones from other paths. The others are kept for later."""
         with self.catalog.session() as session:
             self._begin(session)
             moved = self._moves.renamed(session, [file for _, file, _ in replaced])
@@ -254,11 +264,15 @@ class Scan:
             make_way(session, left)
             came = [(folder, file, None) for folder, file, _ in replaced if file.path in taken]
             touched = self._write(session, came, moved, [])
-            rest = [one for one in replaced if one[1].path not in taken]
-            work = [(folder, file, None if row.id in renamed else row) for folder, file, row in rest]
-            touched += self._write(session, work, self._known_again(session, work), [])
+        self._replaced += [one for one in replaced if one[1].path not in taken]
         self.removed.update(gone)
         return touched
+
+    def _settle_edited(self, replaced: Sequence[tuple[Folder, FoundFile, Known]]) -> list[int]:
+        """Bring in files that are new at the paths of others, which were renamed, or are those, edited."""
+        with self.catalog.session() as session:
+            work = [(folder, file, None if row.id in self.back else row) for folder, file, row in replaced]
+            return self._write(session, work, self._known_again(session, work), [])
 
     def _known_again(self, session: Session, work: list[_Work]) -> list[Moved]:
         """Those of the new files that are known ones. What may be one, and another may be it, is held back."""

@@ -226,13 +226,16 @@ class _Work:
         self._away = away
 
     def divided(self) -> list[tuple[bool, list[Path]]]:
-        """What to scan, as (deep, folders): changed folders alone, new ones with all below; everything when many."""
+        """What to scan, as (deep, folders): new folders with all below, then changed ones alone; everything when many.
+
+        New ones come first: what moved into them is known again before another file at its old name is taken for it.
+        """
         roots = [root for root in self.roots if root not in self._away]
         if len(self._changed) + len(self._whole) > _MANY:
             return [(True, roots)] * bool(roots)
         whole = {folder for path in self._whole if (folder := _nearest(path, roots))}
         alone = {folder for path in self._changed if (folder := _nearest(path, roots))} - whole
-        return [(False, sorted(alone))] * bool(alone) + [(True, sorted(whole))] * bool(whole)
+        return [(True, sorted(whole))] * bool(whole) + [(False, sorted(alone))] * bool(alone)
 
     def done(self) -> None:
         """All of it was scanned."""

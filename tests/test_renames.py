@@ -86,6 +86,39 @@ def test_names_that_went_round_and_over_folders_are_followed(config: Config, med
     assert nothing_to_do(config, media)
 
 
+@pytest.mark.parametrize("place", ["moved.jpg", "9.jpg"])
+def test_a_file_that_went_to_a_folder_compared_later_keeps_its_id_though_another_took_its_name(
+    config: Config, media: Path, tmp_path: Path, place: str
+) -> None:
+    """Also where it took the name of a third."""
+    other = draw_folder(tmp_path / "other", 1)
+    put(other / "9.jpg", "yellow", "boat", 6)
+    index(config, other)
+    item = ids(config)["1.jpg"]
+    (media / "1.jpg").rename(other / place)
+    put(media / "1.jpg", "yellow", "tree", 7)
+    index_folders(config, [media, other], silent)
+    after = ids(config)
+    assert after[place] == item < after["1.jpg"]
+    assert nothing_to_do(config, media, other)
+
+
+def test_a_file_that_returns_to_its_place_is_what_lay_there_and_no_copy_that_left_before(
+    config: Config, media: Path, tmp_path: Path
+) -> None:
+    item = ids(config)["1.jpg"]
+    (media / "copies").mkdir()
+    shutil.copy2(media / "1.jpg", media / "copies" / "1.jpg")
+    index(config, media)
+    (media / "copies" / "1.jpg").unlink()
+    index(config, media)
+    (media / "1.jpg").rename(tmp_path / "kept.jpg")
+    index(config, media)
+    (tmp_path / "kept.jpg").rename(media / "1.jpg")
+    assert outcome(index(config, media)) == (1, 0, 0)
+    assert ids(config)["1.jpg"] == item
+
+
 @pytest.mark.parametrize("place", ["0.jpg", "moved.jpg", "later/a.jpg"])
 def test_another_file_at_the_old_path_is_a_new_item(config: Config, media: Path, place: str) -> None:
     before = ids(config)

@@ -107,6 +107,18 @@ def test_all_that_is_followed_is_compared_again_after_a_new_watch_began(tmp_path
     assert work.divided() == [(True, [second])]
 
 
+def test_new_folders_are_compared_before_those_from_which_their_files_came(tmp_path: Path) -> None:
+    """Else another file at the old name of one that moved into them would be taken for it, edited."""
+    root = draw_folder(tmp_path / "root", 1)
+    work = _Work([root], lambda line: None)
+    watched: dict[Path, _Identity] = {root: ((1, 1),)}
+    work.take(watched, [])
+    work.done()
+    (root / "new").mkdir()
+    work.take(watched, {(Change.added, str(root / "new")), (Change.modified, str(root / "boats" / "red-000.jpg"))})
+    assert work.divided() == [(True, [root / "new"]), (False, [root, root / "boats"])]
+
+
 def test_a_drive_within_a_root_that_goes_or_comes_back_is_watched_anew(tmp_path: Path) -> None:
     root = draw_folder(tmp_path / "root", 2)
     drive = root / "drive"
