@@ -43,7 +43,7 @@ class DecoderProcess:
     def __init__(self, settings: MediaSettings) -> None:
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
-        self._due: tuple[float, Path | None] | None = None  # until when it should answer, and for which file
+        self._deadline: float | None = None
         self._told: Wanted | None = None  # by this process
         self._late = self._closing = False
         self._starting = threading.Lock()  # nothing is started once it is closing
@@ -54,16 +54,13 @@ class DecoderProcess:
         request: dict[str, Any] = {"path": os.fsencode(path).hex()}
         if self._told is not wanted:
             request["wanted"], self._told = dataclasses.asdict(wanted), wanted
-        return _parse(*self.asked(process, request, b"", path))
+        return _parse(*self.asked(process, request, b"", _reading_time(path)))
 
     def asked(
-        self, process: "subprocess.Popen[bytes]", request: dict[str, Any], payload: bytes, path: Path | None = None
+        self, process: "subprocess.Popen[bytes]", request: dict[str, Any], payload: bytes, more_s: float = 0.0
     ) -> tuple[dict[str, Any], bytes]:
-        """The answer to a request, within `max_seconds` and the time that reading `path` may take.
-
-        Raises MediaError without one.
-        """
-        self._late, self._due = False, (time.monotonic() + self.settings.max_seconds, path)
+        """The answer to a request, `max_seconds` and `more_s` from now at the latest. Raises MediaError without one."""
+        self._late, self._deadline = False, time.monotonic() + self.settings.max_seconds + more_s
         try:
             assert process.stdin is not None and process.stdout is not None
             send(process.stdin, request, payload)
@@ -71,7 +68,7 @@ class DecoderProcess:
         except BROKEN:
             raise self._autopsy(process) from None
         finally:
-            self._due = None
+            self._deadline = None
 
     def start(self) -> "subprocess.Popen[bytes]":
         """The running process. Raises MediaError when it was killed for good."""
@@ -93,7 +90,7 @@ class DecoderProcess:
             )
         self._told = None
         order = {"settings": dataclasses.asdict(self.settings)}
-        self._late, self._due = False, (time.monotonic() + _START_S, None)
+        self._late, self._deadline = False, time.monotonic() + _START_S
         try:
             assert self._process.stdin is not None and self._process.stdout is not None
             send(self._process.stdin, order, b"")
@@ -118,8 +115,8 @@ class DecoderProcess:
         )
 
     def kill_if_late(self) -> None:
-        due = self._due
-        if due is not None and time.monotonic() > due[0] + _reading_time(due[1]):
+        deadline = self._deadline
+        if deadline is not None and time.monotonic() > deadline:
             self._late = True
             self._kill()
 
@@ -148,10 +145,10 @@ class DecoderProcess:
             self._process = None
 
 
-def _reading_time(path: Path | None) -> float:
+def _reading_time(path: Path) -> float:
     """Seconds that a slow disk may take to read a whole large file, as its content hash does."""
     try:
-        return path.stat().st_size / _SLOW_DISK if path else 0.0
+        return path.stat().st_size / _SLOW_DISK
     except OSError:
         return 0.0
 
