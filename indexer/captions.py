@@ -17,6 +17,7 @@ from indexer.changes import forget_content, insert_items, renew_embeddings
 from indexer.found import Folder, Former, FoundFile
 from indexer.sidecars import CaptionReader
 from indexer.sidecars.said import NO_FACTS
+from indexer.sidecars.tables import is_of_table
 
 _GIVEN = "//"  # in a stamp, between the sidecars and what they gave: no path within a root holds it
 INSIDE = frozenset(("exif", "iptc", "xmp", "pdf", "film", "sound", "ocr", "text"))  # sources within the file itself
@@ -98,7 +99,7 @@ def sync_sidecars(session: Session, root_id: int, files: Sequence[Described], re
 def _of_tables(words: Mapping[Words, sa.Row[Any]]) -> list[Words]:
     """Those words that are present and come from tables."""
     there = [one for one, row in words.items() if row.removed_at is None]
-    return [one for one in there if one.source.startswith("captions.") or one.source == "img2dataset"]
+    return [one for one in there if is_of_table(one.source)]
 
 
 def sources(stamp: str) -> str:

@@ -22,15 +22,13 @@ def insert_items(session: Session, rows: Sequence[dict[str, Any]]) -> list[int]:
     return list(session.connection().execute(insert, rows).scalars())
 
 
-def mark_removed(session: Session, ids: Sequence[int]) -> None:
-    """Take items out of results, with their frames and captions. Their rows stay, until `rebus gc`."""
-    change = sa.update(Item).where(sa.or_(Item.id.in_(ids), Item.parent_id.in_(ids)), Item.removed_at.is_(None))
-    session.execute(change.values(removed_at=time.time()))
+def mark_removed(session: Session, ids: Sequence[int], *, alone: bool = False) -> None:
+    """Take items out of results, with their frames and captions. Their rows stay, until `rebus gc`.
 
-
-def make_way(session: Session, ids: Sequence[int]) -> None:
-    """Free the paths of files for others that come there; they themselves come back elsewhere, or were removed."""
-    session.execute(sa.update(Item).where(Item.id.in_(ids), Item.removed_at.is_(None)).values(removed_at=time.time()))
+    alone: without these, to free the paths of files that come back elsewhere.
+    """
+    which = Item.id.in_(ids) if alone else sa.or_(Item.id.in_(ids), Item.parent_id.in_(ids))
+    session.execute(sa.update(Item).where(which, Item.removed_at.is_(None)).values(removed_at=time.time()))
 
 
 def forget_content(session: Session, item_id: int) -> None:

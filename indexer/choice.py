@@ -52,14 +52,17 @@ def remembered(catalog: Catalog, spec: str | None) -> Iterator[None]:
     """
     with catalog.session() as session:
         has_one = session.scalar(sa.select(sa.func.count()).select_from(EncoderRow))
+    file = catalog.home / _FILE
+    if has_one:
+        file.unlink(missing_ok=True)  # of a run that was interrupted later
     if spec is None or has_one:
         yield
         return
-    whole = spec if spec == STARTER or spec.startswith(PREFIX) else str(folder_of(spec).resolve())
-    replace_file(catalog.home / _FILE, portable_spec(catalog.home, whole).encode())
+    whole = spec if spec == STARTER or spec.startswith(PREFIX) else str(folder_of(spec))
+    replace_file(file, portable_spec(catalog.home, whole).encode())
     try:
         yield
     except EncoderUnavailable:
-        (catalog.home / _FILE).unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
         raise
-    (catalog.home / _FILE).unlink(missing_ok=True)
+    file.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from indexer.found import FoundFile
 from indexer.moves import Alike, Candidate, ends
 from indexer.roots import is_linked
 from indexer.shards import is_there
+from indexer.sidecars.tables import is_of_table
 
 _AT_ONCE = 256  # contents that are asked for at once
 _Row = sa.Row[tuple[Item, Root]]
@@ -102,12 +103,12 @@ def _present(contents: Sequence[str]) -> sa.Select[tuple[Item, Root]]:
 def _told(session: Session, ids: Sequence[int], sidecars: bool) -> dict[int, set[str]]:
     """What caption tables say of files; sidecars: and what lies beside them."""
     words: dict[int, set[str]] = {}
-    table = sa.or_(Caption.source.startswith("captions."), Caption.source == "img2dataset")
-    table = Caption.source.not_in(INSIDE) if sidecars else table
-    query = sa.select(Caption.owner_id, Caption.text).join(Item, Item.id == Caption.id)
+    query = sa.select(Caption.owner_id, Caption.text, Caption.source).join(Item, Item.id == Caption.id)
+    query = query.where(Item.removed_at.is_(None), Caption.source.not_in(INSIDE))
     for some in chunks(ids, 500):
-        for row in session.execute(query.where(Caption.owner_id.in_(some), Item.removed_at.is_(None), table)):
-            words.setdefault(row.owner_id, set()).add(row.text)
+        for row in session.execute(query.where(Caption.owner_id.in_(some))):
+            if sidecars or is_of_table(row.source):
+                words.setdefault(row.owner_id, set()).add(row.text)
     return words
 
 

@@ -39,9 +39,9 @@ class FormerPlaces:
             self._any = session.scalar(sa.select(Item.id).where(Item.told_as.is_not(None)).limit(1)) is not None
 
     def now(self, told_as: str | None) -> tuple[Former | None, bool]:
-        """What may speak of a file that lay at an absolute path, None where another file is there now; and whether that
+        """What may speak of a file that lay at an absolute path, None where another file is there now.
 
-        path lies on a drive that is away: what tables there say now, nobody knows.
+        And whether that path lies on a drive that is away: what tables there say now, nobody knows.
         """
         if told_as is None:
             return None, False

@@ -313,8 +313,8 @@ def _alone(place: Path, size: Size, wanted: float, modality: Modality, source: S
         ms = min(row["ms"] for row in facts["tried"] if all(row[key] == best[key] for key in best))
         ms = _scan_ms(index, source) if scanned else ms
         depths = (best["probes"], best["candidates"], best["recall"])
-        about = {str(modality): held}, str(modality)
-        return Plan(size.name, recipe.codec, held, *depths, ms, scanned, facts["tried"], *about)
+        name = str(modality)
+        return Plan(size.name, recipe.codec, held, *depths, ms, scanned, facts["tried"], {name: held}, name)
 
 
 def _delta_bytes(source: Source, bits: int) -> int:

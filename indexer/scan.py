@@ -22,7 +22,7 @@ from engine.media import modality_of
 from engine.media.files import hash_file
 from engine.types import Modality
 from indexer.captions import Described, sources, sync_sidecars
-from indexer.changes import Moved, bring_back, forget_content, insert_items, make_way, mark_removed, place_in
+from indexer.changes import Moved, bring_back, forget_content, insert_items, mark_removed, place_in
 from indexer.copies import continue_in_copies, has_left
 from indexer.failures import forget_failures, record_failure
 from indexer.former import FormerPlaces
@@ -261,7 +261,7 @@ class Scan:
             left = [row.id for _, file, row in replaced if file.path in taken and row.id not in self.back]
             gone = [item for item in left if item not in renamed]
             mark_removed(session, gone)
-            make_way(session, left)
+            mark_removed(session, left, alone=True)
             came = [(folder, file, None) for folder, file, _ in replaced if file.path in taken]
             touched = self._write(session, came, moved, [])
         self._replaced += [one for one in replaced if one[1].path not in taken]

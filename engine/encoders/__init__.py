@@ -1,7 +1,7 @@
 """Encoders: media to embeddings, and only that. `load_encoder` turns a name or a folder into one."""
 
 from collections.abc import Mapping, Sequence
-from os.path import expanduser
+from os.path import expanduser, normpath
 from pathlib import Path
 from typing import Protocol
 
@@ -101,6 +101,7 @@ def weights_file(spec: str) -> Path | None:
 def folder_of(spec: str) -> Path:
     """The folder that a spec names which is neither of open_clip's own nor of features.
 
-    The home of an unknown user is left as it is written: there is no such folder.
+    The home of an unknown user is left as it is written: there is no such folder. One folder is one path, so that
+    `../encoder` and its full name are the same encoder.
     """
-    return STARTER_FOLDER if spec == STARTER else Path(expanduser(spec)).absolute()
+    return STARTER_FOLDER if spec == STARTER else Path(normpath(Path(expanduser(spec)).absolute()))

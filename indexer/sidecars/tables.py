@@ -48,6 +48,11 @@ def source_name(table: str) -> str:
     return "img2dataset" if is_shard_table(bare(table)) else f"captions{table[table.rfind('.') :].lower()}"
 
 
+def is_of_table(source: str) -> bool:
+    """Whether words of this source are a table's; img2dataset's may be, which also writes files beside pictures."""
+    return source.startswith("captions.") or source == "img2dataset"
+
+
 def _from_json_lines(file: BinaryIO) -> Iterator[tuple[str, Row | ValueError]]:
     for number, line in enumerate(_lines(file), 1):
         if line is None or line.strip():
