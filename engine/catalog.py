@@ -357,7 +357,8 @@ class Catalog:
 
     def ids_matching(self, where: Where, modality: Modality) -> list[int]:
         """Ids of the present items of a modality that a filter keeps."""
-        query = sa.select(Item.id).where(Item.modality == modality, Item.removed_at.is_(None), *matches(where, modality))
+        query = sa.select(Item.id).where(Item.modality == modality, Item.removed_at.is_(None))
+        query = query.where(*matches(where, modality))
         with self.session() as session:
             if where.near is None:  # as one text: to hand over half a million rows takes longer than to find them
                 ids = sa.func.aggregate_strings(sa.cast(query.subquery().c.id, sa.String), ",")
