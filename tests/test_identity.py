@@ -78,7 +78,7 @@ def test_ids_follow_contents(tmp_path: Path, seed: int) -> None:
     for _ in range(3):
         before = holders(config, folder)
         for _ in range(6):
-            folder.act(drawn.choice(_ACTS), *drawn.choices(_NAMES, k=2), anew=drawn.random() < 0.5)
+            folder.act(drawn.choice(_ACTS), drawn.choice(_NAMES), drawn.choice(_NAMES), drawn.random() < 0.5)
         index(config, folder.place)
         after = holders(config, folder)
         assert ids(config).keys() == folder.contents().keys()

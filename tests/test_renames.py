@@ -14,6 +14,7 @@ from engine.catalog import Catalog, Item
 from engine.config import Config
 from engine.marks import Asked
 from indexer import scan
+from indexer.dry_run import preview
 from indexer.library import index_folders
 from tests.conftest import config_at, draw, draw_folder, silent
 from tests.test_copies import index, marked
@@ -97,7 +98,8 @@ def test_a_file_that_went_to_a_folder_compared_later_keeps_its_id_though_another
     item = ids(config)["1.jpg"]
     (media / "1.jpg").rename(other / place)
     put(media / "1.jpg", "yellow", "tree", 7)
-    index_folders(config, [media, other], silent)
+    foreseen = preview(config, [media, other])
+    assert index_folders(config, [media, other], silent).scans == foreseen
     after = ids(config)
     assert after[place] == item < after["1.jpg"]
     assert nothing_to_do(config, media, other)
