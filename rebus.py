@@ -88,7 +88,9 @@ def index(
     if dry_run:
         from indexer.dry_run import preview
 
-        print_index(IndexReport(preview(config, folders, gone)), json_, dry_run=True)
+        with Progress() as progress:
+            scans = preview(config, folders, gone, progress.note)
+        print_index(IndexReport(scans), json_, dry_run=True)
         return
     with Progress() as progress:
         report = index_folders(config, folders, progress.tell, retry=retry, again=again, gone=gone, note=progress.note)

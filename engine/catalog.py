@@ -24,6 +24,7 @@ T = TypeVar("T")
 HEAD = "0009"  # the newest migration; a test holds it to migrations/versions
 IMPORT = "import"  # the kind of a root that an import made
 NEXT_TURN = sa.text("(SELECT coalesce(max(turn), 0) + 1 FROM versions)")
+_SPARSE = "parent_id", "group_id", "category", "told_as", "removed_at"  # columns of items that few rows fill
 _CHUNK = 500  # ids in one IN clause, below every database's limit
 
 
@@ -60,13 +61,9 @@ class Root(_Numbered, Base):
     added_at: Mapped[float] = mapped_column(default=time.time)
 
 
-def _sparse(column: str) -> sa.Index:
-    """An index of a column of `items` that most rows leave empty, without these.
-
-    With them, SQLite takes `IS NULL` for a search of few rows, and goes through all for want of a better index.
-    """
-    there = sa.text(f"{column} IS NOT NULL")
-    return sa.Index(f"ix_items_{column}", column, sqlite_where=there, postgresql_where=there)
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
+    """An index of the rows that a condition holds for."""
+    return sa.Index(name, *columns, unique=unique, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
 class Item(_Numbered, Base):
@@ -85,22 +82,10 @@ class Item(_Numbered, Base):
 
     __tablename__ = "items"
     __table_args__ = (
-        sa.Index(
-            "uq_items_path",
-            "root_id",
-            "path",
-            unique=True,
-            sqlite_where=sa.text("parent_id IS NULL AND removed_at IS NULL"),
-            postgresql_where=sa.text("parent_id IS NULL AND removed_at IS NULL"),
-        ),
-        sa.Index(
-            "ix_items_folder",
-            "root_id",
-            "folder",
-            sqlite_where=sa.text("parent_id IS NULL"),
-            postgresql_where=sa.text("parent_id IS NULL"),
-        ),
-        *(_sparse(name) for name in ("parent_id", "group_id", "category", "told_as", "removed_at")),
+        _partial("uq_items_path", "root_id", "path", where="parent_id IS NULL AND removed_at IS NULL", unique=True),
+        _partial("ix_items_folder", "root_id", "folder", where="parent_id IS NULL"),
+        # An index with the empty ones would be taken to find these, which are nearly all rows.
+        *(_partial(f"ix_items_{column}", column, where=f"{column} IS NOT NULL") for column in _SPARSE),
         {"sqlite_autoincrement": True},
     )
     root_id: Mapped[int] = mapped_column(sa.ForeignKey("roots.id"))
@@ -372,8 +357,8 @@ class Catalog:
 
     def ids_matching(self, where: Where, modality: Modality) -> list[int]:
         """Ids of the present items of a modality that a filter keeps."""
-        present = sa.func.coalesce(Item.removed_at, 0) == 0  # nearly all are: its index would be a detour
-        query = sa.select(Item.id).where(Item.modality == modality, present, *matches(where, modality))
+        query = sa.select(Item.id).where(Item.modality == modality, Item.removed_at.is_(None))
+        query = query.where(*matches(where, modality))
         with self.session() as session:
             if where.near is None:  # as one text: to hand over half a million rows takes longer than to find them
                 ids = sa.func.aggregate_strings(sa.cast(query.subquery().c.id, sa.String), ",")

@@ -11,7 +11,6 @@ _CHUNK = 500  # ids in one IN clause, below every database's limit
 _GROUPS = sa.select(Item.id, Item.group_id).where(
     Item.id.in_(sa.bindparam("ids", expanding=True)), Item.group_id.is_not(None)
 )
-# No condition on removed_at: SQLite would take its index, and read every item that is there.
 _SIZES = (
     sa.select(Item.group_id, sa.func.count() - sa.func.count(Item.removed_at))
     .where(Item.group_id.in_(sa.bindparam("groups", expanding=True)))

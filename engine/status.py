@@ -167,11 +167,10 @@ def job_totals(catalog: Catalog) -> tuple[dict[tuple[str, str], int], dict[str, 
 def embedded_after(encoder_id: int, watermark: int) -> tuple[sa.ColumnElement[bool], ...]:
     """The conditions on Embedding and Item for present items embedded after the watermark.
 
-    Nearly all embeddings are of one encoder, and nearly all items are present: arithmetic keeps a database from
-    looking these up by their indexes, which takes a thousand times as long as beginning at the watermark.
+    Nearly all embeddings are of one encoder: arithmetic keeps a database from looking these up by their index, which
+    takes a thousand times as long as beginning at the watermark.
     """
-    present = sa.func.coalesce(Item.removed_at, 0) == 0
-    return Embedding.id > watermark, Embedding.encoder_id + 0 == encoder_id, present
+    return Embedding.id > watermark, Embedding.encoder_id + 0 == encoder_id, Item.removed_at.is_(None)
 
 
 def lacking(catalog: Catalog, version: IndexVersion) -> tuple[int, int]:
@@ -237,7 +236,7 @@ def _settled(session: Session, encoder_id: int | None, modalities: set[Modality]
     present = sa.and_(Item.removed_at.is_(None), Item.modality.in_(modalities))
     imported = sa.select(sa.func.count()).select_from(Item).where(present, ~is_scanned())
     embedded = sa.select(sa.func.count()).select_from(Embedding).join(Item, Item.id == Embedding.item_id)
-    embedded = embedded.where(Embedding.encoder_id == encoder_id, present, is_scanned())
+    embedded = embedded.where(Embedding.encoder_id == encoder_id, Item.removed_at.is_(None), is_scanned())
     return sum(session.scalar(query) or 0 for query in (imported, embedded))
 
 

@@ -1,21 +1,28 @@
 """What indexing would do, without doing it: the same comparison on a copy of the catalog that is thrown away."""
 
 import dataclasses
+import os
 import sqlite3
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from engine.catalog import Catalog
+import sqlalchemy as sa
+
+from engine.catalog import Catalog, Item, Job, Root, chunks
 from engine.config import CatalogSettings, Config
 from engine.errors import InvalidInput
-from indexer.roots import known_roots, lies_elsewhere, open_root
-from indexer.scan import Scan, ScanReport
+from indexer.changes import place_in
+from indexer.comparing import Note, chosen, compare
+from indexer.roots import away_roots, open_root
+from indexer.scan import Scan, ScanReport, content_at
 
 
-def preview(config: Config, folders: Sequence[Path], gone: bool = False) -> list[ScanReport]:
-    """The report of each folder's scan; of all roots when none is named. gone: as indexing has it.
+def preview(
+    config: Config, folders: Sequence[Path], gone: bool = False, note: Note = lambda text: None
+) -> list[ScanReport]:
+    """The report of each folder's scan; of all roots when none is named. gone, note: as indexing has them.
 
     Raises InvalidInput as indexing does.
     """
@@ -32,14 +39,35 @@ def preview(config: Config, folders: Sequence[Path], gone: bool = False) -> list
                 source.backup(target)
         catalog = Catalog(copy, create=True)
         try:
-            chosen = folders or [path for path in known_roots(catalog) if path.is_dir() and not lies_elsewhere(path)]
-            return [_compare(catalog, copy, config.home, path, gone) for path in chosen]
+            with catalog.session() as session:
+                session.add(Job(kind="index", pid=os.getpid()))  # what comes now came in a run of its own
+            places = [open_root(catalog, path, gone=gone) for path in chosen(catalog, folders, note)]
+            back = set[int]()
+            scans = [Scan(catalog, copy, *place, gone=gone, home=config.home, back=back) for place in places]
+            wanted = _sizes_away(catalog)
+            for compared in compare(catalog, copy, scans, note):
+                _note_contents(catalog, copy, compared.touched if wanted else (), wanted)
+            return [scan.report for scan in scans]
         finally:
             catalog.engine.dispose()
 
 
-def _compare(catalog: Catalog, copy: Config, home: Path, folder: Path, gone: bool) -> ScanReport:
-    scan = Scan(catalog, copy, *open_root(catalog, folder, gone=gone), gone=gone, home=home)
-    for _ in scan.run():
-        pass
-    return scan.report
+def _sizes_away(catalog: Catalog) -> set[int]:
+    """Of the files of roots that are absent or empty: what they held may be found elsewhere."""
+    away = list(map(str, away_roots(catalog)))
+    query = (
+        sa.select(Item.size).join(Root, Root.id == Item.root_id).where(Root.path.in_(away), Item.removed_at.is_(None))
+    )
+    with catalog.session() as session:
+        return set(session.scalars(query.where(Item.content_hash.is_not(None)).distinct()))
+
+
+def _note_contents(catalog: Catalog, config: Config, ids: Sequence[int], sizes: set[int]) -> None:
+    """Hash those new files that are of some sizes, as the reading for an encoder does."""
+    query = sa.select(Item.id, Item.path, Item.size, Root.path.label("root")).join(Root, Root.id == Item.root_id)
+    query = query.where(Item.parent_id.is_(None), Item.content_hash.is_(None))
+    for some in chunks(ids, 500):
+        with catalog.session() as session:
+            for row in session.execute(query.where(Item.id.in_(some))).all():
+                if row.size in sizes and (content := content_at(place_in(row.root, row.path), config)):
+                    session.execute(sa.update(Item).where(Item.id == row.id).values(content_hash=content))

@@ -1,9 +1,7 @@
 """The two long jobs, from end to end: index folders, and train an encoder. Both end in a published version."""
 
-import shlex
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -15,19 +13,18 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Item, Job, Root
+from engine.catalog import Catalog, EncoderRow, Failure, IndexVersion, Item, Job
 from engine.config import Config
 from engine.decoding import DecoderPool
 from engine.encoders import STARTER, Encoder, load_encoder, resolved_spec, weights_file
-from engine.errors import InvalidInput, NoRoom
-from engine.media.files import TAR
+from engine.errors import NoRoom
 from engine.media.ocr import check_ocr
 from engine.status import disk_needed
 from engine.words import counted, readable_bytes
 from indexer.choice import chosen_encoder, remembered
-from indexer.copies import continue_root
+from indexer.comparing import Note, chosen, compare
 from indexer.jobs import JobReport, Tell, writing
-from indexer.roots import away_roots, how_away, known_roots, lies_elsewhere, looks_mounted, moved_roots, open_root
+from indexer.roots import open_root
 from indexer.scan import Compared, Scan, ScanReport
 from indexer.tally import Tally
 
@@ -41,8 +38,6 @@ if TYPE_CHECKING:
 LOADER = "load-encoder"  # a name that the command line knows: it does not wait for it
 _SOON_S = 2.0  # after which a library without a version gets its first
 _GROWTH = 4096  # items that a version must lack, at least, before the next one is built while indexing runs
-_FEW = 64  # folders that are compared one by one; for more, all of their root
-Note = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -96,23 +91,15 @@ def index_folders(
         catalog = Catalog(config, create=True)
         job = stack.enter_context(writing(catalog, "index", tell))
         report = IndexReport()
-        roots = [open_root(catalog, folder, known=known, gone=gone) for folder in _present(catalog, folders, note)]
-        back = set[int]()
-        scan_of = partial(Scan, retry=retry, again=again, shallow=shallow, gone=gone, deleted=deleted, back=back)
+        roots = [open_root(catalog, folder, known=known, gone=gone) for folder in chosen(catalog, folders, note)]
+        scan_of = partial(Scan, retry=retry, again=again, shallow=shallow, gone=gone, deleted=deleted, back=set[int]())
         scans = [scan_of(catalog, config, *place) for place in roots]
         report.scans, report.first = [scan.report for scan in scans], _is_first(catalog)
         spec = encoder.spec if encoder else chosen_encoder(catalog, config)
         with remembered(catalog, spec), Tally(scans, job, note) as tally, pool:
             run = _Run(catalog, config, job, note, pool, spec, encoder, again)
-            for step in Scan.STEPS:
-                for scan in scans:
-                    for compared in step(scan):
-                        run.take(compared, tally)
-            for scan in _of_others(catalog, config, _compared_again(catalog, scans, note)):
-                for compared in scan.run():
-                    run.take(compared, tally)
-            for scan in scans:  # what left this folder for one that was compared later
-                scan.report.removed -= len(scan.removed & back)
+            for compared in compare(catalog, config, scans, note):
+                run.take(compared, tally)
             if spec is not None:
                 report.version, report.encoder = run.finish(), spec
                 report.embedded = run.embedder.embedded if run.embedder else 0
@@ -127,57 +114,6 @@ def _is_first(catalog: Catalog) -> bool:
     done = sa.select(Job.id).where(Job.kind == "index", Job.state == "done").limit(1)
     with catalog.session() as session:
         return session.scalar(done) is None or catalog.current_version() is None
-
-
-def _present(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[Path]:
-    """The folders named; else all roots, without those whose drive is away, or in whose place a link lies."""
-    if folders:
-        return folders
-    known = known_roots(catalog)
-    if not known:
-        raise InvalidInput("this library has no folders yet: name one, as in `rebus index ~/Pictures`")
-    for path in away_roots(catalog):
-        note(
-            f"{path} {how_away(path)}: nothing of it was marked removed. "
-            f"If you removed it, say so: `rebus index --gone {shlex.quote(str(path))}`"
-        )
-    for told in moved_roots(catalog).values():
-        note(": ".join(told))
-    return [path for path in known if looks_mounted(path) and not lies_elsewhere(path)]
-
-
-def _compared_again(catalog: Catalog, scans: Sequence[Scan], note: Note) -> set[tuple[int, str]]:
-    """The folders, with the ids of their roots, whose files took on, or lost, words of others; also of whole roots."""
-    places = set[tuple[int, str]]().union(*(scan.again_in for scan in scans))
-    for root in away_roots(catalog) if any(scan.report.added for scan in scans) else ():
-        found = continue_root(catalog, root, sum(scan.report.added for scan in scans))
-        places |= {(one.root_id, one.folder) for one in found}
-        counts = Counter(one.root_id for one in found)
-        for scan in scans:
-            count = min(scan.report.added, counts[scan.root.id])
-            counts[scan.root.id] -= count
-            scan.report.added, scan.report.renamed = scan.report.added - count, scan.report.renamed + count
-            if found and scan.base == root:
-                scan.report.notes.clear()  # it was empty, and nobody need say where its files went
-        if found:
-            note(f"{root} is absent or empty, and all it held was found elsewhere: {counted(len(found), 'file')} moved")
-    return places
-
-
-def _of_others(catalog: Catalog, config: Config, places: Collection[tuple[int, str]]) -> Iterator[Scan]:
-    """Scans of folders of whose files other sidecars speak now, as far as they are there."""
-    for root_id in sorted({root_id for root_id, _ in places}):
-        folders = sorted(Path(folder) for root, folder in places if root == root_id)
-        with catalog.session() as session:
-            root = session.get_one(Root, root_id)
-        base = Path(root.path)
-        if not looks_mounted(base):
-            continue
-        if len(folders) > _FEW or any(TAR in folder.as_posix().lower() for folder in folders):
-            yield Scan(catalog, config, root, base)
-        else:
-            there = [base / folder for folder in folders if (base / folder).is_dir()]
-            yield from (Scan(catalog, config, root, folder, shallow=True) for folder in there)
 
 
 def _import_ahead() -> None:

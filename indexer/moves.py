@@ -1,9 +1,9 @@
 """New paths of known files whose own path is empty: renamed, moved, or come back. They keep their ids.
 
-A file that was read is known again by the hash of its content; where another file lies at its path now, or it came to
-the path of another, by its time of writing too, which a rename leaves as it was and a copy does not. One that never
-was read, as in a library without an encoder, is known by its size, its time of writing and its name, once all files
-have been seen that it may be.
+A file that was read is known again by the hash of its content, also where another file lies at its path now, or where
+it came to the path of another; of several that have it, one that has its time of writing, too, as a rename leaves it.
+One that never was read, as in a library without an encoder, is known by its size, its time of writing and its name,
+once all files have been seen that it may be.
 Of several that are alike, those are paired first that lay at the very place, then those whose paths end alike, so that
 a folder's files stay apart.
 """
@@ -109,8 +109,7 @@ class Moves:
         see `settled`.
         """
         keys, alike = self._contents(session, files)
-        moved = self._paired(files, _timed(files, keys), alike, self._has_gone)
-        moved += self._paired(_without(files, moved), keys, alike, self._is_free)
+        moved = self._paired_by_content(files, keys, alike)
         _, unread = self._known_sizes(session)
         rest = [file for file in _without(files, moved) if file.size in unread]
         alike = self._unread(session, rest)
@@ -119,8 +118,7 @@ class Moves:
 
     def renamed(self, session: Session, files: Sequence[FoundFile]) -> list[Moved]:
         """Those of the files at known paths, whose content is another now, that are known ones from other paths."""
-        keys, alike = self._contents(session, files)
-        return self._paired(files, _timed(files, keys), alike, self._has_gone)
+        return self._paired_by_content(files, *self._contents(session, files))
 
     def settled(self, session: Session, files: Sequence[FoundFile]) -> list[Moved]:
         """Those of all the files that may be items that were never read which are."""
@@ -161,6 +159,13 @@ class Moves:
         many = {key for key, some in alike.items() if some.count >= _MANY}
         self._kept |= {key: some for key, some in alike.items() if key in many or key.partition(" ")[0] in many}
         return alike
+
+    def _paired_by_content(
+        self, files: Sequence[FoundFile], keys: dict[str, str], alike: dict[str, Alike]
+    ) -> list[Moved]:
+        """The files as known items by their contents: first those that a move left their times of writing."""
+        moved = self._paired(files, _timed(files, keys), alike, self._has_gone)
+        return moved + self._paired(_without(files, moved), keys, alike, self._has_gone)
 
     def _paired(
         self,

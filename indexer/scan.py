@@ -8,6 +8,7 @@ item row as removed, so that it is not tried again before it changes.
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from indexer.walk import walk
 
 _GROUP_FILES, _GROUP_FOLDERS = 4096, 256  # what is compared at once
 _MOST_HELD = 65_536  # files that may be known ones: so many are decided about together
+_REMEMBERED = 16_384  # contents, of files that were hashed last
 _CHUNKS = (16, 256, 4096)  # files in one transaction: few at first, so that something can be searched soon
 
 
@@ -110,6 +112,7 @@ class Scan:
         self._held: list[tuple[Folder, FoundFile]] = []
         self._replaced: list[tuple[Folder, FoundFile, Known]] = []  # paths that hold another content than they did
         self._same = set[int]()  # items whose files were written since, and hold what they held
+        self._hash = lru_cache(_REMEMBERED)(partial(content_at, config=config))
         self._moves = Moves(self._hash, root.path, self._former.drives, self.back)
         self._mounts: set[str] = set()
         self._away: frozenset[str] = frozenset()
@@ -377,12 +380,6 @@ class Scan:
         self.report.renamed += len(moved)
         return {one.file.path: one.id for one in moved}
 
-    def _hash(self, place: str) -> str | None:
-        try:
-            return hash_file(Path(place), self.config.media.max_film_bytes)
-        except MediaError:
-            return None  # decoding will meet the same and record it
-
     def _remove_missing(self) -> None:
         """Mark items whose files are gone, and drop the failures of files that are gone."""
         gone = [row for row in (*self._gone, *self._in_missing_folders()) if row.id not in self.back]
@@ -455,6 +452,14 @@ class Scan:
 
     def _is_unread(self, path: str) -> bool:
         return any(path.startswith(folder) for folder in self._unread)
+
+
+def content_at(place: str, config: Config) -> str | None:
+    """The hash of the content at an absolute path; None where it cannot be read: decoding records why."""
+    try:
+        return hash_file(Path(place), config.media.max_film_bytes)
+    except MediaError:
+        return None
 
 
 def _new_row(root_id: int, file: FoundFile) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from engine.encoders import load_encoder
 from engine.errors import DiskFull, DriveGone, InvalidInput, LibraryBusy, NotReady
 from engine.media.files import TAR
 from indexer.choice import chosen_encoder
+from indexer.comparing import Note
 from indexer.jobs import Tell
-from indexer.library import Note, index_folders
+from indexer.library import index_folders
 from indexer.roots import drive_places, how_away, known_roots, looks_mounted
 from indexer.rules import IGNORE_FILE
 from indexer.scan import ScanReport

@@ -15,6 +15,7 @@ from engine.config import Config
 from engine.encoders import Encoder, load_encoder
 from engine.marks import Asked
 from engine.media.files import hash_file
+from indexer.dry_run import preview
 from indexer.library import index_folders
 from indexer.scan import ScanReport
 from tests.conftest import config_at, draw, draw_folder, found, silent
@@ -183,11 +184,13 @@ def test_all_that_a_root_held_is_followed_to_another_one(embedding: Config, tmp_
     before, said = ids(embedding), captions(embedding)
     for path in list(first.iterdir()):
         path.rename(second / path.name)
-    notes: list[str] = []
+    notes, foreseen = list[str](), list[str]()
+    assert outcome(preview(embedding, [], note=foreseen.append)[0]) == (4, 0, 0)
     report = index_folders(embedding, [], silent, encoder=encoder, note=notes.append)
     assert outcome(report.scans[0]) == (4, 0, 0) and nothing_to_do(embedding, second)
     assert (ids(embedding), captions(embedding)) == (before, said)
-    assert f"{first} is absent or empty, and all it held was found elsewhere: 4 files moved" in notes
+    assert f"{first} is absent or empty, and all it held was found elsewhere: 4 files moved" in foreseen
+    assert set(foreseen) <= set(notes)
     (second / "boats" / "red-000.txt").write_text("edited there")
     index_folders(embedding, [], silent, encoder=encoder)
     assert "edited there" in said_of(embedding, "boats/red-000.jpg") and found(embedding) == set(before)

@@ -209,9 +209,11 @@ def test_without_folders_all_known_ones_are_indexed_and_an_absent_drive_is_told(
     before = places(config)
     drive.rename(tmp_path / "away")
     draw(media / "new.jpg", "blue", "boat", 3)
-    notes: list[str] = []
+    notes, foreseen = list[str](), list[str]()
+    (scan,) = preview(config, [], note=foreseen.append)
     report = index_folders(config, [], silent, note=notes.append)
-    assert len(report.scans) == 1 and report.scans[0].added == 1 and f"{drive} is absent or empty" in notes[0]
+    assert report.scans == [scan] and scan.added == 1
+    assert foreseen[0] == notes[0] and f"{drive} is absent or empty" in notes[0]
     assert places(config).items() >= before.items()
 
 
