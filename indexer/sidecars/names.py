@@ -42,8 +42,12 @@ def is_places_table(name: str) -> bool:
 
 def is_sidecar(name: str) -> bool:
     """Whether a file of this name may hold captions."""
-    name = name.lower()
-    return name.endswith(OWN) or name in _TABLES or is_shard_table(name) or is_places_table(name)
+    return is_own(name) or is_table(name) or is_shard_table(name) or is_places_table(name)
+
+
+def is_own(name: str) -> bool:
+    """Whether a file of this name may speak of the file beside it that is called as it is."""
+    return name.lower().endswith(OWN)
 
 
 def rank(name: str) -> tuple[int, str]:
