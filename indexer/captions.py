@@ -75,16 +75,16 @@ def sync_sidecars(session: Session, root_id: int, files: Sequence[Described], re
     for one in files:
         said, before = reader.read(one.folder, one.file, one.former), given(one.stamp)
         stays = one.away and not said.by_name
+        told_as = one.told_as if stays or (one.former and (said.followed or not said.by_name)) else None
         if not reader.could_read(one.folder, one.file, one.former):
             stamp = without_sources(one.stamp)
         elif stays and said.facts == NO_FACTS:
             stamp = reader.stamp(one.folder, one.file) + without_sources(one.stamp)
         else:
-            stamp = stamped(reader.stamp(one.folder, one.file, one.former), said.facts)
+            stamp = stamped(reader.stamp(one.folder, one.file, one.former if told_as else None), said.facts)
             if before and before != given(stamp):  # what it says no more must go, what the file itself says come back
                 forget_content(session, one.id)
                 touched.append(one.id)
-        told_as = one.told_as if stays or (one.former and (said.followed or not said.by_name)) else None
         if stamp != one.stamp or said.split or told_as != one.told_as:
             split = {} if stays and not said.split else {"split": said.split}
             changes.append({"id": one.id, "stamp": stamp, "told_as": told_as, **split})

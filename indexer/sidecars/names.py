@@ -1,6 +1,7 @@
 """What the names of caption files say: which files speak of which."""
 
 import re
+import unicodedata
 
 from engine.media import modality_of
 
@@ -57,6 +58,7 @@ def rank(name: str) -> tuple[int, str]:
 
 def describes(name: str) -> tuple[str, ...]:
     """The names, and names without their endings, of the files that an own sidecar of this name may speak of."""
+    name = _composed(name)
     whole = stem(name)
     if not name.lower().endswith(".json"):
         return (whole,)
@@ -72,8 +74,14 @@ def describes(name: str) -> tuple[str, ...]:
     return whole, f"{stem(other)}{copy[0]}{other[len(stem(other)) :]}" if copy else other
 
 
+def _composed(name: str) -> str:
+    """Letters with their marks in one form: some systems take them apart in what they copy."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def known_as(name: str) -> tuple[str, ...]:
     """What the sidecars of a file of this name may be called, without their endings."""
+    name = _composed(name)
     names: tuple[str, ...] = name, stem(name)
     if len(name) > _LONGEST_TAKEOUT:
         names += (name[:_LONGEST_TAKEOUT],)
