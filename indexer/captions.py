@@ -16,6 +16,7 @@ from engine.types import Modality
 from indexer.changes import forget_content, insert_items, renew_embeddings
 from indexer.found import Folder, Former, FoundFile
 from indexer.sidecars import CaptionReader
+from indexer.sidecars.names import is_own
 from indexer.sidecars.said import NO_FACTS
 from indexer.sidecars.tables import is_of_table
 
@@ -74,21 +75,22 @@ def sync_sidecars(session: Session, root_id: int, files: Sequence[Described], re
     for one in files:
         said, before = reader.read(one.folder, one.file, one.former), given(one.stamp)
         stays = one.away and not said.by_name
+        told_as = one.told_as if stays or (one.former and (said.followed or not said.by_name)) else None
         if not reader.could_read(one.folder, one.file, one.former):
             stamp = without_sources(one.stamp)
         elif stays and said.facts == NO_FACTS:
             stamp = reader.stamp(one.folder, one.file) + without_sources(one.stamp)
         else:
-            stamp = stamped(reader.stamp(one.folder, one.file, one.former), said.facts)
+            stamp = stamped(reader.stamp(one.folder, one.file, one.former if told_as else None), said.facts)
             if before and before != given(stamp):  # what it says no more must go, what the file itself says come back
                 forget_content(session, one.id)
                 touched.append(one.id)
-        told_as = one.told_as if stays or (one.former and (said.followed or not said.by_name)) else None
         if stamp != one.stamp or said.split or told_as != one.told_as:
             split = {} if stays and not said.split else {"split": said.split}
             changes.append({"id": one.id, "stamp": stamp, "told_as": told_as, **split})
         words = [Words(text.text, text.lang, text.source, one.id) for text in said.texts]
-        words += _of_tables(before_of.get(one.id, {})) if stays else []
+        own = reader.has_own(one.folder, one.file) or _had_own(one.stamp)
+        words += _kept(before_of.get(one.id, {}), own) if stays else []
         wanted.append((Owner(one.id, root_id, one.file.path, one.file.mtime_ns), words))
         save_facts(session, one.id, said.facts, said.keywords, over=True)
     if changes:
@@ -96,10 +98,16 @@ def sync_sidecars(session: Session, root_id: int, files: Sequence[Described], re
     return touched + sync_words(session, wanted, inside=False)
 
 
-def _of_tables(words: Mapping[Words, sa.Row[Any]]) -> list[Words]:
-    """Those words that are present and come from tables."""
+def _kept(words: Mapping[Words, sa.Row[Any]], own: bool) -> list[Words]:
+    """Those words that are present. own: of a file that has, or had, sidecars beside it, those from tables."""
     there = [one for one, row in words.items() if row.removed_at is None]
-    return [one for one in there if is_of_table(one.source)]
+    return [one for one in there if is_of_table(one.source) or not own]
+
+
+def _had_own(stamp: str) -> bool:
+    """Whether a sidecar of its own lay beside the file when its stamp was made."""
+    here = sources(stamp).partition("~")[0]
+    return any(is_own(mark.rsplit(":", 2)[0]) for mark in here.split(";"))
 
 
 def sources(stamp: str) -> str:

@@ -11,7 +11,7 @@ from engine.errors import InvalidInput
 from engine.media.files import TAR
 from engine.words import counted
 from indexer.copies import continue_root
-from indexer.roots import away_roots, how_away, known_roots, lies_elsewhere, looks_mounted, moved_roots
+from indexer.roots import away_roots, how_away, known_roots, lies_elsewhere, looks_mounted, moved_roots, open_root
 from indexer.scan import Compared, Scan
 
 _FEW = 64  # folders that are compared one by one; for more, all of their root
@@ -33,6 +33,19 @@ def chosen(catalog: Catalog, folders: Sequence[Path], note: Note) -> Sequence[Pa
     for told in moved_roots(catalog).values():
         note(": ".join(told))
     return [path for path in known if looks_mounted(path) and not lies_elsewhere(path)]
+
+
+def opened(
+    catalog: Catalog, folders: Sequence[Path], *, known: bool = False, gone: bool = False, shallow: bool = False
+) -> list[tuple[Root, Path]]:
+    """The roots and absolute paths of folders, as `open_root` opens them: those above others first, which they take in.
+
+    Without what lies in another of them, unless each is meant by its own name (shallow, gone).
+    """
+    outer_first = sorted(dict.fromkeys(folders), key=lambda folder: len(folder.expanduser().resolve().parts))
+    places = {folder: open_root(catalog, folder, known=known, gone=gone) for folder in outer_first}
+    kept = {path: (root, path) for root, path in (places[folder] for folder in dict.fromkeys(folders))}
+    return [place for path, place in kept.items() if shallow or gone or kept.keys().isdisjoint(path.parents)]
 
 
 def compare(catalog: Catalog, config: Config, scans: Sequence[Scan], note: Note) -> Iterator[Compared]:

@@ -14,8 +14,8 @@ from engine.catalog import Catalog, Item, Job, Root, chunks
 from engine.config import CatalogSettings, Config
 from engine.errors import InvalidInput
 from indexer.changes import place_in
-from indexer.comparing import Note, chosen, compare
-from indexer.roots import away_roots, open_root
+from indexer.comparing import Note, chosen, compare, opened
+from indexer.roots import away_roots
 from indexer.scan import Scan, ScanReport, content_at
 
 
@@ -41,7 +41,7 @@ def preview(
         try:
             with catalog.session() as session:
                 session.add(Job(kind="index", pid=os.getpid()))  # what comes now came in a run of its own
-            places = [open_root(catalog, path, gone=gone) for path in chosen(catalog, folders, note)]
+            places = opened(catalog, chosen(catalog, folders, note), gone=gone)
             back = set[int]()
             scans = [Scan(catalog, copy, *place, gone=gone, home=config.home, back=back) for place in places]
             wanted = _sizes_away(catalog)

@@ -5,11 +5,13 @@ Batches are cut from files in the order of their ids: a run that was killed and 
 one that was not.
 """
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,8 +21,11 @@ from engine.decoding import Decoded, DecoderPool, Wanted
 from engine.encoders import Encoder, portable_spec
 from engine.errors import DriveGone, MediaError
 from engine.media import modality_of
+from engine.media.files import TAR
 from engine.types import Modality
 from indexer.bundled import kept
+from indexer.changes import place_in
+from indexer.found import file_of
 from indexer.jobs import JobReport
 from indexer.roots import looks_mounted
 from indexer.write import Encoding, FileRow, Writer
@@ -51,11 +56,28 @@ def register_encoder(catalog: Catalog, encoder: Encoder, report: dict[str, objec
 
 
 def pending(catalog: Catalog, encoder_id: int) -> list[int]:
-    """Ids of all present items that need work: files never read or without an embedding, words without one."""
+    """Ids of all present items that need work: files never read or without an embedding, words without one.
+
+    Without files that were written or moved since they were compared: a scan tells first which item each is now.
+    """
     unread, unembedded = _wanting(encoder_id)
     words = sa.and_(Item.modality == Modality.TEXT, unembedded)
+    query = sa.select(Item.id, Item.parent_id, Item.path, Item.size, Item.mtime_ns, Root.path.label("root"))
+    query = query.join(Root, Root.id == Item.root_id).where(sa.or_(unread, words)).order_by(Item.id)
     with catalog.session() as session:
-        return list(session.scalars(sa.select(Item.id).where(sa.or_(unread, words)).order_by(Item.id)))
+        return [row.id for row in session.execute(query) if row.parent_id is not None or _is_as_known(row)]
+
+
+def _is_as_known(file: sa.Row[Any]) -> bool:
+    """Whether a file is where it was and was not written since. In a tar, or on a drive, reading tells."""
+    place = place_in(file.root, file.path)
+    try:
+        facts = file_of(file.path, os.lstat(place))
+    except (FileNotFoundError, NotADirectoryError):
+        return TAR in place.lower() or not looks_mounted(Path(file.root))
+    except OSError:
+        return True
+    return (facts.size, facts.mtime_ns) == (file.size, file.mtime_ns)
 
 
 def _wanting(encoder_id: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:

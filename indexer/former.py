@@ -1,6 +1,6 @@
-"""Where files lay before they moved. A caption table that names that path speaks of them still: its row follows them,
+"""Where files lay before they moved. A caption table that names that path speaks of them still, and so does a sidecar
 
-until another file lies there, or the table is written without that row.
+that was left there: what they say follows the file, until another file lies there, or they say it no more.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from sqlalchemy.orm import Session
 
 from engine.catalog import Catalog, Item, chunks
 from indexer.changes import place_in
-from indexer.found import Former, FoundFile
+from indexer.found import Folder, Former, FoundFile
 from indexer.roots import drive_places, is_on_away_drive, known_roots, looks_mounted
-from indexer.shards import is_there, tables_above
+from indexer.shards import is_there, own_sidecars, tables_above
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A folder, with a slash at its end: the root that it lies in, the tables that speak of it, is its drive away."""
+    """A folder: the root that it lies in, what it holds of sidecars, the tables that speak of it, is its drive away."""
 
     root: Path
-    folder: str
+    folder: Folder
     tables: tuple[FoundFile, ...]
     away: bool
 
@@ -49,7 +49,8 @@ class FormerPlaces:
         place = self._place(folder)
         if place is None or place.away or is_there(told_as):
             return None, place is not None and place.away
-        return Former(place.root, f"{place.folder}{name}", place.tables), False
+        path = f"{place.folder.path}/{name}" if place.folder.path else name
+        return Former(place.root, path, place.tables, place.folder), False
 
     def _place(self, folder: str) -> _Place | None:
         """None for what lies in no root."""
@@ -62,7 +63,8 @@ class FormerPlaces:
     def _look_at(self, root: Path, path: Path) -> _Place:
         left = not looks_mounted(root) or is_on_away_drive(path, self.drives)
         below = path.relative_to(root).as_posix()
-        return _Place(root, "" if below == "." else f"{below}/", tables_above(root, path / "file"), left)
+        folder = Folder("" if below == "." else below, sidecars=own_sidecars(root, path))
+        return _Place(root, folder, tables_above(root, path / "file"), left)
 
     def below(self, root: Path) -> Sequence[str]:
         """The paths, relative to a root, at which files lay that are present elsewhere."""

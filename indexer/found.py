@@ -50,11 +50,15 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """Where a file lay before it moved: the root, its path there, and the caption tables that speak of that path."""
+    """Where a file lay before it moved: the root, its path there, and the caption tables that speak of that path.
+
+    folder: that of the path, with the sidecars that were left in it.
+    """
 
     root: Path
     path: str
     tables: tuple[FoundFile, ...]
+    folder: Folder
 
 
 def shown(path: str) -> str:

@@ -22,9 +22,8 @@ from engine.media.ocr import check_ocr
 from engine.status import disk_needed
 from engine.words import counted, readable_bytes
 from indexer.choice import chosen_encoder, remembered
-from indexer.comparing import Note, chosen, compare
+from indexer.comparing import Note, chosen, compare, opened
 from indexer.jobs import JobReport, Tell, writing
-from indexer.roots import open_root
 from indexer.scan import Compared, Scan, ScanReport
 from indexer.tally import Tally
 
@@ -91,7 +90,7 @@ def index_folders(
         catalog = Catalog(config, create=True)
         job = stack.enter_context(writing(catalog, "index", tell))
         report = IndexReport()
-        roots = [open_root(catalog, folder, known=known, gone=gone) for folder in chosen(catalog, folders, note)]
+        roots = opened(catalog, chosen(catalog, folders, note), known=known, gone=gone, shallow=shallow)
         scan_of = partial(Scan, retry=retry, again=again, shallow=shallow, gone=gone, deleted=deleted, back=set[int]())
         scans = [scan_of(catalog, config, *place) for place in roots]
         report.scans, report.first = [scan.report for scan in scans], _is_first(catalog)

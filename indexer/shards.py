@@ -10,7 +10,7 @@ from engine.media.files import TAR, list_shard
 from indexer.folders import leave_captions_out, sort_in, tables_of
 from indexer.found import Folder, FoundFile, file_of, shown
 from indexer.rules import Rules
-from indexer.sidecars.names import PLACES_FOLDER, bare, is_places_table, is_shard_table, is_table, stem
+from indexer.sidecars.names import PLACES_FOLDER, bare, is_own, is_places_table, is_shard_table, is_table, stem
 
 
 def is_there(path: str) -> bool:
@@ -71,6 +71,11 @@ def places_tables(root: Path, folder: Path) -> tuple[FoundFile, ...]:
     if place.is_symlink():
         return ()
     return _tables(root, place, is_places_table)
+
+
+def own_sidecars(root: Path, folder: Path) -> dict[str, FoundFile]:
+    """The sidecars in a folder that speak of one file each, by their names."""
+    return {bare(file.path): file for file in _tables(root, folder, is_own)}
 
 
 def tables_above(root: Path, start: Path) -> tuple[FoundFile, ...]:

@@ -21,6 +21,7 @@ from indexer.library import index_folders
 from indexer.roots import drive_places, how_away, known_roots, looks_mounted
 from indexer.rules import IGNORE_FILE
 from indexer.scan import ScanReport
+from indexer.sidecars.names import bare, is_places_table, is_shard_table, is_table
 from indexer.walk import is_passed_over
 
 _SETTLE_MS = 1000  # changes that come closer together are taken in as one
@@ -254,11 +255,14 @@ class _OutsideOf(DefaultFilter):
 
 
 def _new_folders(changes: Iterable[tuple[Change, str]]) -> set[Path]:
-    """Folders that came as a whole, whose content is no change of its own, and those in which a tar changed, or what
-    is passed over.
+    """Folders that came as a whole, whose content is no change of its own, and those in which a tar changed, what is
+    passed over, or a table of captions, which speaks of all below it.
     """
     came = {Path(path) for change, path in changes if change is Change.added and _is_open(Path(path))}
-    return came | {Path(path).parent for _, path in changes if path.lower().endswith((TAR, f"/{IGNORE_FILE}"))}
+    told = {Path(path) for _, path in changes if path.lower().endswith((TAR, f"/{IGNORE_FILE}"))}
+    told |= {Path(path) for _, path in changes if is_table(bare(path)) or is_shard_table(bare(path))}
+    places = {Path(path).parent for _, path in changes if is_places_table(bare(path))}
+    return came | {path.parent for path in told | places}
 
 
 def _nearest(path: Path, roots: Sequence[Path]) -> Path | None:

@@ -171,12 +171,15 @@ def test_what_is_renamed_while_the_drive_with_its_table_is_away_keeps_its_captio
     assert said_of(config, "second/a.jpg") == ["on the drive"] and nothing_to_do(config, media)
 
 
-def test_facts_of_a_sidecar_that_was_left_behind_go(config: Config, media: Path) -> None:
+def test_facts_of_a_sidecar_that_was_left_behind_stay_as_long_as_it_does(config: Config, media: Path) -> None:
     (media / "boats" / "red-000.json").write_text(json.dumps({"camera": "Box"}))
     index(config, media)
     item = ids(config)["boats/red-000.jpg"]
     assert Catalog(config).facts_of(item)[0] is not None
     move(media / "boats" / "red-000.jpg", media / "moved")
+    index(config, media)
+    assert Catalog(config).facts_of(item)[0] is not None and nothing_to_do(config, media)
+    (media / "boats" / "red-000.json").unlink()
     index(config, media)
     assert Catalog(config).facts_of(item)[0] is None and nothing_to_do(config, media)
 

@@ -119,6 +119,20 @@ def test_new_folders_are_compared_before_those_from_which_their_files_came(tmp_p
     assert work.divided() == [(True, [root / "new"]), (False, [root, root / "boats"])]
 
 
+@pytest.mark.parametrize(
+    ("table", "told"), [("captions.jsonl", ""), ("00000.parquet", ""), ("sub/metadata/metadata_0.parquet", "sub")]
+)
+def test_a_table_that_changed_has_all_below_compared(tmp_path: Path, table: str, told: str) -> None:
+    media = draw_folder(tmp_path / "media", 2)
+    (media / table).parent.mkdir(parents=True, exist_ok=True)
+    work = _Work([media], lambda line: None)
+    watched: dict[Path, _Identity] = {media: ((1, 1),)}
+    work.take(watched, [])
+    work.done()
+    work.take(watched, [(Change.modified, str(media / table))])
+    assert (True, [media / told]) in work.divided()
+
+
 def test_a_drive_within_a_root_that_goes_or_comes_back_is_watched_anew(tmp_path: Path) -> None:
     root = draw_folder(tmp_path / "root", 2)
     drive = root / "drive"

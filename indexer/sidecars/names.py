@@ -1,6 +1,7 @@
 """What the names of caption files say: which files speak of which."""
 
 import re
+import unicodedata
 
 from engine.media import modality_of
 
@@ -42,8 +43,12 @@ def is_places_table(name: str) -> bool:
 
 def is_sidecar(name: str) -> bool:
     """Whether a file of this name may hold captions."""
-    name = name.lower()
-    return name.endswith(OWN) or name in _TABLES or is_shard_table(name) or is_places_table(name)
+    return is_own(name) or is_table(name) or is_shard_table(name) or is_places_table(name)
+
+
+def is_own(name: str) -> bool:
+    """Whether a file of this name may speak of the file beside it that is called as it is."""
+    return name.lower().endswith(OWN)
 
 
 def rank(name: str) -> tuple[int, str]:
@@ -53,6 +58,7 @@ def rank(name: str) -> tuple[int, str]:
 
 def describes(name: str) -> tuple[str, ...]:
     """The names, and names without their endings, of the files that an own sidecar of this name may speak of."""
+    name = _composed(name)
     whole = stem(name)
     if not name.lower().endswith(".json"):
         return (whole,)
@@ -68,8 +74,14 @@ def describes(name: str) -> tuple[str, ...]:
     return whole, f"{stem(other)}{copy[0]}{other[len(stem(other)) :]}" if copy else other
 
 
+def _composed(name: str) -> str:
+    """Letters with their marks in one form: some systems take them apart in what they copy."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def known_as(name: str) -> tuple[str, ...]:
     """What the sidecars of a file of this name may be called, without their endings."""
+    name = _composed(name)
     names: tuple[str, ...] = name, stem(name)
     if len(name) > _LONGEST_TAKEOUT:
         names += (name[:_LONGEST_TAKEOUT],)

@@ -72,9 +72,10 @@ class CaptionReader:
     def stamp(self, folder: Folder, file: FoundFile, former: Former | None = None) -> str:
         """What changes when any caption source of the file does; empty when it has none."""
         now = self._stamp(folder, file)
-        if former is None or not former.tables:
+        left = _left(folder, file, former)
+        if former is None or not (left or former.tables):
             return now
-        return f"{now}~{';'.join(_mark(table) for table in former.tables if table not in folder.tables)}"
+        return f"{now}~{';'.join(map(_mark, [*left, *(one for one in former.tables if one not in folder.tables)]))}"
 
     def _stamp(self, folder: Folder, file: FoundFile) -> str:
         if not folder.tables and not folder.sidecars:
@@ -89,19 +90,22 @@ class CaptionReader:
     def read(self, folder: Folder, file: FoundFile, former: Former | None = None) -> Captions:
         """What is said of a file: by its own sidecars first, then by the tables above it, without repeats.
 
-        former: where it lay before it moved. The tables there speak of it last.
+        former: where it lay before it moved. A sidecar that was left there speaks of it unless one of its kind lies
+        here; the tables there speak of it last.
         """
         found = Captions()
         for source in _own(folder, file):
             found.add(self._from_own(source))
+        reader = self._reader(former.root) if former else self
+        for source in _left(folder, file, former):
+            found.add(reader._from_own(source))
+            found.followed = True
         here = former.path if former and former.root == self.root else None
         for source in folder.tables:
             found.add(self._from_table(source, len(folder.tables), file.path, here))
-        if former:
-            reader = self._reader(former.root)
-            for source in former.tables:
-                if here is None or source not in folder.tables:
-                    found.add(reader._from_table(source, len(former.tables), None, former.path))
+        for source in former.tables if former else ():
+            if former and (here is None or source not in folder.tables):
+                found.add(reader._from_table(source, len(former.tables), None, former.path))
         found.finish(self.settings)
         return found
 
@@ -109,8 +113,13 @@ class CaptionReader:
         """Whether none of the file's sources failed to be read: one that did is looked at again next time."""
         failed = [self.failures.get(source.path) for source in (*_own(folder, file), *folder.tables)]
         if former:
-            failed += [self._reader(former.root).failures.get(source.path) for source in former.tables]
+            left = self._reader(former.root).failures
+            failed += [left.get(source.path) for source in (*_left(folder, file, former), *former.tables)]
         return not any(error is not None and error.stage == "read" for error in failed)
+
+    def has_own(self, folder: Folder, file: FoundFile) -> bool:
+        """Whether a sidecar speaks of this file alone."""
+        return bool(_own(folder, file))
 
     def _reader(self, root: Path) -> "CaptionReader":
         """Of another root, whose own scan tells what is wrong with its tables."""
@@ -233,6 +242,13 @@ def _own(folder: Folder, file: FoundFile) -> list[FoundFile]:
         return lists[0] if lists else []
     once = {source.path: source for found in lists for source in found}
     return sorted(once.values(), key=lambda source: rank(source.path))
+
+
+def _left(folder: Folder, file: FoundFile, former: Former | None) -> list[FoundFile]:
+    """The sidecars where the file lay before, of those kinds of which none lies beside it now."""
+    left = _own(former.folder, FoundFile(former.path, 0, 0)) if former else []
+    here = {rank(source.path)[0] for source in _own(folder, file)} if left else set()
+    return [source for source in left if rank(source.path)[0] not in here]
 
 
 def _mark(source: FoundFile) -> str:
