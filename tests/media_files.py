@@ -187,6 +187,6 @@ def png(width: int, height: int, pixels: bytes | None = None, *extra: tuple[byte
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(b"\0" * 1000 if pixels is None else pixels)
+    data = zlib.compress(b"\0" * 1000 if pixels is None else pixels, 1)
     parts = ((b"IHDR", header), *extra, (b"IDAT", data), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)

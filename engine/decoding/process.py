@@ -47,7 +47,7 @@ class DecoderProcess:
         self._deadline: float | None = None
         self._told: Wanted | None = None  # by this process
         self._late = self._closing = False
-        self.starting = False  # and so not busy with any file
+        self.ready = False  # until it is started, and so busy with no file
         self._guard = threading.Lock()  # nothing is started once it is closing, and what is killed is what was late
 
     def decode(self, path: Path, wanted: Wanted) -> Decoded:
@@ -75,13 +75,6 @@ class DecoderProcess:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.end()
-        self.starting = True
-        try:
-            return self._started()
-        finally:
-            self.starting = False
-
-    def _started(self) -> "subprocess.Popen[bytes]":
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"} | _MEMORY
         with self._guard:
             if self._closing:
@@ -106,6 +99,7 @@ class DecoderProcess:
                 if not self._closing:
                     raise RuntimeError("a decoder process could not be started: see `rebus doctor`") from None
                 raise _stopped() from None
+        self.ready = True
         return process
 
     @contextmanager
@@ -160,7 +154,7 @@ class DecoderProcess:
         """Kill the process and wait for it."""
         with self._guard:
             self._kill()
-            process, self._process = self._process, None
+            process, self._process, self.ready = self._process, None, False
         if process is not None:
             process.wait()
             for pipe in (process.stdin, process.stdout):

@@ -64,11 +64,11 @@ class UploadDecoder:
             self._idle.put(process)
 
     def _free(self) -> "_Process":
-        """A process of its caller's own. Raises Busy where all are with slow pictures; none is while it starts."""
+        """A process of the caller's own. Raises Busy where all are with slow pictures, as one that starts is not."""
         while True:
             with suppress(queue.Empty):
                 return self._idle.get(timeout=_PATIENCE_S)
-            if not any(process.starting for process in self._processes):
+            if all(process.ready for process in self._processes):
                 raise too_many_pictures()
 
 
