@@ -24,7 +24,7 @@ from engine.media.pictures import thumbnail
 from engine.thumbnails import thumbnail_file
 from tests.conftest import draw
 from tests.late import wait_until_asked
-from tests.media_files import animated, encoded, film, pdf, png, raw_file, shades, sound, svg
+from tests.media_files import animated, encoded, film, pdf, png, raw_file, shades, slow_drawing, sound, svg
 
 WANTED = Wanted(ImageInput(32, 32), thumbnail_pixels=48)
 LIMITS = MediaSettings(workers=1, max_seconds=20, max_frames=3)
@@ -46,13 +46,6 @@ def pool(home: Path) -> Iterator[DecoderPool]:
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "boat.jpg"
     draw(path, "red", "boat", 0)
-    return path
-
-
-def slow(path: Path) -> Path:
-    """A drawing within all limits that takes minutes: thousands of half clear layers."""
-    tower = '<g opacity="0.9">' * 90 + '<rect width="100" height="50"/>' + "</g>" * 90
-    path.write_bytes(svg(tower * 2000))
     return path
 
 
@@ -164,7 +157,7 @@ def test_a_decoder_that_crashes_ends_alone(tmp_path: Path, pool: DecoderPool, pi
 
 
 def test_a_decoder_that_is_killed_ends_alone(tmp_path: Path, pool: DecoderPool, picture: Path) -> None:
-    future = pool.submit(slow(tmp_path / "a.svg"))
+    future = pool.submit(slow_drawing(tmp_path / "a.svg"))
     process = wait_until_asked(pool._decoders[0])._process
     assert process is not None
     process.send_signal(signal.SIGKILL)
@@ -176,7 +169,7 @@ def test_a_decoder_that_is_killed_ends_alone(tmp_path: Path, pool: DecoderPool, 
 def test_a_file_that_takes_too_long_is_stopped(tmp_path: Path, picture: Path) -> None:
     with DecoderPool(MediaSettings(workers=1, max_seconds=0.5), WANTED) as pool:
         started = time.monotonic()
-        assert reason(pool, slow(tmp_path / "a.svg")) == "reading it took longer than 0.5 seconds"
+        assert reason(pool, slow_drawing(tmp_path / "a.svg")) == "reading it took longer than 0.5 seconds"
         assert time.monotonic() - started >= 0.5
         pool._decoders[0].settings = LIMITS  # a busy machine may take half a second for anything
         assert decoded(pool, picture).frames
@@ -213,7 +206,7 @@ def test_every_kind_can_be_read_in_the_least_memory_that_may_be_set(tmp_path: Pa
 def test_closing_ends_at_once_and_leaves_no_process(tmp_path: Path, picture: Path) -> None:
     pool = DecoderPool(MediaSettings(workers=2, max_seconds=100), WANTED)
     decoded(pool, picture)
-    futures = [pool.submit(slow(tmp_path / f"{number}.svg")) for number in range(5)]
+    futures = [pool.submit(slow_drawing(tmp_path / f"{number}.svg")) for number in range(5)]
     while not futures[1].running():
         os.sched_yield()
     started = time.monotonic()
