@@ -19,7 +19,7 @@ PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-c
 CHROMIUM = next(filter(None, map(shutil.which, PROGRAMS)), None)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
              "--disable-sync", "--no-first-run"]  # fmt: skip
-expect.set_options(timeout=20_000)  # milliseconds: of a busy machine; a page that is right takes far less
+expect.set_options(timeout=90_000)  # milliseconds: of a busy machine; a page that is right takes far less
 
 
 @pytest.fixture(scope="package")

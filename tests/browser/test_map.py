@@ -25,7 +25,7 @@ def page(browser: Browser, library: Config, tmp_path: Path) -> Iterator[Page]:
 
 def test_dots_show_and_open_their_pictures(page: Page) -> None:
     page.goto("/library")
-    page.wait_for_selector("[data-dots] .spot", timeout=60_000)
+    page.wait_for_selector("[data-dots] .spot", timeout=120_000)
     spot = page.locator(".spot")
     expect(spot.locator("img")).to_be_hidden()
     assert page.locator("svg.map a:not([tabindex='-1'])").count() == 0, "one stop for the keyboard, not hundreds"
