@@ -47,12 +47,12 @@ def following(
     thread = threading.Thread(target=watch_folders, args=(config, folders, tell, note, over.is_set), daemon=True)
     thread.start()
     try:
-        while not said.get(timeout=60).startswith("following"):
+        while not said.get(timeout=200).startswith("following"):
             pass
         yield said
     finally:
         over.set()
-        thread.join(timeout=60)
+        thread.join(timeout=200)
     assert not thread.is_alive()
 
 
@@ -65,9 +65,9 @@ def arrive(path: Path, root: Path, color: str, offset: int) -> None:
 
 def hear(said: "queue.SimpleQueue[str]", wanted: str) -> list[str]:
     """What is said until a line that holds this; that line last."""
-    lines = [said.get(timeout=60)]
+    lines = [said.get(timeout=200)]
     while wanted not in lines[-1]:
-        lines.append(said.get(timeout=60))
+        lines.append(said.get(timeout=200))
     return lines
 
 
@@ -81,7 +81,7 @@ def hear_removed(said: "queue.SimpleQueue[str]", count: int) -> None:
 def test_watching_takes_changes_in_as_they_come(config: Config, media: Path) -> None:
     with following(config, [media]) as said:
         arrive(media / "boats" / "late.jpg", media, "red", 5)
-        assert said.get(timeout=60) == "1 new" and "boats/late.jpg" in found(config)
+        assert said.get(timeout=200) == "1 new" and "boats/late.jpg" in found(config)
         (media / "boats" / "late.jpg").rename(media / "trees" / "later.jpg")
         assert set(hear(said, "1 renamed")[:-1]) <= {"1 removed", "nothing new"}
         assert "trees/later.jpg" in found(config)
@@ -199,7 +199,7 @@ def test_a_root_that_goes_while_it_is_first_indexed_is_taken_up_when_it_returns(
         assert f"{media} is absent" in gone[1]
         away.rename(media)
         hear(said, f"{media} is back")
-        said.get(timeout=60)  # what was compared
+        said.get(timeout=200)  # what was compared
         assert len(found(config)) == 40
 
 
