@@ -1,7 +1,6 @@
 """The map of a library: each dot opens its picture, by pointer and by keys."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from engine.config import Config
-from engine.status import MAPS
 from tests.browser.support import serving, watched
 from tests.web_library import copy_library
 
@@ -17,9 +15,7 @@ from tests.web_library import copy_library
 @pytest.fixture
 def page(browser: Browser, library: Config, tmp_path: Path) -> Iterator[Page]:
     """The page of a library whose map is not drawn yet."""
-    config = copy_library(library, tmp_path)
-    shutil.rmtree(config.home / MAPS, ignore_errors=True)
-    with serving(config) as address, watched(browser.new_context(base_url=address)) as page:
+    with serving(copy_library(library, tmp_path)) as address, watched(browser.new_context(base_url=address)) as page:
         yield page
 
 
