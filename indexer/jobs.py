@@ -25,6 +25,7 @@ WRITTEN = "versions", "heads", "encoders", "training", "thumbs/*"  # folders tha
 _NOTHING_LEFT = 1 << 20  # bytes of a disk below which a write that was cut short needs no other cause
 _WRITE_S = 1.0
 _SETTLED_S = 2.0  # of a stage, after which its rate means something
+_MOMENT_S = 0.5  # for which a lock is waited for: who only looks whether it is held, as the doctor does, holds it
 
 
 class JobReport:
@@ -75,11 +76,11 @@ def writing(catalog: Catalog, kind: str, tell: Tell) -> Iterator[JobReport]:
     Raises DiskFull, or LibraryBusy when another program keeps the database locked, for what fails so inside.
     """
     busy = f"another process is writing to the library at {catalog.home}: wait for it, or see `rebus status`"
-    with refusals_explained(catalog), _held(catalog.home / "write.lock", busy):
+    with refusals_explained(catalog), _held(catalog.home / "write.lock", busy, _MOMENT_S):
         for folder in WRITTEN:
             for place in catalog.home.glob(folder):
                 remove_leftovers(place)
-        with suppress(LibraryBusy), measuring(catalog):
+        with suppress(LibraryBusy), measuring(catalog, 0.0):
             pass  # what a killed plan left is gone, unless one is being measured
         with catalog.session() as session:
             stale = sa.update(Job).where(Job.state == "running")
@@ -91,23 +92,23 @@ def writing(catalog: Catalog, kind: str, tell: Tell) -> Iterator[JobReport]:
 
 
 @contextmanager
-def measuring(catalog: Catalog) -> Iterator[Path]:
+def measuring(catalog: Catalog, patience_s: float = _MOMENT_S) -> Iterator[Path]:
     """A folder to measure in, beside any writer; whatever a killed process left there is gone.
 
     Raises LibraryBusy when another process measures there, and what `refusals_explained` does.
     """
     busy = f"another process measures plans of the library at {catalog.home}: wait for it"
-    with refusals_explained(catalog), _held(catalog.home / "plan.lock", busy):
+    with refusals_explained(catalog), _held(catalog.home / "plan.lock", busy, patience_s):
         remove_leftovers(catalog.home / PLANS)
         yield catalog.home / PLANS
 
 
 @contextmanager
-def _held(file: Path, busy: str) -> Iterator[None]:
-    """A lock that one process has at a time. Raises LibraryBusy, with what to say, while another has it."""
+def _held(file: Path, busy: str, patience_s: float) -> Iterator[None]:
+    """A lock that one process has at a time. Raises LibraryBusy, with what to say, while another keeps it."""
     lock = FileLock(file)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience_s)
     except Timeout:
         raise LibraryBusy(busy) from None
     try:

@@ -187,6 +187,13 @@ def png(width: int, height: int, pixels: bytes | None = None, *extra: tuple[byte
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(b"\0" * 1000 if pixels is None else pixels)
+    data = zlib.compress(b"\0" * 1000 if pixels is None else pixels, 1)
     parts = ((b"IHDR", header), *extra, (b"IDAT", data), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def slow_drawing(path: Path) -> Path:
+    """A drawing within all limits that takes minutes: thousands of half clear layers."""
+    tower = '<g opacity="0.9">' * 90 + '<rect width="100" height="50"/>' + "</g>" * 90
+    path.write_bytes(svg(tower * 2000))
+    return path

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from safetensors.torch import save_file
 
 from engine.encoders import CONFIG_FILE, MERGES_FILE, WEIGHTS_FILE
+from engine.encoders.imports import open_clip
 from indexer.starter.words import write_merges
 
 MODEL: dict[str, Any] = {

@@ -108,10 +108,10 @@ def endless_gif(frames: int) -> bytes:
 
 
 def test_an_endless_gif_is_looked_at_only_so_far(tmp_path: Path) -> None:
-    started = time.monotonic()
-    media = read(tmp_path / "a.gif", endless_gif(400_000))
+    data, started = endless_gif(400_000), time.process_time()
+    media = read(tmp_path / "a.gif", data)
     assert len(media.frames) == 4 and media.facts.pages == 2000
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_a_tiff_whose_pages_go_in_a_circle_ends(tmp_path: Path) -> None:

@@ -3,15 +3,19 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from engine.catalog import Catalog
 from engine.config import Config
+from indexer.care.doctor import being_written
+from indexer.jobs import writing
 from rebus import serving_lines
-from tests.conftest import config_at, draw_folder
+from tests.conftest import config_at, draw_folder, silent
 
 
 @pytest.fixture
@@ -122,13 +126,25 @@ def test_without_an_encoder_index_says_what_to_run(run: Any, tmp_path: Path, mon
 
 
 def test_two_writers_never_meet(run: Any, tmp_path: Path) -> None:
-    from filelock import FileLock
-
     home, media = tmp_path / "home", draw_folder(tmp_path / "media", 8)
     assert run("index", str(media), home=home)[0] == 0
     with FileLock(home / "write.lock"):
         code, _, err = run("index", str(media), home=home)
     assert code == 1 and "another process is writing" in err
+
+
+def test_who_only_looks_whether_anybody_writes_turns_no_writer_away(
+    library: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexer.jobs._MOMENT_S", 60.0)  # of a busy machine
+    catalog = Catalog(config_at(tmp_path / "home"), create=True)
+    look = FileLock(catalog.home / "write.lock", thread_local=False)
+    look.acquire()
+    threading.Timer(0.1, look.release).start()
+    with writing(catalog, "index", silent):
+        assert being_written(catalog)
+    assert not being_written(catalog)
+    catalog.engine.dispose()
 
 
 def test_help_and_status_import_nothing_heavy(library: Config) -> None:

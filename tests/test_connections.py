@@ -50,7 +50,7 @@ def place(library: Config) -> Iterator[tuple[str, int]]:
 def test_what_is_no_request_is_refused_as_a_problem(
     place: tuple[str, int], sent: bytes, status: int, said: str
 ) -> None:
-    with socket.create_connection(place, timeout=20) as client, closing(HTTPResponse(client)) as answer:
+    with socket.create_connection(place, timeout=60) as client, closing(HTTPResponse(client)) as answer:
         client.sendall(sent)
         answer.begin()
         problem = json.loads(answer.read())

@@ -59,17 +59,22 @@ def _until_gone() -> Iterator[None]:
         pass
 
 
-@pytest.fixture
-def port() -> Iterator[int]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[ThreadingHTTPServer]:
     with ThreadingHTTPServer((PUBLIC, 0), Pages) as server:
         server.ended = threading.Event()  # type: ignore[attr-defined]
-        Pages.asked.clear()
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield server.server_port
+        yield server
         server.ended.set()  # type: ignore[attr-defined]
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def port(server: ThreadingHTTPServer) -> int:
+    Pages.asked.clear()
+    return server.server_port
 
 
 NAMES = {"public.example": [PUBLIC], "inside.example": [INTERNAL], "both.example": [PUBLIC, INTERNAL],
@@ -164,6 +169,22 @@ def test_bytes_seconds_and_redirects_are_bounded(port: int) -> None:
         _fetcher(port).fetch(f"{base}/to/{base}/to/{base}/to/{base}/to/{base}/to//picture")
     with pytest.raises(InvalidInput, match="404"):
         _fetcher(port).fetch(f"{base}/nothing")
+
+
+def test_a_connection_made_when_time_was_up_already_is_closed(port: int) -> None:
+    """As after a name that took long to resolve: nothing would end it any more."""
+    timers: list[threading.Timer] = []
+
+    def slowly(host: str, port: int) -> list[str]:
+        timers.extend(one for one in threading.enumerate() if isinstance(one, threading.Timer))
+        for timer in timers:
+            timer.join(60)
+        return [PUBLIC]
+
+    fetcher = Fetcher(50_000, allowed=_allowed, resolver=slowly, ports=(port,), seconds=0.01)
+    with pytest.raises(InvalidInput, match="in time"):
+        fetcher.fetch(f"http://public.example:{port}/slow")
+    assert timers and Pages.asked == []
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from engine.types import Modality, Query, Term
 from indexer.build import is_current
 from indexer.history import listed
 from tests.served import Served
-from webui.services import REFRESH_S, Services
+from webui.services import REFRESH_S, Freshness, Services
 
 COMMITTING = Path(__file__).parent / "committing.py"
 
@@ -223,6 +223,27 @@ def test_what_another_process_commits_is_found_within_half_a_second(served: Serv
             began = time.monotonic()
         assert all(late < REFRESH_S for late in wrong)
     services.catalog.engine.dispose()
+
+
+class Interrupted(Searcher):
+    """While it looks for what is new, somebody else changes that, and says so."""
+
+    looked = 0
+    freshness: Freshness
+
+    def refresh(self) -> bool:
+        changed = super().refresh()
+        self.looked += 1
+        self.freshness.expire()
+        return changed
+
+
+def test_what_changes_while_another_looks_is_looked_for_by_the_next(served: Served) -> None:
+    searcher = Interrupted(served.config, served.catalog)
+    searcher.freshness = Freshness(searcher)
+    for looked in (1, 2):
+        searcher.freshness.ensure()
+        assert searcher.looked == looked
 
 
 def test_no_request_is_dropped_while_versions_come_and_go(served: Served) -> None:

@@ -161,10 +161,10 @@ def test_only_words_that_are_sure_are_kept_and_not_without_end(program: Path, tm
 
 def test_a_program_that_hangs_is_stopped_in_time_for_the_picture_to_be_kept(program: Path) -> None:
     write(program, "exec sleep 60")
-    settings = replace(ON, max_seconds=4.0)
-    started = time.monotonic()
+    settings = replace(ON, max_seconds=40.0)
+    started = time.monotonic() - 28.5  # three quarters are for words
     assert words_in(media(sign("Fish"), sign("market")), settings, started) == ()
-    assert time.monotonic() - started < settings.max_seconds
+    assert 30 <= time.monotonic() - started < settings.max_seconds
 
 
 @pytest.mark.parametrize("script", ["exit 1", "kill -SEGV $$", "echo nonsense", r"printf '\377\376'"])
@@ -217,6 +217,6 @@ def test_closing_decoders_ends_the_program_too(program: Path, tmp_path: Path) ->
         while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip()):
             assert time.monotonic() < until and not future.done()
     pid = int((tmp_path / "pid").read_text())
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while is_alive(pid):
         assert time.monotonic() < until, "it lives on"

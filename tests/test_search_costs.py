@@ -63,7 +63,7 @@ def test_serving_threads_keep_their_connections(library: Config) -> None:
 
     def read() -> None:
         with catalog.reading() as connection:
-            together.wait(timeout=30)  # all of them are open at once
+            together.wait(timeout=120)  # all of them are open at once
             connection.exec_driver_sql("SELECT 1").one()
 
     with heard(catalog, "connect") as opened:

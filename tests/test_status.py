@@ -8,7 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -120,7 +122,7 @@ def test_counting_bytes_survives_files_that_come_and_go(catalog: Catalog) -> Non
     thread = threading.Thread(target=churn)
     thread.start()
     try:
-        for _ in range(300):
+        for _ in range(60):
             assert summarize(catalog)["disk_bytes"] > 0
     finally:
         ended.set()
@@ -199,25 +201,23 @@ def test_jobs_are_summed(catalog: Catalog) -> None:
     assert sums == {"files": 40, "failed": 4, "bytes": 400}
 
 
-def test_what_takes_long_to_read_is_remembered() -> None:
-    slow, quick = list[int](), list[int]()
+def test_what_takes_long_to_read_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, read = [0.0], list[int]()
+    monkeypatch.setattr("engine.status.time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     def read_slowly() -> int:
-        time.sleep(0.05)  # so that twenty times as long is far from over
-        slow.append(1)
-        return len(slow)
+        clock[0] += 1.0
+        read.append(1)
+        return len(read)
 
-    remembered = Remembered(read_slowly)
-    threads = [threading.Thread(target=remembered) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert remembered() == 1
-
-    kept = Remembered(lambda: quick.append(1), seconds=60.0)
-    kept(), kept()
-    assert len(quick) == 1
+    for remembered, kept_s in ((Remembered(read_slowly), 20.0), (Remembered(read_slowly, seconds=60.0), 60.0)):
+        read.clear()
+        with ThreadPoolExecutor(4) as threads:
+            assert [one.result() for one in [threads.submit(remembered) for _ in range(4)]] == [1] * 4
+        clock[0] += kept_s - 0.01
+        assert remembered() == 1
+        clock[0] += 0.01
+        assert remembered() == 2
 
 
 def test_jobs_are_new_each_time_whatever_is_remembered(catalog: Catalog) -> None:
@@ -237,7 +237,7 @@ def test_watching_shows_the_state_until_it_is_interrupted(library: Config) -> No
         while b"Version" not in shown:
             shown += os.read(terminal, 4096)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=120)
     os.close(terminal)
     assert process.returncode == 0 and b"Library" in shown and err == b""
 

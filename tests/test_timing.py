@@ -10,19 +10,17 @@ from engine.timing import Turns
 AT_ONCE, PATIENCE_S = 2, 0.2
 
 
-def _entered(turns: Turns, stack: ExitStack) -> float:
-    """Take a turn until the stack ends; the seconds that it took to come."""
-    began = time.monotonic()
-    stack.enter_context(turns.taken())
-    return time.monotonic() - began
-
-
 def test_who_waits_long_goes_on_without_a_turn_and_gives_none_back() -> None:
     turns = Turns(AT_ONCE, PATIENCE_S)
     for _ in range(2):
         with ExitStack() as stack:
-            waits = [_entered(turns, stack) for _ in range(AT_ONCE + 1)]
-        assert max(waits[:AT_ONCE]) < PATIENCE_S <= waits[AT_ONCE]
+            for left in (1, 0):
+                stack.enter_context(turns.taken())
+                assert turns._free._value == left
+            began = time.monotonic()
+            stack.enter_context(turns.taken())
+            assert time.monotonic() - began >= PATIENCE_S
+        assert turns._free._value == AT_ONCE
 
 
 def test_a_turn_is_given_back_by_who_fails() -> None:

@@ -1,6 +1,5 @@
 """What a watch sees being deleted was removed, though all of a folder was; what goes with a drive was not."""
 
-import queue
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +11,7 @@ from engine.catalog import Catalog, Item
 from engine.config import Config
 from indexer.library import index_folders
 from tests.conftest import config_at, draw, draw_folder, found, silent
-from tests.test_watch import following, hear
+from tests.test_watch import following, hear, hear_removed
 
 
 @pytest.fixture
@@ -29,13 +28,6 @@ def present(config: Config) -> int:
     with Catalog(config).session() as session:
         query = sa.select(sa.func.count()).where(Item.parent_id.is_(None), Item.removed_at.is_(None))
         return session.scalar(query) or 0
-
-
-def hear_removed(said: "queue.SimpleQueue[str]", count: int) -> None:
-    """Until so many files are said to be removed, by one line or several."""
-    while count > 0:
-        count -= int(hear(said, " removed")[-1].partition(" removed")[0].rpartition(", ")[-1])
-    assert count == 0
 
 
 def test_all_files_of_a_folder_that_are_deleted_leave_results(config: Config, media: Path) -> None:

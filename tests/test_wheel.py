@@ -12,14 +12,18 @@ import pytest
 from tests.conftest import draw_folder
 
 CHECKOUT = Path(__file__).parent.parent
-SERVE_ONCE = """
+# One process for all three: each would import as much anew.
+PROGRAM = """
 import sys
+import engine, indexer, webui, migrations, rebus
+site, home, media, encoder = sys.argv[1:]
+assert all(module.__file__.startswith(site) for module in (engine, indexer, webui, migrations, rebus))
+rebus.main(["--home", home, "index", media, "--encoder", encoder, "--json"])
+print("---")
+rebus.main(["--home", home, "search", "a red boat", "--json"])
 from engine.config import load_config
 from webui import create_app
-import engine, indexer, webui, migrations, rebus
-site = sys.argv[1]
-assert all(module.__file__.startswith(site) for module in (engine, indexer, webui, migrations, rebus))
-client = create_app(load_config(sys.argv[2], environ={})).test_client()
+client = create_app(load_config(home, environ={})).test_client()
 page = client.get("/?q=boat")
 assert page.status_code == 200 and b"thumbs/" in page.data, page.data
 styles = [part.split('"')[0] for part in page.text.split('href="')[1:] if ".css" in part.split('"')[0]]
@@ -56,17 +60,9 @@ def test_the_wheel_holds_what_is_needed_and_no_tests(wheel: Path) -> None:
 def test_the_wheel_indexes_searches_and_serves(wheel: Path, tmp_path: Path, encoder_folder: Path) -> None:
     site, home, media = tmp_path / "site", tmp_path / "home", draw_folder(tmp_path / "media", 8)
     zipfile.ZipFile(wheel).extractall(site)
+    command = [sys.executable, "-c", PROGRAM, str(site), str(home), str(media), str(encoder_folder)]
     environment = {**os.environ, "PYTHONPATH": str(site)}
-
-    def run(*arguments: str) -> str:
-        command = [sys.executable, *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    rebus = ("-m", "rebus", "--home", str(home))
-    assert (
-        json.loads(run(*rebus, "index", str(media), "--encoder", str(encoder_folder), "--json"))["items"]["image"] == 8
-    )
-    assert len(json.loads(run(*rebus, "search", "a red boat", "--json"))["hits"]) == 8
-    run("-c", SERVE_ONCE, str(site), str(home))
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    indexed, found = map(json.loads, done.stdout.split("---"))
+    assert indexed["items"]["image"] == 8 and len(found["hits"]) == 8

@@ -17,14 +17,15 @@ from engine.catalog import Caption, Catalog, Embedding, Item, Root
 from engine.config import Config
 from engine.media.files import hash_file
 from engine.media.pictures import thumbnail
+from engine.status import MAPS
 from engine.thumbnails import save_thumbnail, thumbnail_file
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 
 
 def copy_library(library: Config, folder: Path) -> Config:
-    """An independent copy, its media folder included."""
-    shutil.copytree(library.home, folder / "home")
+    """An independent copy, its media folder included; without the map that is drawn for who looks at a library."""
+    shutil.copytree(library.home, folder / "home", ignore=shutil.ignore_patterns(MAPS))
     config = replace(library, home=folder / "home")
     catalog = Catalog(config)
     with catalog.session() as session:

@@ -65,7 +65,7 @@ class Fetcher:
         end.start()  # a server that sends a byte now and then never runs into the timeout of a socket
         try:
             for _ in range(_REDIRECTS + 1):
-                found = self._ask(self._checked(url), sockets)
+                found = self._ask(self._checked(url), sockets, late)
                 if late.is_set():
                     raise TimeoutError
                 if isinstance(found, bytes):
@@ -94,15 +94,19 @@ class Fetcher:
             raise InvalidInput("image_url: it holds characters that an address cannot")
         return parts
 
-    def _ask(self, parts: SplitResult, sockets: list[socket.socket]) -> bytes | str:
-        """The body, or where it redirects to."""
+    def _ask(self, parts: SplitResult, sockets: list[socket.socket], late: threading.Event) -> bytes | str:
+        """The body, or where it redirects to. A connection made when time was up already is closed here."""
         host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
         with closing(http.client.HTTPConnection(host, port, timeout=self._seconds)) as connection:
             connection.sock = self._connected(host, port)  # to the address that was checked
-            sockets.append(connection.sock)
             if parts.scheme == "https":
-                connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=host)
-                sockets[-1] = connection.sock
+                secure, bare = ssl.create_default_context(), connection.sock
+                connection.sock = secure.wrap_socket(bare, server_hostname=host, do_handshake_on_connect=False)
+            sockets.append(connection.sock)
+            if late.is_set():
+                raise TimeoutError
+            if isinstance(connection.sock, ssl.SSLSocket):
+                connection.sock.do_handshake()
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request("GET", path, headers={"Accept": "image/*", "User-Agent": "rebus"})
             response = connection.getresponse()

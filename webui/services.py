@@ -43,7 +43,7 @@ class Freshness:
         """Refresh when the last time is long enough ago. A failure is logged and the loaded version serves on."""
         if time.monotonic() - self._last < REFRESH_S or not self._lock.acquire(blocking=False):
             return
-        began = time.monotonic()
+        self._last = time.monotonic()  # before it looks: who expires it meanwhile changed what it may have missed
         try:
             with suppress(NothingWhole):  # the log has what was passed over
                 self._searcher.refresh()
@@ -51,7 +51,6 @@ class Freshness:
             # What is loaded still answers; when nothing is, the search itself meets the error and reports it.
             log.exception("the library could not be refreshed")
         finally:
-            self._last = began
             self._lock.release()
 
     def expire(self) -> None:

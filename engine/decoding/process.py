@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ class DecoderProcess:
         self._deadline: float | None = None
         self._told: Wanted | None = None  # by this process
         self._late = self._closing = False
-        self._starting = threading.Lock()  # nothing is started once it is closing
+        self.ready = False  # until it is started, and so busy with no file
+        self._guard = threading.Lock()  # nothing is started once it is closing, and what is killed is what was late
 
     def decode(self, path: Path, wanted: Wanted) -> Decoded:
         """Raises MediaError, also when the process dies of the file or is killed for taking too long."""
@@ -60,15 +62,13 @@ class DecoderProcess:
         self, process: "subprocess.Popen[bytes]", request: dict[str, Any], payload: bytes, more_s: float = 0.0
     ) -> tuple[dict[str, Any], bytes]:
         """The answer to a request, `max_seconds` and `more_s` from now at the latest. Raises MediaError without one."""
-        self._late, self._deadline = False, time.monotonic() + self.settings.max_seconds + more_s
-        try:
-            assert process.stdin is not None and process.stdout is not None
-            send(process.stdin, request, payload)
-            return receive(process.stdout)
-        except BROKEN:
-            raise self._autopsy(process) from None
-        finally:
-            self._deadline = None
+        assert process.stdin is not None and process.stdout is not None
+        with self._limited(self.settings.max_seconds + more_s):
+            try:
+                send(process.stdin, request, payload)
+                return receive(process.stdout)
+            except BROKEN:
+                raise self._autopsy(process) from None
 
     def start(self) -> "subprocess.Popen[bytes]":
         """The running process. Raises MediaError when it was killed for good."""
@@ -76,10 +76,10 @@ class DecoderProcess:
             return self._process
         self.end()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"} | _MEMORY
-        with self._starting:
+        with self._guard:
             if self._closing:
                 raise _stopped()
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 [sys.executable, "-m", self.program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -90,16 +90,32 @@ class DecoderProcess:
             )
         self._told = None
         order = {"settings": dataclasses.asdict(self.settings)}
-        self._late, self._deadline = False, time.monotonic() + _START_S
+        assert process.stdin is not None and process.stdout is not None
+        with self._limited(_START_S):
+            try:
+                send(process.stdin, order, b"")
+                receive(process.stdout)
+            except BROKEN:
+                if not self._closing:
+                    raise RuntimeError("a decoder process could not be started: see `rebus doctor`") from None
+                raise _stopped() from None
+        self.ready = True
+        return process
+
+    @contextmanager
+    def _limited(self, seconds: float) -> Iterator[None]:
+        """Until when the process is not late. One that was killed just when it had answered is ended: it is no crash of
+        the next file.
+        """
+        with self._guard:
+            self._late, self._deadline = False, time.monotonic() + seconds
         try:
-            assert self._process.stdin is not None and self._process.stdout is not None
-            send(self._process.stdin, order, b"")
-            receive(self._process.stdout)
-        except BROKEN:
-            if not self._closing:
-                raise RuntimeError("a decoder process could not be started: see `rebus doctor`") from None
-            raise _stopped() from None
-        return self._process
+            yield
+        finally:
+            with self._guard:
+                self._deadline = None
+            if self._late:
+                self.end()
 
     def _autopsy(self, process: "subprocess.Popen[bytes]") -> MediaError:
         late = self._late
@@ -109,20 +125,21 @@ class DecoderProcess:
         if late:
             reason = f"reading it took longer than {self.settings.max_seconds:g} seconds"
             return MediaError("decode", reason, "raise media.max_seconds, or repair the file")
-        how = f"signal {-process.returncode}" if process.returncode < 0 else f"exit {process.returncode}"
+        code = process.wait()
+        how = f"signal {-code}" if code < 0 else f"exit {code}"
         return MediaError(
             "decode", f"its decoder crashed ({how})", "the file is damaged: copy it again from its source"
         )
 
     def kill_if_late(self) -> None:
-        deadline = self._deadline
-        if deadline is not None and time.monotonic() > deadline:
-            self._late = True
-            self._kill()
+        with self._guard:
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                self._late = True
+                self._kill()
 
     def kill(self) -> None:
         """End the process at once, for good."""
-        with self._starting:
+        with self._guard:
             self._closing = True
             self._kill()
 
@@ -135,14 +152,15 @@ class DecoderProcess:
 
     def end(self) -> None:
         """Kill the process and wait for it."""
-        if self._process is not None:
+        with self._guard:
             self._kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
+            process, self._process, self.ready = self._process, None, False
+        if process is not None:
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
                 if pipe:
                     with suppress(OSError):
                         pipe.close()
-            self._process = None
 
 
 def _reading_time(path: Path) -> float:

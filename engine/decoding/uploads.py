@@ -4,7 +4,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from PIL import Image
 
@@ -57,24 +57,28 @@ class UploadDecoder:
             self._room.release()
 
     def _decoded(self, data: bytes, at_least: int) -> Image.Image:
-        try:
-            process = self._idle.get(timeout=_PATIENCE_S)
-        except queue.Empty:
-            raise too_many_pictures() from None
+        process = self._free()
         try:
             return process.decoded(data, at_least)
         finally:
             self._idle.put(process)
+
+    def _free(self) -> "_Process":
+        """A process of the caller's own. Raises Busy where all are with slow pictures, as one that starts is not."""
+        while True:
+            with suppress(queue.Empty):
+                return self._idle.get(timeout=_PATIENCE_S)
+            if all(process.ready for process in self._processes):
+                raise too_many_pictures()
 
 
 class _Process(DecoderProcess):
     program = "engine.decoding.upload_decoder"
 
     def decoded(self, data: bytes, at_least: int) -> Image.Image:
-        process = self.start()
         try:
             with self._watched():
-                header, payload = self.asked(process, {"at_least": at_least}, data)
+                header, payload = self.asked(self.start(), {"at_least": at_least}, data)
         except MediaError as error:
             kind = TooLarge if "longer than" in error.reason else InvalidInput
             raise kind(f"the picture cannot be used: {error.reason}: send a smaller or simpler one") from None
@@ -97,9 +101,7 @@ class _Process(DecoderProcess):
             yield
         finally:
             answered.set()
-            watch.join()  # it must not kill the next picture's process
-            if self._late:
-                self.end()
+            watch.join()
 
 
 def too_many_pictures() -> Busy:

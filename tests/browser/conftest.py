@@ -14,10 +14,12 @@ from engine.types import Modality, Where
 from engine.versions import Version
 from tests.browser.support import serving, watched
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# The first has no windows to keep, and takes half of the time.
+PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, PROGRAMS)), None)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
              "--disable-sync", "--no-first-run"]  # fmt: skip
-expect.set_options(timeout=20_000)  # milliseconds: of a busy machine; a page that is right takes far less
+expect.set_options(timeout=90_000)  # milliseconds: of a busy machine; a page that is right takes far less
 
 
 @pytest.fixture(scope="package")

@@ -37,6 +37,7 @@ def serving(config: Config) -> Iterator[str]:
 @contextmanager
 def watched(context: BrowserContext) -> Iterator[Page]:
     """A page whose console must stay silent."""
+    context.set_default_timeout(90_000)  # milliseconds: only a page that hangs takes as long
     page = context.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))

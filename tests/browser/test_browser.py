@@ -85,6 +85,7 @@ def test_a_picture_given_to_the_page_shows_its_words(page: Page, boat: tuple[int
     assert page.locator(".lines").inner_text() == words
     page.go_back()
     expect(page.locator(".lines")).to_have_count(0)
+    page.wait_for_load_state()  # the page before is asked for anew, and may be there in part
     expect(page.get_by_role("searchbox")).to_have_value("a yellow tree")
     assert shown(page)[:24] == results
     page.go_forward()
@@ -139,6 +140,7 @@ def test_keys(page: Page) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     page.locator(".tiles a").first.click()
+    page.wait_for_url(f"**/items/{results[0]}")
     for key, item in (("ArrowRight", results[1]), ("ArrowRight", results[2]), ("ArrowLeft", results[1])):
         page.wait_for_selector("html.js")
         page.keyboard.press(key)

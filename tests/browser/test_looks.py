@@ -23,7 +23,7 @@ RULES = {
 
 
 Scheme = Literal["light", "dark"]
-SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+SCHEMES: dict[int, tuple[Scheme, ...]] = {390: ("light", "dark"), 1280: ("light", "dark"), 1920: ("light",)}
 LOOKED_THROUGH: dict[int, Scheme] = {390: "dark", 1280: "light"}  # colours are of a scheme, sizes of a width: twice do
 
 
@@ -49,11 +49,11 @@ def photograph(page: Page, path: Path) -> None:
 
 
 def look(page: Page, name: str, width: int, open_panel: bool = False) -> None:
-    """Photograph what is shown in both schemes, and look it through.
+    """Photograph what is shown in the schemes of a width, and look it through.
 
     open_panel: it is closed before the page is looked through: what lies half under one is no target.
     """
-    for scheme in SCHEMES:
+    for scheme in SCHEMES[width]:
         page.emulate_media(color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         photograph(page, SHOTS / f"{name}-{width}-{scheme}.png")

@@ -1,7 +1,6 @@
 """The map of a library: each dot opens its picture, by pointer and by keys."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from engine.config import Config
-from engine.status import MAPS
 from tests.browser.support import serving, watched
 from tests.web_library import copy_library
 
@@ -17,15 +15,13 @@ from tests.web_library import copy_library
 @pytest.fixture
 def page(browser: Browser, library: Config, tmp_path: Path) -> Iterator[Page]:
     """The page of a library whose map is not drawn yet."""
-    config = copy_library(library, tmp_path)
-    shutil.rmtree(config.home / MAPS, ignore_errors=True)
-    with serving(config) as address, watched(browser.new_context(base_url=address)) as page:
+    with serving(copy_library(library, tmp_path)) as address, watched(browser.new_context(base_url=address)) as page:
         yield page
 
 
 def test_dots_show_and_open_their_pictures(page: Page) -> None:
     page.goto("/library")
-    page.wait_for_selector("[data-dots] .spot", timeout=60_000)
+    page.wait_for_selector("[data-dots] .spot", timeout=120_000)
     spot = page.locator(".spot")
     expect(spot.locator("img")).to_be_hidden()
     assert page.locator("svg.map a:not([tabindex='-1'])").count() == 0, "one stop for the keyboard, not hundreds"

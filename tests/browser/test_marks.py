@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from engine.config import Config
 from tests.browser.support import give, serving, watched
@@ -87,6 +87,23 @@ def test_results_of_an_own_picture_are_marked_and_explained(page: Page, boat: tu
     expect(page.locator(".marked")).to_have_count(0)
     expect(page.locator("#chips img[alt='Your picture']")).to_be_visible()
     expect(page.locator(".why")).not_to_have_count(0)
+
+
+def test_a_mark_that_is_kept_late_leaves_the_next_search_alone(page: Page, boat: tuple[int, str]) -> None:
+    held: list[Route] = []
+    page.route("**/marks", lambda route: held.append(route))
+    page.goto("/?q=a+red+boat")
+    give(page, "drop", boat[1])
+    page.locator(".tiles .pick").first.check()
+    with page.expect_request("**/marks"):
+        page.get_by_role("button", name="Good").click()
+    page.get_by_role("searchbox").fill("a green tree")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("searchbox")).to_have_attribute("value", "a green tree")
+    with page.expect_response("**/marks"):
+        held[0].continue_()
+    page.wait_for_load_state("networkidle")
+    expect(page.get_by_role("searchbox")).to_have_attribute("value", "a green tree")
 
 
 def test_more_than_a_search_takes_stay_selected(page: Page) -> None:

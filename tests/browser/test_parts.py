@@ -36,6 +36,7 @@ def test_the_box_moves_by_keys_and_by_a_press(page: Page, boat: tuple[int, str])
     expect(pane).to_have_count(0)
     assert page.url.endswith(f"/items/{boat[0]}"), "the first Escape leaves the box alone"
     page.keyboard.press("r")
+    expect(pane).to_be_focused()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Shift+ArrowRight")

@@ -158,13 +158,13 @@ export function addLikes(values) {
 
 /** Mark results of a search with own pictures: no form holds these, so they travel along once more. */
 async function mark(form, said, { address, pictures }) {
-  const fields = new FormData(form);
+  const fields = new FormData(form), before = latest;
   fields.set("say", said);
   attach(fields, pictures);
   const response = await fetch("/marks", { method: "POST", body: fields }).catch(() => null);
   if (!response?.ok) announce("That could not be marked: load the page again");
-  else if (location.pathname === "/") await draw(address, pictures, false);
-  else go(address, pictures);
+  else if (location.pathname !== "/") go(address, pictures);
+  else if (before === latest) await draw(address, pictures, false); // else another search has taken its place
 }
 
 function attach(fields, pictures) {
