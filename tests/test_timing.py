@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from engine.timing import Turns
+from engine.timing import Trace, Turns
 
 AT_ONCE, PATIENCE_S = 2, 0.2
 
@@ -13,7 +13,8 @@ AT_ONCE, PATIENCE_S = 2, 0.2
 def _entered(turns: Turns, stack: ExitStack) -> float:
     """Take a turn until the stack ends; the seconds that it took to come."""
     began = time.monotonic()
-    stack.enter_context(turns.taken())
+    stack.enter_context(turns.taken(trace := Trace()))
+    assert trace.took.keys() <= {"wait"}
     return time.monotonic() - began
 
 
@@ -25,12 +26,19 @@ def test_who_waits_long_goes_on_without_a_turn_and_gives_none_back() -> None:
         assert max(waits[:AT_ONCE]) < PATIENCE_S <= waits[AT_ONCE]
 
 
+def test_who_had_to_wait_is_told_how_long() -> None:
+    turns, first, second = Turns(1, PATIENCE_S), Trace(), Trace()
+    with turns.taken(first), turns.taken(second):
+        pass
+    assert not first.took and second.took["wait"] >= PATIENCE_S * 1000 * 0.99
+
+
 def test_a_turn_is_given_back_by_who_fails() -> None:
     turns = Turns(AT_ONCE, 60)
     there, most = threading.BoundedSemaphore(AT_ONCE), 40
 
     def fail() -> None:
-        with turns.taken():
+        with turns.taken(Trace()):
             assert there.acquire(blocking=False), "too many at once"
             there.release()
             raise KeyError

@@ -15,6 +15,8 @@ _LINGER_S = 10.0
 class WholeTask(WSGITask):  # type: ignore[misc]  # waitress has no types
     """An answer whose head and body, where that comes in one piece, leave together: one system call, one packet."""
 
+    wrote_header: bool
+
     def write(self, data: bytes) -> None:
         """Send a piece of the body, and the head before the first one."""
         if self.wrote_header or not data or self.content_length != len(data) or not self.has_body:

@@ -128,7 +128,9 @@ class SearchResponse(Shape):
 
     hits: list[HitOut] = Field(description="The hits of this page, best first.")
     next: str | None = Field(description="The cursor of the following page; null at the end.")
-    took_ms: dict[str, float] = Field(description="Milliseconds by stage, and total.")
+    took_ms: dict[str, float] = Field(
+        description="Milliseconds by stage, and total; wait is behind other searches, where it had to."
+    )
     index_version: int = Field(description="The number of the version that answered; 0 before there is one.")
     confidence: float | None = Field(
         description="Probability, 0 to 1, that what the words ask for is there; null where nothing is calibrated."
