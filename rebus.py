@@ -369,8 +369,11 @@ def serving_lines(config: "Config", url: str) -> Iterator[str]:
     """What is said once the server answers."""
     from engine.catalog import Catalog
     from webui.access import token_of
+    from webui.hosts import address_elsewhere
 
     yield f"Rebus is at {url}  (Ctrl-C ends it)"
+    if elsewhere := address_elsewhere(config.serve.host):
+        yield f"From other machines: {url.replace('localhost', elsewhere)}"
     if Catalog(config).current_version() is None:
         yield "Nothing can be searched yet: run `rebus index FOLDER`; it is found without a new start."
     if token := token_of(config):

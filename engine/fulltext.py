@@ -18,11 +18,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from engine.catalog import Caption, Catalog, Item, Keyword, matches
-from engine.types import F32, I64, Modality, Where
+from engine.types import F32, I64, Array, Modality, Where
 
 KINDS = ("caption", "path", "keywords")  # what a document is, as its place modulo four says
 _MOST_WORDS = 32
 _ENOUGH = 1000  # documents that hold a word one must hold at least one of: the rarest words, as far as this goes
+_COMMON = 4  # what more than a fourth of all documents hold weighs little, and takes long to weigh
 _MOST = 5000  # documents compared; of one word that more hold, these are not the best, and all alike hold it
 _K1, _B = 1.2, 0.75  # BM25 (Robertson et al. 1994), as FTS5 has it
 _WORD = re.compile(r"[^\W_]+")
@@ -71,18 +72,23 @@ def find(catalog: Catalog, text: str, modality: Modality, where: Where, k: int) 
     words = words_in(text)
     engine = _engine_of(catalog)
     with catalog.reading() as connection:
-        counts = engine.counts(connection, words)
+        counts, common = engine.counts(connection, words)
         there = sorted((word for word in words if counts[word]), key=lambda word: counts[word])
         if not there:
             return Found()
-        places, asked = engine.places(there, _required(there, counts), [counts[word] for word in there])
-        rows = connection.execute(_kept(places, modality, where), asked).all()
-        whole = {row.place for row in rows} if len(words) == 1 else set[int]()
-        if len(words) == len(there) > 1:
+        required = _required(there, counts)
+        weighed = [word for word in there if word in required or counts[word] <= common]
+        places, asked = engine.places(weighed, required, [counts[word] for word in weighed])
+        kept = connection.execute(_kept(places, modality, where), asked).all()
+        rows = np.array([tuple(row) for row in kept], np.float64).reshape(-1, 3)  # NumPy tries much on a row as it is
+        whole: Sequence[int] | None = None  # all of them
+        if len(words) > 1:
             query, asked = engine.whole(words)
-            whole = set(connection.scalars(query.limit(_MOST), asked))
-    near = None if where.near is None else set(catalog.ids_matching(where, modality))
-    return _best([row for row in rows if near is None or row.item in near], whole, k)
+            found = connection.execute(query.limit(_MOST), asked).all() if len(words) == len(there) else []
+            whole = [place for (place,) in found]
+    if where.near is not None:
+        rows = rows[np.isin(rows[:, 0], catalog.ids_matching(where, modality))]
+    return _best(rows, whole, k)
 
 
 def holding(catalog: Catalog, text: str, modality: Modality, ids: I64) -> I64:
@@ -129,22 +135,29 @@ def _items(places: sa.Select[Any], modality: Modality) -> sa.Select[Any]:
     return query.where(_words.removed_at.is_(None), Item.removed_at.is_(None), Item.modality == modality)
 
 
-def _best(rows: Sequence[Any], whole: set[int], k: int) -> Found:
-    scores, kinds, complete = dict[int, float](), dict[int, str](), set[int]()
-    for item, place, score in sorted(rows, key=lambda row: (-row.score, row.item)):
-        if item not in scores:
-            scores[item], kinds[item] = float(score), KINDS[place % 4]
-        if place in whole:
-            complete.add(item)
-    ids = list(scores)[:k]
-    values = np.array([scores[i] for i in ids], np.float32)
-    return Found(np.array(ids, np.int64), values, frozenset(complete), kinds)
+def _best(rows: Array, whole: Sequence[int] | None, k: int) -> Found:
+    """The k best items of rows (n, 3), float64: item, place, score, higher is better.
+
+    whole: the places that hold every word; None for all.
+    """
+    rows = rows[np.lexsort((rows[:, 0], -rows[:, 2]))]  # stable: of equal ones, the first that came
+    items, places = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
+    first = np.sort(np.unique(items, return_index=True)[1])
+    complete = items if whole is None else items[np.isin(places, whole)]
+    kinds = [KINDS[kind] for kind in (places[first] % 4).tolist()]
+    ids = items[first]
+    return Found(
+        ids[:k], rows[first[:k], 2].astype(np.float32), frozenset(complete.tolist()),
+        dict(zip(ids.tolist(), kinds, strict=True)),
+    )  # fmt: skip
 
 
 class _Sqlite:
     """FTS5. Every word is quoted, which makes operators of its language plain words."""
 
-    _COUNT = "(SELECT count(*) FROM (SELECT 1 FROM words_fts WHERE words_fts MATCH ? LIMIT ?))"
+    _COUNT = (
+        "SELECT count(*), min(rowid), max(rowid) FROM (SELECT rowid FROM words_fts WHERE words_fts MATCH ? LIMIT ?)"
+    )
     _PLACES = sa.select(
         sa.literal_column("rowid", sa.Integer).label("place"),
         (-sa.literal_column("bm25(words_fts)", sa.Float)).label("score"),
@@ -156,13 +169,19 @@ class _Sqlite:
         return " OR ".join(f'"{word}"' for word in words)
 
     @classmethod
-    def counts(cls, connection: sa.Connection, words: Sequence[str]) -> dict[str, int]:
-        """Documents that hold each word, up to one more than are enough."""
+    def counts(cls, connection: sa.Connection, words: Sequence[str]) -> tuple[dict[str, int], int]:
+        """Documents that hold each word, and what is common; beyond enough, about, by how close the first ones lie."""
         if not words:
-            return {}
+            return {}, 0
         asked = tuple(part for word in words for part in (f'"{word}"', _ENOUGH + 1))
-        found = connection.exec_driver_sql(f"SELECT {', '.join([cls._COUNT] * len(words))}", asked).one()
-        return dict(zip(words, found, strict=True))
+        found = connection.exec_driver_sql(" UNION ALL ".join([cls._COUNT] * len(words)), asked).all()
+        counts, items = {word: row[0] for word, row in zip(words, found, strict=True)}, 0
+        if max(counts.values()) > _ENOUGH:
+            items = connection.exec_driver_sql("SELECT max(id) FROM items").scalar() or 0  # as many as documents
+        for word, (count, first, last) in zip(words, found, strict=True):
+            if count > _ENOUGH:
+                counts[word] = max(count, 1 + (count - 1) * (4 * items - first) // (last - first))
+        return counts, max(_ENOUGH, items // _COMMON)
 
     @classmethod
     def places(cls, words: Sequence[str], required: Sequence[str], counts: Sequence[int]) -> Places:
@@ -204,13 +223,13 @@ class _Postgres:
         return asked
 
     @classmethod
-    def counts(cls, connection: sa.Connection, words: Sequence[str]) -> dict[str, int]:
-        """Documents that hold each word, up to one more than are enough."""
+    def counts(cls, connection: sa.Connection, words: Sequence[str]) -> tuple[dict[str, int], int]:
+        """Documents that hold each word, up to one more than are enough; none counts as common."""
         found = {}
         for word in words:
             some = cls._documents(cls._asks(word)).limit(_ENOUGH + 1).subquery()
             found[word] = connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
-        return found
+        return found, _ENOUGH + 1
 
     @classmethod
     def places(cls, words: Sequence[str], required: Sequence[str], counts: Sequence[int]) -> Places:

@@ -116,7 +116,7 @@ class Searcher:
 
     def search(self, query: Query) -> Results:
         """The best hits of `query.modality`, with milliseconds by stage: encode, recall, refine, text, catalog, total;
-        cascade is both recall and refine, exact stands for them.
+        cascade is both recall and refine, exact stands for them; wait is for others, where a search had to.
 
         Text mode needs no encoder and no index. Raises InvalidInput for a query that cannot be asked, NotFound for a
         term's missing item, NotReady before anything is indexed.
@@ -148,7 +148,7 @@ class Searcher:
         with trace.timed("encode"):
             answer = self._answer(version, query, mode)
         page = slice(query.offset, query.offset + query.limit)
-        with self._turns.taken():
+        with self._turns.taken(trace):
             ranked = self._ranked(version, answer, query, trace)
             with trace.timed("catalog"):
                 orders = dict(zip(ranked.ids[page], ranked.scores[page], strict=True))

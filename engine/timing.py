@@ -33,9 +33,15 @@ class Turns:
         self._free, self._patience_s = threading.Semaphore(at_once), patience_s
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """A turn. Who waited long, behind slow ones, goes on without."""
-        mine = self._free.acquire(timeout=self._patience_s)
+    def taken(self, trace: Trace) -> Iterator[None]:
+        """A turn. Who waited long, behind slow ones, goes on without.
+
+        trace: is told how long one waited, as the stage `wait`, where one had to.
+        """
+        mine = self._free.acquire(blocking=False)
+        if not mine:
+            with trace.timed("wait"):
+                mine = self._free.acquire(timeout=self._patience_s)
         try:
             yield
         finally:

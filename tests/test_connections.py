@@ -13,6 +13,7 @@ from flask import Flask
 from engine.config import Config, ServeSettings
 from tests.serving import running
 from webui.channel import LingeringChannel
+from webui.headers import SECURITY
 from webui.problems import PROBLEM
 from webui.server import listen
 
@@ -57,6 +58,19 @@ def test_what_is_no_request_is_refused_as_a_problem(
         assert answer.headers["Content-Type"] == PROBLEM and answer.headers["Connection"] == "close"
         assert answer.status == problem["status"] == status and said in problem["detail"], problem
         assert set(problem) == {"type", "title", "status", "detail"} and problem["title"]
+
+
+def test_a_refusal_has_the_headers_of_every_answer_and_no_body_for_head(place: tuple[str, int]) -> None:
+    heard = []
+    for method in (b"GET", b"HEAD", b"\r\nHEAD"):
+        with socket.create_connection(place, timeout=20) as client, client.makefile("rb") as answer:
+            for part in (method[:2], method[2:] + b" / HTTP/1.1\r\nHost: localhost\r\n: x\r\n\r\n"):
+                client.sendall(part)
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+        heard.append((head.split(b"\r\nDate: ")[0], len(body)))
+        said = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+        assert SECURITY.items() <= said.items() and int(said["Content-Length"]) > 0
+    assert len({head for head, _ in heard}) == 1 and [length > 0 for _, length in heard] == [True, False, False]
 
 
 def test_a_body_in_chunks_is_read(place: tuple[str, int]) -> None:

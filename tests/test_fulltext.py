@@ -54,6 +54,11 @@ def catalog(config: Config) -> Iterator[Catalog]:
     catalog.engine.dispose()
 
 
+def words_counted(catalog: Catalog, words: str) -> tuple[dict[str, int], int]:
+    with catalog.reading() as connection:
+        return fulltext._engine_of(catalog).counts(connection, words.split())
+
+
 def put(catalog: Catalog, path: str, *captions: str, keywords: tuple[str, ...] = ()) -> int:
     """A picture with its words; its id."""
     with catalog.session() as session:
@@ -163,6 +168,22 @@ def test_common_words_alone_are_looked_for_too(catalog: Catalog, monkeypatch: py
     rare = put(catalog, "z.jpg", "a walrus in the sea")
     assert set(asked(catalog, "the sea")) == {*pictures, rare}
     assert asked(catalog, "the walrus") == [rare]  # what has the common word alone is passed over
+
+
+def test_what_most_documents_hold_orders_nothing_beside_rarer_words(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.fulltext._ENOUGH", 3)
+    for n in range(20):
+        put(catalog, f"{n}.jpg", "the sea" if n % 2 else "the dog by the sea")
+    monkeypatch.setattr("engine.fulltext._COMMON", 10**6)
+    counts, common = words_counted(catalog, "sea dog walrus")
+    assert counts["walrus"] == 0 and counts["dog"] < counts["sea"] + (common > 3)  # PostgreSQL counts to four alone
+    alone, both = (find(catalog, words, Modality.IMAGE, Where(), 50) for words in ("dog", "dog sea"))
+    assert alone.ids.tolist() == both.ids.tolist() and len(both.whole) == 10
+    if catalog.engine.dialect.name == "sqlite":
+        assert 8 <= counts["dog"] <= 12 and 18 <= counts["sea"] <= 22 and common == 3
+        assert both.scores.tolist() == alone.scores.tolist()
 
 
 # --- hostile questions ---

@@ -27,7 +27,7 @@ from indexer.jobs import writing
 from tests.conftest import silent
 from tests.serving import running
 from webui import create_app, serve
-from webui.hosts import is_loopback
+from webui.hosts import address_elsewhere, is_loopback
 from webui.server import listen, run
 
 PROGRAM = """
@@ -251,3 +251,9 @@ def test_a_port_in_use_is_refused(library: Config) -> None:
 )  # fmt: skip
 def test_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def test_who_binds_all_interfaces_is_told_how_others_reach_it() -> None:
+    assert address_elsewhere("0.0.0.0", {"0.0.0.0": "127.0.0.1"}) == "127.0.0.1"
+    assert address_elsewhere("0.0.0.0", {"0.0.0.0": "no address"}) is None
+    assert address_elsewhere("127.0.0.1") is None and address_elsewhere("192.168.1.2") is None

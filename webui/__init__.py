@@ -17,6 +17,7 @@ from webui.api import api
 from webui.compat import compat
 from webui.compression import compress_static
 from webui.files import files
+from webui.headers import SECURITY
 from webui.library_api import library_api, probes
 from webui.library_pages import library_pages
 from webui.marks_api import marks_api
@@ -28,21 +29,6 @@ from webui.server import serve
 from webui.services import Services
 
 __all__ = ["create_app", "serve"]
-
-# Nothing inline and nothing from elsewhere. Pictures may also be data: and blob:, for one that was just dropped.
-_POLICY = "; ".join((
-    "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:", "media-src 'self'",
-    "connect-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
-))  # fmt: skip
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "private, no-cache",
-}
 
 
 class _Application(Flask):
@@ -76,7 +62,7 @@ def create_app(config: Config, searcher: Searcher | None = None) -> Flask:
 
 def _secure(response: Response) -> Response:
     given = {name.lower() for name, _ in response.headers}
-    for name, value in _HEADERS.items():
+    for name, value in SECURITY.items():
         if name.lower() not in given:
             response.headers.add(name, value)
     return response

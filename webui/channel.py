@@ -1,14 +1,29 @@
-"""Connections that may refuse a body and are still heard."""
+"""Connections that may refuse a body and are still heard, and how answers leave on them."""
 
 import socket
 import time
 from contextlib import suppress
 
 from waitress.channel import HTTPChannel
+from waitress.task import WSGITask
 
 from webui.refusals import Refusal, StrictParser
 
 _LINGER_S = 10.0
+
+
+class WholeTask(WSGITask):  # type: ignore[misc]  # waitress has no types
+    """An answer whose head and body, where that comes in one piece, leave together: one system call, one packet."""
+
+    wrote_header: bool
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body, and the head before the first one."""
+        if self.wrote_header or not data or self.content_length != len(data) or not self.has_body:
+            super().write(data)
+            return
+        self.channel.write_soon(self.build_response_header() + data)
+        self.wrote_header, self.content_bytes_written = True, len(data)
 
 
 class LingeringChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
@@ -17,7 +32,7 @@ class LingeringChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no ty
     Closing it with bytes unread would reset it: who sends a body over the limit would never see the answer 413.
     """
 
-    parser_class, error_task_class = StrictParser, Refusal
+    parser_class, task_class, error_task_class = StrictParser, WholeTask, Refusal
 
     _until: float | None = None
     _sending = False

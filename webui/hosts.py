@@ -1,11 +1,14 @@
 """Host names and addresses: which are this machine's own, and which client a request counts for."""
 
 import ipaddress
+import socket
+from collections.abc import Mapping
 from functools import lru_cache
 
 from flask import Request
 
 _REMEMBERED = 1024  # hosts: every request asks of the same few
+_BEYOND = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # nobody's (RFC 5737, RFC 3849); to bind all interfaces
 
 
 @lru_cache(_REMEMBERED)
@@ -24,6 +27,23 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def address_elsewhere(bound: str, beyond: Mapping[str, str] = _BEYOND) -> str | None:
+    """How other machines address this one, where all of its interfaces are bound; None where that is not known.
+
+    beyond: an address on the way to which the system chooses the interface. Nothing is sent there.
+    """
+    bound = bound.strip("[]")
+    if bound not in beyond:
+        return None
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in bound else socket.AF_INET, socket.SOCK_DGRAM) as way:
+            way.connect((beyond[bound], 9))
+            found = str(way.getsockname()[0])
+    except OSError:  # no network
+        return None
+    return f"[{found}]" if ":" in found else found
 
 
 def client_of(request: Request) -> str:

@@ -4,6 +4,7 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
 from waitress.utilities import BadRequest
 
+from webui.headers import SECURITY
 from webui.problems import PROBLEM, Problem
 
 _LONGEST = 64 * 1024  # bytes of a chunk's first line, or of what follows the last chunk
@@ -17,9 +18,12 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no 
     """
 
     completed: bool
+    method = b""  # how it begins: of what cannot be read, nothing else says that it was HEAD
 
     def received(self, data: bytes) -> int:
         """Take bytes in; how many of them are this request's."""
+        if len(self.method) < len(b"HEAD "):
+            self.method = (self.method + data[:64]).lstrip()[:5]
         taken = int(super().received(data))
         chunks = self.body_rcv if self.chunked and not self.completed else None
         # waitress goes through all of it again at every piece that comes: that must not grow to a body's length.
@@ -48,6 +52,6 @@ class Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
         error = self.request.error
         body = Problem.of(error.code, f"the request was refused: {error.body}").model_dump_json().encode()
         self.status, self.content_length = f"{error.code} {error.reason}", len(body)
-        self.response_headers += [("Content-Type", PROBLEM), ("X-Content-Type-Options", "nosniff")]
+        self.response_headers += [("Content-Type", PROBLEM), *SECURITY.items()]
         self.set_close_on_finish()
-        self.write(body)
+        self.write(b"" if self.request.method == b"HEAD " else body)

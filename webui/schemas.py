@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -98,8 +98,13 @@ class HitOut(Shape):
     @classmethod
     def of(cls, hit: Hit) -> Self:
         """From the engine's hit; its root, an absolute path, stays behind."""
+        return cls(**cls.values(hit))
+
+    @staticmethod
+    def values(hit: Hit) -> dict[str, Any]:
+        """What `of` makes one of: a page of hits is checked in one go, in half the time."""
         url, thumbnail = _addresses(hit.id, hit.item, hit.thumb)
-        return cls(
+        return dict(
             id=hit.id, score=hit.score, modality=hit.modality, path=hit.path, caption=hit.caption, url=url,
             thumbnail=thumbnail, item=hit.item, width=hit.width, height=hit.height, position=hit.position,
             place=place_in(hit.path, hit.position, hit.modality), alike=hit.alike, confidence=hit.confidence,
@@ -123,7 +128,9 @@ class SearchResponse(Shape):
 
     hits: list[HitOut] = Field(description="The hits of this page, best first.")
     next: str | None = Field(description="The cursor of the following page; null at the end.")
-    took_ms: dict[str, float] = Field(description="Milliseconds by stage, and total.")
+    took_ms: dict[str, float] = Field(
+        description="Milliseconds by stage, and total; wait is behind other searches, where it had to."
+    )
     index_version: int = Field(description="The number of the version that answered; 0 before there is one.")
     confidence: float | None = Field(
         description="Probability, 0 to 1, that what the words ask for is there; null where nothing is calibrated."
@@ -142,13 +149,12 @@ class SearchResponse(Shape):
     @classmethod
     def of(cls, results: Results, following: str | None, explain: bool = False) -> Self:
         """From the engine's results, and the cursor of what follows them. explain: whether that was asked for."""
-        hits = [HitOut.of(hit) for hit in results.hits]
-        return cls(
-            hits=hits, next=following, took_ms=results.took_ms, index_version=results.index_version,
-            confidence=results.confidence, band=band(results.confidence), mode=results.mode, marks=results.marks,
-            notice=results.notice and explain_error(results.notice)[1],
+        return cls.model_validate(dict(
+            hits=[HitOut.values(hit) for hit in results.hits], next=following, took_ms=results.took_ms,
+            index_version=results.index_version, confidence=results.confidence, band=band(results.confidence),
+            mode=results.mode, marks=results.marks, notice=results.notice and explain_error(results.notice)[1],
             depths=results.depths if explain else None,
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 class CaptionOut(Shape):
