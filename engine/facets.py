@@ -44,15 +44,20 @@ def facets(catalog: Catalog, where: Where, modality: Modality) -> Facets:
     names, roots = _root_names(catalog), Counter[str]()
     for root, count in _counted(catalog, where, modality, Item.root_id).items():
         roots[names[root]] += count
-    kinds = {str(kind): _counted(catalog, where, kind, Item.modality) for kind in Modality}
     return Facets(
         sum(folders.values()),
-        {kind: sum(found.values()) for kind, found in kinds.items() if found},
+        kind_counts(catalog, where),
         _named(roots),
         _named(folders),
         dict(years.most_common()),
         _named(cameras),
     )
+
+
+def kind_counts(catalog: Catalog, where: Where) -> dict[str, int]:
+    """The present items that a filter keeps, by modality."""
+    found = {str(kind): _counted(catalog, where, kind, Item.modality).total() for kind in Modality}
+    return {kind: count for kind, count in found.items() if count}
 
 
 def known_facets(catalog: Catalog) -> frozenset[str]:

@@ -13,6 +13,7 @@ from werkzeug.datastructures import MultiDict
 from engine.answers import looked_up
 from engine.confidence import UNLIKELY
 from engine.errors import InvalidInput, NotFound, NotReady
+from engine.facets import kind_counts
 from engine.filters import Filters
 from engine.likeness import Likeness
 from engine.media.pictures import thumbnail
@@ -244,7 +245,7 @@ def _browse(page: SearchPage, where: Where, limit: int) -> None:
     if catalog.current_version() is None:
         services().freshness.ensure()
         _ = services().searcher.version  # raises NotReady, which says what to do
-    page.counts = services().status.counts()["items"]
+    page.counts = services().status.counts()["items"] if where == Where() else kind_counts(catalog, where)
     page.browsed = page.modality
     ids = newest(catalog, page.browsed, where, page.offset, limit + 1)
     if page.modality is Modality.TEXT and not ids:  # a library of pictures alone: the choice waits for words
