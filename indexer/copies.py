@@ -82,7 +82,7 @@ def _pairs(
 ) -> list[_Pair]:
     """The items of these contents that left, each with its copy."""
     alike: dict[tuple[object, ...], list[_Row]] = {}
-    rows = session.execute(_present(contents)).all()
+    rows = _present(session, contents)
     words = _told(session, [row.Item.id for row in rows], moved)
     for row in rows:
         item = row.Item
@@ -91,13 +91,17 @@ def _pairs(
     return [pair for some in alike.values() for pair in _paired(some, left, starts, words, moved)]
 
 
-def _present(contents: Sequence[str]) -> sa.Select[tuple[Item, Root]]:
+def _present(session: Session, contents: Sequence[str]) -> Sequence[_Row]:
     """The files of those of some contents that several have, with their roots, in the order they were added."""
-    several = sa.select(Item.content_hash).where(Item.content_hash.in_(contents), Item.removed_at.is_(None))
-    several = several.where(Item.parent_id.is_(None)).group_by(Item.content_hash).having(sa.func.count() > 1)
+    there = Item.removed_at.is_(None), Item.parent_id.is_(None)
+    several = sa.select(Item.content_hash).where(Item.content_hash.in_(contents), *there)
+    # Asked apart: told by a subquery, SQLite goes through all items in the order of their ids.
+    found = session.scalars(several.group_by(Item.content_hash).having(sa.func.count() > 1)).all()
+    if not found:
+        return []
     query = sa.select(Item, Root).join(Root, Root.id == Item.root_id).outerjoin(Failure, Failure.item_id == Item.id)
-    query = query.where(Item.content_hash.in_(several), Item.removed_at.is_(None), Item.parent_id.is_(None))
-    return query.where(is_scanned(), Failure.id.is_(None)).order_by(Item.id)
+    query = query.where(Item.content_hash.in_(found), *there, is_scanned(), Failure.id.is_(None))
+    return sorted(session.execute(query).all(), key=lambda row: row.Item.id)
 
 
 def _told(session: Session, ids: Sequence[int], sidecars: bool) -> dict[int, set[str]]:

@@ -19,7 +19,7 @@ from tests.test_catalog import alembic, fill
 Rows = dict[str, list[dict[str, Any]]]
 # What the inspector says nothing of, by dialect.
 _BESIDE = {
-    "sqlite": ["SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view')"],
+    "sqlite": ["SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view', 'index')"],
     "postgresql": [
         "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
         "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
