@@ -158,6 +158,8 @@ def test_a_locked_pdf_says_so(tmp_path: Path) -> None:
     key = "28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a"
     lock = f"/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <{key}> /U <{key}> >> /ID [<00> <00>]"
     assert refusal(tmp_path / "a.pdf", pdf(["secret"], extra=lock)) == "it is locked with a password"
+    after = refusal(tmp_path / "b.pdf", pdf_of(["<< /Type /Catalog >>"]))
+    assert after.startswith("damaged or incomplete: "), "what was wrong with the one before is not said of this"
 
 
 def endless_tree() -> bytes:

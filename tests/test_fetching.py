@@ -173,18 +173,17 @@ def test_bytes_seconds_and_redirects_are_bounded(port: int) -> None:
 
 def test_a_connection_made_when_time_was_up_already_is_closed(port: int) -> None:
     """As after a name that took long to resolve: nothing would end it any more."""
-    timers: list[threading.Timer] = []
 
     def slowly(host: str, port: int) -> list[str]:
-        timers.extend(one for one in threading.enumerate() if isinstance(one, threading.Timer))
-        for timer in timers:
-            timer.join(60)
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):  # whose end is that of the time
+                thread.join(60)
         return [PUBLIC]
 
     fetcher = Fetcher(50_000, allowed=_allowed, resolver=slowly, ports=(port,), seconds=0.01)
     with pytest.raises(InvalidInput, match="in time"):
         fetcher.fetch(f"http://public.example:{port}/slow")
-    assert timers and Pages.asked == []
+    assert Pages.asked == []
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def read_pdf(path: Path, settings: MediaSettings, at_least: int) -> Media:
     first page a file is damaged. width and height are as drawn: a page has no pixels of its own.
     """
     data = read_file(path, settings.max_bytes)
+    pypdfium2.raw.FPDF_LoadMemDocument64(b"", 0, None)  # fails: what was wrong with an earlier file is not said of this
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
