@@ -23,7 +23,7 @@ from engine.types import F32, I64, Array, Modality, Where
 KINDS = ("caption", "path", "keywords")  # what a document is, as its place modulo four says
 _MOST_WORDS = 32
 _ENOUGH = 1000  # documents that hold a word one must hold at least one of: the rarest words, as far as this goes
-_COMMON = 4  # what more than a fourth of all documents hold weighs little, and takes long to weigh
+_COMMON = 2  # what more than a half of all documents hold weighs nothing in BM25, and takes long to weigh
 _MOST = 5000  # documents compared; of one word that more hold, these are not the best, and all alike hold it
 _K1, _B = 1.2, 0.75  # BM25 (Robertson et al. 1994), as FTS5 has it
 _WORD = re.compile(r"[^\W_]+")

@@ -144,16 +144,6 @@ def test_the_newest_migration_is_the_one_the_code_expects(tmp_path: Path) -> Non
     assert ScriptDirectory.from_config(alembic(config_at(tmp_path))).get_current_head() == HEAD
 
 
-def test_no_index_is_taken_for_a_column_that_is_empty_almost_everywhere(tmp_path: Path) -> None:
-    catalog = Catalog(config_at(tmp_path), create=True)
-    found = Item.content_hash.in_([f"{n}" for n in range(256)]), Item.parent_id.is_(None), Item.removed_at.is_(None)
-    asked = sa.select(Item.id).where(*found).compile(catalog.engine, compile_kwargs={"literal_binds": True})
-    with catalog.engine.connect() as connection:
-        plan = [row[3] for row in connection.execute(sa.text(f"EXPLAIN QUERY PLAN {asked}"))]
-    catalog.engine.dispose()
-    assert plan == ["SEARCH items USING INDEX ix_items_content_hash (content_hash=?)"]
-
-
 def is_modelled(name: str | None, *_: object) -> bool:
     """All but the full-text index, of which SQLAlchemy knows nothing."""
     return not (name or "").startswith("words_fts") and not (name or "").endswith("_words")
