@@ -360,9 +360,11 @@ def run_server(config: "Config") -> None:
     """Serve until interrupted, and say where."""
     from webui import serve as run
 
-    if not run(config, announce=lambda url: click.echo("\n".join(serving_lines(config, url)))):
-        sys.stdout.flush()
-        os._exit(0)  # without the interpreter's own end, which threads in native code do not outlive
+    run(config, announce=lambda url: click.echo("\n".join(serving_lines(config, url))))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Without the interpreter's own end: a thread in native code, also one that ended a moment ago, would abort in it.
+    os._exit(0)
 
 
 def serving_lines(config: "Config", url: str) -> Iterator[str]:

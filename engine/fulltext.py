@@ -152,11 +152,18 @@ def _best(rows: Array, whole: Sequence[int] | None, k: int) -> Found:
     )  # fmt: skip
 
 
+def _about(count: int, low: int, high: int, places: int) -> int:
+    """How many documents there are in so many places, where some lie as close as these do. At least these."""
+    return max(count, 1 + (count - 1) * places // (high - low))
+
+
 class _Sqlite:
     """FTS5. Every word is quoted, which makes operators of its language plain words."""
 
-    _COUNT = (
-        "SELECT count(*), min(rowid), max(rowid) FROM (SELECT rowid FROM words_fts WHERE words_fts MATCH ? LIMIT ?)"
+    _FIRST, _LAST = (
+        "SELECT count(*), min(rowid), max(rowid) FROM "
+        f"(SELECT rowid FROM words_fts WHERE words_fts MATCH ? ORDER BY rowid {order} LIMIT ?)"
+        for order in ("ASC", "DESC")
     )
     _PLACES = sa.select(
         sa.literal_column("rowid", sa.Integer).label("place"),
@@ -170,18 +177,33 @@ class _Sqlite:
 
     @classmethod
     def counts(cls, connection: sa.Connection, words: Sequence[str]) -> tuple[dict[str, int], int]:
-        """Documents that hold each word, and what is common; beyond enough, about, by how close the first ones lie."""
+        """Documents that hold each word, and what is common; beyond enough, about, by how close the first ones lie.
+
+        Those of one folder lie together: before a word is taken for common, its last documents are asked as well.
+        """
         if not words:
             return {}, 0
-        asked = tuple(part for word in words for part in (f'"{word}"', _ENOUGH + 1))
-        found = connection.exec_driver_sql(" UNION ALL ".join([cls._COUNT] * len(words)), asked).all()
-        counts, items = {word: row[0] for word, row in zip(words, found, strict=True)}, 0
+        firsts = cls._ends(connection, cls._FIRST, words)
+        counts, items = {word: count for word, (count, _, _) in firsts.items()}, 0
         if max(counts.values()) > _ENOUGH:
             items = connection.exec_driver_sql("SELECT max(id) FROM items").scalar() or 0  # as many as documents
-        for word, (count, first, last) in zip(words, found, strict=True):
+        common = max(_ENOUGH, items // _COMMON)
+        for word, (count, low, high) in firsts.items():
             if count > _ENOUGH:
-                counts[word] = max(count, 1 + (count - 1) * (4 * items - first) // (last - first))
-        return counts, max(_ENOUGH, items // _COMMON)
+                counts[word] = _about(count, low, high, 4 * items - low)
+        many = [word for word in words if counts[word] > common]
+        for word, (count, low, high) in cls._ends(connection, cls._LAST, many).items():
+            counts[word] = min(counts[word], _about(count, low, high, high - firsts[word][1]))
+        return counts, common
+
+    @staticmethod
+    def _ends(connection: sa.Connection, query: str, words: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+        """Of each word's first or last documents: how many, up to one more than are enough, and from where to where."""
+        if not words:
+            return {}
+        asked = tuple(part for word in words for part in (f'"{word}"', _ENOUGH + 1))
+        found = connection.exec_driver_sql(" UNION ALL ".join([query] * len(words)), asked).tuples()
+        return dict(zip(words, found, strict=True))
 
     @classmethod
     def places(cls, words: Sequence[str], required: Sequence[str], counts: Sequence[int]) -> Places:

@@ -186,6 +186,20 @@ def test_what_most_documents_hold_orders_nothing_beside_rarer_words(
         assert both.scores.tolist() == alone.scores.tolist()
 
 
+def test_a_word_of_one_folder_is_not_common(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its documents lie close together, as those of a word do that all hold."""
+    monkeypatch.setattr("engine.fulltext._ENOUGH", 3)
+    other = put(catalog, "berlin/tram.jpg")
+    tram, *_ = [put(catalog, f"lisbon/{name}.jpg") for name in ("tram", *range(5))]
+    last = [put(catalog, f"berlin/{n}.jpg") for n in range(33)][-1]
+    monkeypatch.setattr("engine.fulltext._COMMON", last // 10)
+    counts, common = words_counted(catalog, "lisbon berlin")
+    assert counts["lisbon"] <= 6 and counts["berlin"] >= 4
+    if catalog.engine.dialect.name == "sqlite":
+        assert counts["lisbon"] == 6 <= common < counts["berlin"]
+    assert asked(catalog, "lisbon tram")[:2] == [tram, other]
+
+
 # --- hostile questions ---
 
 NASTY = [

@@ -31,11 +31,13 @@ from webui.hosts import address_elsewhere, is_loopback
 from webui.server import listen, run
 
 PROGRAM = """
+import atexit
 import sys
 from dataclasses import replace
 from engine.config import load_config
 from rebus import run_server
 config = load_config(sys.argv[1])
+atexit.register(print, "an end that aborts threads in native code")
 run_server(replace(config, serve=replace(config.serve, port=0)))
 """
 
@@ -49,7 +51,7 @@ def test_it_serves_and_stops_gracefully(library: Config) -> None:
         with urllib.request.urlopen(f"{address}healthz", timeout=120) as response:
             assert response.status == 200
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=200) == 0
+        assert process.wait(timeout=200) == 0 and process.stdout.read() == ""
 
 
 def _connected(clients: ExitStack, place: tuple[str, int]) -> socket.socket:

@@ -29,35 +29,33 @@ _SPARE = 2**20  # above the application's own limit, so that it is the applicati
 
 def serve(
     config: Config, searcher: Searcher | None = None, announce: Callable[[str], None] = lambda address: None
-) -> bool:
+) -> None:
     """Serve until SIGINT or SIGTERM. `announce` is called with the address once it accepts connections.
 
-    False when a thread of it works on after all: see `run`. Raises ConfigError for a port that cannot be used, or a
-    token that is too short.
+    A program had better end by `os._exit` then: threads of it may be in native code yet, where the interpreter's own
+    end aborts them. Raises ConfigError for a port that cannot be used, or a token that is too short.
     """
     from webui import create_app  # this module is imported by the package itself
 
     app = create_app(config, searcher)
     server, address = listen(config.serve, app)
-    warming: threading.Thread | None = None
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a page of thumbnails always queues for a moment
     try:
         with _stopped_by_sigterm(server) as stopping:
             announce(address)
-            warming = app.extensions["rebus"].warm()  # the page answers meanwhile
-            ended = run(server, stopping)
+            app.extensions["rebus"].warm()  # the page answers meanwhile
+            run(server, stopping)
     finally:
         server.close()
-        if warming is not None:  # a process that ends while torch is being loaded aborts
-            warming.join(_GRACE_S)
-    return ended and not warming.is_alive()
+        app.extensions["rebus"].uploads.end()
+        app.extensions["rebus"].catalog.engine.dispose()  # whose last connection folds its log into the database
 
 
 def run(server: Any, stopping: threading.Event) -> bool:
     """Answer until `stopping` is set, or Ctrl-C; then accept nothing new, and answer what was asked, for ten seconds
     or to the next Ctrl-C.
 
-    Whether all threads have ended. A process whose interpreter ends under one in native code aborts.
+    Whether all threads had an end by then.
     """
     loop = partial(server.asyncore.loop, map=server._map, use_poll=server.adj.asyncore_use_poll, count=1)
     with suppress(KeyboardInterrupt):

@@ -31,7 +31,7 @@ class UploadDecoder:
         self._idle: queue.LifoQueue[_Process] = queue.LifoQueue()  # the last one used is running already
         for process in self._processes:
             self._idle.put(process)
-        weakref.finalize(self, _end, self._processes)  # also when the program ends
+        self.end = weakref.finalize(self, _end, self._processes)  # also when the program ends
 
     def start(self) -> None:
         """Start one process now, so that the first picture waits for none."""
