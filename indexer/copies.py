@@ -2,7 +2,7 @@
 
 The item goes on at the copy's place, with its id, captions and marks; the copy's own item goes. Files that were alike
 from the beginning are no moves of each other, nor is a copy of which a caption table says something else.
-A root, or the place of a drive in one, that is absent or empty may be away: its items go on elsewhere only all together,
+A root, or the place of a drive in one, that is absent or empty may be away: its items go on elsewhere only together,
 each at a copy that came in this run, has its time of writing, as a move leaves it, and is described alike by what lies
 there.
 """
