@@ -10,8 +10,17 @@ from engine.config import Config
 from engine.errors import InvalidInput
 from engine.media.files import TAR
 from engine.words import counted
-from indexer.copies import continue_root
-from indexer.roots import away_roots, how_away, known_roots, lies_elsewhere, looks_mounted, moved_roots, open_root
+from indexer.copies import continue_place
+from indexer.roots import (
+    away_places,
+    away_roots,
+    how_away,
+    known_roots,
+    lies_elsewhere,
+    looks_mounted,
+    moved_roots,
+    open_root,
+)
 from indexer.scan import Compared, Scan
 
 _FEW = 64  # folders that are compared one by one; for more, all of their root
@@ -62,18 +71,18 @@ def compare(catalog: Catalog, config: Config, scans: Sequence[Scan], note: Note)
 def _compared_again(catalog: Catalog, scans: Sequence[Scan], note: Note) -> set[tuple[int, str]]:
     """The folders, with the ids of their roots, whose files took on, or lost, words of others; also of whole roots."""
     places = set[tuple[int, str]]().union(*(scan.again_in for scan in scans))
-    for root in away_roots(catalog) if any(scan.report.added for scan in scans) else ():
-        found = continue_root(catalog, root, sum(scan.report.added for scan in scans))
+    for away in away_places(catalog) if any(scan.report.added for scan in scans) else ():
+        found = continue_place(catalog, away, sum(scan.report.added for scan in scans))
         places |= {(one.root_id, one.folder) for one in found}
         counts = Counter(one.root_id for one in found)
         for scan in scans:
             count = min(scan.report.added, counts[scan.root.id])
             counts[scan.root.id] -= count
             scan.report.added, scan.report.renamed = scan.report.added - count, scan.report.renamed + count
-            if found and scan.base == root:
-                scan.report.notes.clear()  # it was empty, and nobody need say where its files went
+            if found:  # it was empty, and nobody need say where its files went
+                scan.report.notes = [said for said in scan.report.notes if not said.startswith(f"{away} is ")]
         if found:
-            note(f"{root} is absent or empty, and all it held was found elsewhere: {counted(len(found), 'file')} moved")
+            note(f"{away} is absent or empty, and all it held was found elsewhere: {counted(len(found), 'file')} moved")
     return places
 
 

@@ -2,8 +2,9 @@
 
 The item goes on at the copy's place, with its id, captions and marks; the copy's own item goes. Files that were alike
 from the beginning are no moves of each other, nor is a copy of which a caption table says something else.
-A root that is absent or empty may be a drive that is away: its items go on elsewhere only all together, each at a copy
-that came in this run, has its time of writing, as a move leaves it, and is described alike by what lies there.
+A root, or the place of a drive in one, that is absent or empty may be away: its items go on elsewhere only together,
+each at a copy that came in this run, has its time of writing, as a move leaves it, and is described alike by what lies
+there.
 """
 
 import os
@@ -68,13 +69,19 @@ def continue_in_copies(catalog: Catalog, left: Mapping[int, str], *, moved: bool
     return continued
 
 
-def continue_root(catalog: Catalog, root: Path, most: int) -> list[Continued]:
-    """Let all items of a root go on elsewhere, if each was found again. most: how many files were added."""
-    query = sa.select(Item.id, Item.content_hash).join(Root, Root.id == Item.root_id).where(Root.path == str(root))
+def continue_place(catalog: Catalog, place: Path, most: int) -> list[Continued]:
+    """Let all items of a place that is away go on elsewhere, if each was found again. most: how many were added."""
+    query = sa.select(Item.id, Item.content_hash).join(Root, Root.id == Item.root_id).where(lies_in(place))
     with catalog.session() as session:
         rows = session.execute(query.where(Item.parent_id.is_(None), Item.removed_at.is_(None)).limit(most + 1)).all()
     left = {row.id: row.content_hash for row in rows if row.content_hash is not None}
     return continue_in_copies(catalog, left, moved=True) if len(left) == len(rows) <= most else []
+
+
+def lies_in(place: Path) -> sa.ColumnElement[bool]:
+    """Whether an item, joined with its root, lies in a folder, which may be the root."""
+    below = (Root.path + "/" + Item.path).startswith(f"{place}/", autoescape=True)
+    return sa.and_(is_scanned(), sa.or_(Root.path == str(place), below))
 
 
 def _pairs(

@@ -15,7 +15,8 @@ from engine.config import CatalogSettings, Config
 from engine.errors import InvalidInput
 from indexer.changes import place_in
 from indexer.comparing import Note, chosen, compare, opened
-from indexer.roots import away_roots
+from indexer.copies import lies_in
+from indexer.roots import away_places
 from indexer.scan import Scan, ScanReport, content_at
 
 
@@ -53,13 +54,11 @@ def preview(
 
 
 def _sizes_away(catalog: Catalog) -> set[int]:
-    """Of the files of roots that are absent or empty: what they held may be found elsewhere."""
-    away = list(map(str, away_roots(catalog)))
-    query = (
-        sa.select(Item.size).join(Root, Root.id == Item.root_id).where(Root.path.in_(away), Item.removed_at.is_(None))
-    )
+    """Of the files of places that are absent or empty: what they held may be found elsewhere."""
+    query = sa.select(Item.size).join(Root, Root.id == Item.root_id).where(Item.removed_at.is_(None))
+    query = query.where(Item.content_hash.is_not(None)).distinct()
     with catalog.session() as session:
-        return set(session.scalars(query.where(Item.content_hash.is_not(None)).distinct()))
+        return {size for away in away_places(catalog) for size in session.scalars(query.where(lies_in(away)))}
 
 
 def _note_contents(catalog: Catalog, config: Config, ids: Sequence[int], sizes: set[int]) -> None:

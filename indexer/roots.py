@@ -149,6 +149,13 @@ def away_roots(catalog: Catalog) -> list[Path]:
         return [path for text in session.scalars(_holding_files()) if not looks_mounted(path := Path(text))]
 
 
+def away_places(catalog: Catalog) -> list[Path]:
+    """Those, and the places of drives, within roots that are there, that are absent or empty now."""
+    away = away_roots(catalog)
+    inner = [place for place in drive_places(catalog) if not looks_mounted(place)]
+    return [*away, *(place for place in inner if not any(place.is_relative_to(root) for root in away))]
+
+
 def how_away(root: Path) -> str:
     """What is to be said of a root that does not look mounted."""
     if root.is_file():

@@ -224,3 +224,21 @@ def test_a_root_that_is_away_keeps_its_items_though_there_are_copies(
         query = sa.select(Item.path, Item.id).join(Root, Root.id == Item.root_id).where(Root.path == str(first))
         query = query.where(Item.parent_id.is_(None), Item.removed_at.is_(None))
         assert dict(session.execute(query).tuples().all()) == before
+
+
+def test_all_that_a_folder_held_which_is_empty_now_is_followed_when_it_comes_back_elsewhere(
+    embedding: Config, tmp_path: Path, encoder: Encoder
+) -> None:
+    """It was taken for the place of a drive in between."""
+    media = draw_folder(tmp_path / "media", 24)
+    (media / "captions.jsonl").unlink()
+    index_folders(embedding, [media], silent, encoder=encoder)
+    before = ids(embedding)
+    (media / "boats").rename(tmp_path / "out")
+    (media / "boats").mkdir()
+    (scan,) = index_folders(embedding, [media], silent, encoder=encoder).scans
+    assert outcome(scan) == (0, 0, 0) and len(scan.notes) == 1
+    (tmp_path / "out").rename(media / "ships")
+    assert preview(embedding, [media]) == index_folders(embedding, [media], silent, encoder=encoder).scans
+    assert ids(embedding) == {path.replace("boats/", "ships/"): item for path, item in before.items()}
+    assert nothing_to_do(embedding, media)
