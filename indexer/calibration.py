@@ -19,7 +19,7 @@ from engine.confidence import Calibration
 from engine.config import Config
 from engine.encoders import Encoder, load_encoder, resolved_spec
 from engine.errors import EncoderUnavailable
-from engine.index import FaissBackend
+from engine.index import PlacedRows
 from engine.types import F32, I64, Bool, Modality
 from engine.versions import Version
 from indexer.jobs import Tell
@@ -67,7 +67,7 @@ def _calibrated(
     if index is None or not version.head.reads_words or not version.head.compares(Modality.TEXT, Modality.IMAGE):
         return None
     base = index.base
-    assert isinstance(base, FaissBackend)  # as it is loaded; only a searcher places it elsewhere
+    assert isinstance(base, PlacedRows)  # as it is loaded; only a searcher places it elsewhere
     with catalog.session() as session:
         encoder_row = session.get_one(EncoderRow, row.encoder_id)
     chosen = np.sort(np.random.default_rng(0).permutation(len(base.row_ids))[:_PICTURES])

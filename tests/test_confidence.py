@@ -1,6 +1,7 @@
 """Confidence: fitted to what a library's own captions come near to, kept with its version, and cut by."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,18 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.catalog import Catalog, IndexVersion
+from engine.catalog import Catalog, EncoderRow, IndexVersion
 from engine.confidence import LIKELY, UNLIKELY, Calibration, band
 from engine.config import Config
 from engine.encoders import load_encoder
 from engine.encoders.features import FeatureEncoder
 from engine.errors import InvalidInput
+from engine.lists import ListBackend
 from engine.search import Searcher
-from engine.types import F32, Mode, Query, Term
+from engine.types import F32, Modality, Mode, Query, Term
+from engine.versions import Version
 from indexer import calibration
+from indexer.build import build
 from indexer.calibration import calibrate
 from tests.conftest import ask, searching, silent
 from tests.models import write_tiny_model
@@ -182,11 +186,17 @@ def test_what_cannot_be_told_apart_is_not() -> None:
     assert calibration._fitted(noise[0], noise[1], np.full(120, 4), np.arange(120), 120) is None
 
 
+@pytest.mark.parametrize("listed", [False, True])
 def test_indexing_calibrates_where_there_are_enough_pictures(
-    changed: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    changed: Config, monkeypatch: pytest.MonkeyPatch, listed: bool
 ) -> None:
-    catalog = Catalog(changed)
-    row, encoder = catalog.versions()[0], load_encoder(changed.encoder.model, "cpu")
+    catalog, encoder = Catalog(changed), load_encoder(changed.encoder.model, "cpu")
+    if listed:
+        config = replace(changed, codec=replace(changed.codec, lists_from=20, parts=8))
+        with catalog.session() as session:
+            build(catalog, config, session.scalars(sa.select(EncoderRow)).one(), silent)
+    row = catalog.versions()[0]
+    assert isinstance(Version.load(catalog, row).indexes[Modality.IMAGE].base, ListBackend) == listed
     assert calibrate(catalog, changed, row, silent, encoder) is None  # forty are too few
     monkeypatch.setattr(calibration, "LEAST", 5)
     monkeypatch.setattr(calibration, "_TOLD", 0.0)  # random weights tell nothing
