@@ -81,11 +81,10 @@ def find(catalog: Catalog, text: str, modality: Modality, where: Where, k: int) 
         places, asked = engine.places(weighed, required, [counts[word] for word in weighed])
         kept = connection.execute(_kept(places, modality, where), asked).all()
         rows = np.array([tuple(row) for row in kept], np.float64).reshape(-1, 3)  # NumPy tries much on a row as it is
-        whole: Sequence[int] | None = None  # all of them
-        if len(words) > 1:
+        whole: Sequence[int] | None = None if len(words) == 1 else ()
+        if len(words) == len(there) > 1:
             query, asked = engine.whole(words)
-            found = connection.execute(query.limit(_MOST), asked).all() if len(words) == len(there) else []
-            whole = [place for (place,) in found]
+            whole = connection.scalars(query.limit(_MOST), asked).all()
     if where.near is not None:
         rows = rows[np.isin(rows[:, 0], catalog.ids_matching(where, modality))]
     return _best(rows, whole, k)

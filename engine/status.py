@@ -236,7 +236,7 @@ def _settled(session: Session, encoder_id: int | None, modalities: set[Modality]
     present = sa.and_(Item.removed_at.is_(None), Item.modality.in_(modalities))
     imported = sa.select(sa.func.count()).select_from(Item).where(present, ~is_scanned())
     embedded = sa.select(sa.func.count()).select_from(Embedding).join(Item, Item.id == Embedding.item_id)
-    embedded = embedded.where(Embedding.encoder_id == encoder_id, Item.removed_at.is_(None), is_scanned())
+    embedded = embedded.where(Embedding.encoder_id == encoder_id, present, is_scanned())
     return sum(session.scalar(query) or 0 for query in (imported, embedded))
 
 

@@ -103,9 +103,10 @@ class CaptionReader:
         here = former.path if former and former.root == self.root else None
         for source in folder.tables:
             found.add(self._from_table(source, len(folder.tables), file.path, here))
-        for source in former.tables if former else ():
-            if former and (here is None or source not in folder.tables):
-                found.add(reader._from_table(source, len(former.tables), None, former.path))
+        if former:
+            for source in former.tables:
+                if here is None or source not in folder.tables:
+                    found.add(reader._from_table(source, len(former.tables), None, former.path))
         found.finish(self.settings)
         return found
 
