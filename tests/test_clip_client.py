@@ -113,3 +113,13 @@ def test_its_front_end_may_read_where_it_is_allowed(library: Config) -> None:
                 f"http://{host}:{port}/knn-service", data='{"text": "a"}', headers={"Origin": origin}, timeout=60
             )
             assert (answer.status_code, answer.headers.get("Access-Control-Allow-Origin")) == (status, allowed)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"embedding_input": [True, 0.5]}, {"embedding_input": ["1"]}, {"text": "a", "num_images": "3"},
+     {"text": "a", "deduplicate": 1}],
+)  # fmt: skip
+def test_values_of_another_type_than_the_document_says_are_refused(address: str, asked: dict[str, Any]) -> None:
+    answer = requests.post(f"{address}/knn-service", json=asked, timeout=60)
+    assert answer.status_code == 400 and list(asked)[-1] in answer.json()["detail"]

@@ -24,7 +24,7 @@ class Operation:
     """What a view takes (an address's query, a JSON body or a form with one file) and what it answers.
 
     streams: the answer is lines of this shape, of application/x-ndjson. changes: the library is another afterwards.
-    loose: a body is read whatever it is called, and its values may be of like types.
+    loose: a body is read whatever it is called.
     """
 
     answer: type[BaseModel]
@@ -48,7 +48,7 @@ class Operation:
         if request.mimetype != JSON and not self.loose:
             also = f", or {FORM} with a file named image" if self.form else ""
             raise UnsupportedMediaType(f"send {JSON}{also}")
-        return (from_json(self.body, strict=not self.loose),)
+        return (_from_json(self.body),)
 
 
 def operation(spec: Operation) -> Callable[[View], View]:
@@ -88,10 +88,10 @@ def operation_of(view: View) -> Operation | None:
     return found
 
 
-def from_json(shape: type[B], *, strict: bool) -> B:
+def _from_json(shape: type[B]) -> B:
     """The body as a shape. Raises InvalidInput."""
     try:
-        return shape.model_validate_json(request.get_data(cache=False), strict=strict)
+        return shape.model_validate_json(request.get_data(cache=False), strict=True)
     except ValidationError as error:
         raise explain(error) from None
 
