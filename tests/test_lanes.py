@@ -101,6 +101,7 @@ def posted(body: str, path: str = "/api/v1/search", kind: str = "application/jso
      (posted('{"terms": [{"item": 1, "\\u0072egion": [0, 0, 1, 1]}]}'), True),
      (posted('{"text": "a boat", "image": null, "image_url":  null, "modality": "image"}', "/knn-service"), False),
      (posted('{"image_url" : "https://example.org/a.png"}', "/knn-service"), True),
+     (posted('{"text": "a boat"}', "/api/v1/search/stream"), True),
      (posted('{"searches": []}', "/api/v1/search/batch"), True), (posted('{"inputs": []}', "/api/v1/encode"), True),
      (b"GET /?like=2%4010,20,50,40 HTTP/1.1\r\n\r\n", True), (b"GET /?q=me@example.org HTTP/1.1\r\n\r\n", False),
      (posted("q=like%3A2%4010,20,50,40", "/", "application/x-www-form-urlencoded"), True)],

@@ -1,7 +1,7 @@
-"""The server's threads in two lanes: requests with picture work wait apart, so that words never wait behind them.
+"""The server's threads in two lanes: requests that are much work wait apart, so that words never wait behind them.
 
-That is work by pictures that are sent, by parts of pictures, and by many searches at once. What a request asks is seen
-in its bytes before a thread is given to it: waiting in a thread would be what is to be avoided.
+That is work by pictures that are sent, by parts of pictures, by many searches at once and by long answers. What a
+request asks is seen in its bytes before a thread is given to it: waiting in a thread would be what is to be avoided.
 """
 
 import re
@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from waitress.task import ThreadedTaskDispatcher
 
 _SMALL = 16 * 1024  # bytes of a body that holds no picture worth a lane
-_MANY = ("/search/batch", "/encode")
+_MANY = ("/search/batch", "/search/stream", "/encode")
 _PICTURES = re.compile(
     r'"(?:region|image|image_url)"\s*:\s*(?!null\b|\s)'  # in JSON
     r"|\\u00"  # a name that is spelled otherwise
@@ -27,7 +27,8 @@ waited_too_long: ContextVar[bool] = ContextVar("waited_too_long", default=False)
 
 
 def brings_much(channel: Any) -> bool:
-    """Whether the request that a connection waits with has files in it, a long body, picture terms or many searches."""
+    """Whether the request that a connection waits with has files in it, a long body, picture terms, many searches or a
+    stream of hits."""
     if not channel.requests:
         return False
     asked = channel.requests[0]
