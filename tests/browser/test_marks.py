@@ -23,6 +23,7 @@ def test_results_are_marked_and_marks_forgotten(page: Page) -> None:
     page.locator(".pick").nth(3).check()
     page.get_by_role("button", name="Good").click()
     expect(page.get_by_text("1 mark of yours counts here.")).to_be_visible()
+    page.wait_for_selector("html.js")  # which keeps the search for the viewer
     page.locator(".tiles a[data-item]").nth(1).click()
     page.wait_for_url("**/items/*")
     page.wait_for_selector(".marking:not([hidden])")
@@ -53,6 +54,7 @@ def test_words_are_selected_by_keys_and_marked_where_they_are_shown(page: Page) 
     expect(page.locator("#picked")).to_contain_text("1 selected")
     page.keyboard.press("g")
     expect(page.get_by_text("1 mark of yours counts here.")).to_be_visible()
+    page.wait_for_selector("html.js")  # which keeps the search for the viewer
     page.locator(f"[data-found='{found}']").click()
     page.wait_for_selector(".marking:not([hidden])")
     expect(page.locator(f"#w{found}[aria-current]")).to_have_text(words.splitlines()[0])
