@@ -1,7 +1,8 @@
 """Heads: a trained aligner with what it reads of words, as an artifact of a library, and what a query does with it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ HOME_FOLDER, CURVE = "heads", "curve.svg"  # of a library; of a head
 KINDS: dict[str, type[Aligner]] = {kind.kind: kind for kind in (Identity, Linear, Towers, Fusion)}
 TEXT_KINDS: dict[str, type[TextInput]] = {Lexical.kind: Lexical, Tokens.kind: Tokens}
 _WEIGHTS, _BLOCK = "aligner.safetensors", 4096
+_REMEMBERED = 4096  # rows of queries, with what they were made of: 16 MB at a width of 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class Head:
     aligner: Aligner
     dims: Mapping[Modality, int]
     texts: TextInput | None = None
+    _row: Callable[[Modality, str | bytes], F32] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_row", lru_cache(_REMEMBERED)(self._project_one))
 
     @classmethod
     def identity(cls, dims: Mapping[Modality, int]) -> "Head":
@@ -96,6 +102,22 @@ class Head:
         parts = [self.aligner.project(self.texts(some), Modality.TEXT) for some in chunks(texts, _BLOCK)]
         out: F32 = torch.cat(parts).float().cpu().numpy()
         return out
+
+    def row(self, modality: Modality, given: F32 | str) -> F32:
+        """The unit row (dim,) of one stored vector (1, width or more), or of words.
+
+        It is remembered: a sixth of a search for words that were asked before was to project them anew.
+        """
+        key = given if isinstance(given, str) else given.astype(np.float32, copy=False).tobytes()
+        return self._row(modality, key).copy()
+
+    def _project_one(self, modality: Modality, given: str | bytes) -> F32:
+        if isinstance(given, str):
+            rows = self.project_texts([given])
+        else:
+            rows = self.project(np.frombuffer(bytearray(given), np.float32)[None], modality)
+        row: F32 = rows[0]
+        return row
 
     def save(self, folder: Path, facts: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> None:
         """Write an artifact.

@@ -94,7 +94,7 @@ class Searcher:
         _check(Query(tuple(terms)))
         version = self.version
         rows = [
-            _unit(term.vector, version) if term.vector else _projected(version.head, *self._term_input(version, term))
+            _unit(term.vector, version) if term.vector else version.head.row(*self._term_input(version, term))
             for term in terms
         ]
         return np.stack(rows)
@@ -211,7 +211,7 @@ class Searcher:
         rows = []
         for item in good:
             try:
-                rows.append(_projected(version.head, *self._stored(version, item)))
+                rows.append(version.head.row(*self._stored(version, item)))
             except NotFound:  # not embedded by this encoder, or a caption that a head reads itself
                 continue
         if not rows:
@@ -321,7 +321,7 @@ class Searcher:
             return Asked(vector, ((" + ".join(map(named, given)), 1.0, vector[0]),), 1.0)
         read = iter(inputs)
         rows = [
-            _projected(version.head, *next(read)) if term.vector is None else _unit(term.vector, version)
+            version.head.row(*next(read)) if term.vector is None else _unit(term.vector, version)
             for term in query.terms
         ]
         total = np.zeros(version.head.aligner.dim, np.float32)
@@ -378,13 +378,6 @@ class Searcher:
         if encoder.generation != version.generation:  # compacted since this version was loaded
             store = store_of(self.catalog.home, encoder, encoder.generation, version.head)
         return Modality(row.modality), store.read(np.array([row.shard]), np.array([row.row]))
-
-
-def _projected(head: Head, modality: Modality, given: F32 | str) -> F32:
-    """The unit vector (d,) of one term's input."""
-    rows = head.project_texts([given]) if isinstance(given, str) else head.project(given, modality)
-    out: F32 = rows[0]
-    return out
 
 
 def _unit(vector: tuple[float, ...], version: Version) -> F32:
