@@ -1,4 +1,4 @@
-"""Rows of queries: a head makes each once, as it makes those of stored vectors, and what is remembered stays as it is."""
+"""Rows of queries: a head makes each once, and what is remembered stays as it is."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def test_a_row_is_what_projecting_gives_and_is_made_once() -> None:
     head = Head(aligner, {Modality.IMAGE: 6, Modality.TEXT: 6})
     given = np.random.default_rng(3).normal(size=(1, 6)).astype(np.float32)
     expected = given[0] / np.linalg.norm(given)
-    for same in (given, given.copy(), given.astype(np.float64)):
+    for same in (given, given.copy(), given[:, :6]):
         row = head.row(Modality.TEXT, same)
         assert row == pytest.approx(expected, abs=1e-6)
         row[0] = 5  # whoever has it may change it
