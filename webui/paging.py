@@ -89,7 +89,7 @@ def _after(library: Services, query: Query, at: Cursor) -> tuple[Results, int]:
     """The hits behind the last one seen, wherever it ranks now, and the rank at which they end."""
     near = max(0, at.offset - _SLACK), min(DEEPEST, at.offset + query.limit + _SLACK)
     for start, end in (near, (0, DEEPEST)):
-        results = library.search(replace(query, offset=start, limit=end - start))
+        results = library.search(replace(query, offset=start, limit=end - start), page=query.limit)
         place = _behind(results.hits, at)
         inside = place > 0 or start == 0
         if inside and (place + query.limit < len(results.hits) or not results.more):

@@ -90,11 +90,11 @@ class Services:
         """The catalog that the searcher reads."""
         return self.searcher.catalog
 
-    def search(self, query: Query) -> Results:
-        """Search the newest state of the library. Raises what `Searcher.search` raises."""
+    def search(self, query: Query, page: int | None = None) -> Results:
+        """Search the newest state of the library, as `Searcher.search` does. Raises what that raises."""
         self.check(query.where)
         self.freshness.ensure()
-        results = self.searcher.search(query)
+        results = self.searcher.search(query, page)
         self.measured.search(results.took_ms)
         return results
 
