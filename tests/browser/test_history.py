@@ -1,7 +1,6 @@
 """Where one is: the focus after marks have ranked results anew, and what the page shows when one goes back."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
