@@ -94,3 +94,31 @@ def test_a_page_as_it_was_left_forgets_what_was_asked_for_next(page: Page) -> No
     # Browsers that keep the page say so by this event; the one of the tests keeps none.
     page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
     expect(page.get_by_role("searchbox")).to_have_value("a red boat")
+
+
+def test_skipping_to_the_results_keeps_an_own_picture(page: Page, boat: tuple[int, str]) -> None:
+    page.goto("/")
+    give(page, "drop", boat[1])
+    page.get_by_role("link", name="Skip to the results").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.get_by_role("searchbox").fill("a red house")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=a+red+house**")
+    expect(page.locator("#chips img[alt='Your picture']")).to_be_visible()
+
+
+def test_a_failure_to_load_more_is_forgotten_once_more_has_come(browser: Browser, marked: str) -> None:
+    context = browser.new_context(base_url=marked)
+    page = context.new_page()  # its console is not silent: one of its requests fails
+    page.route("**/?*cursor=*", lambda route: route.abort())
+    page.goto("/?q=a+red+boat&for=text")
+    page.mouse.wheel(0, 20_000)
+    more = page.locator("#more")
+    expect(more).to_have_text("The server does not answer. Is it still running? Try again")
+    page.unroute("**/?*cursor=*")
+    first = iter([True])
+    page.route("**/?*cursor=*", lambda route: route.continue_() if next(first, False) else None)
+    more.click()
+    expect(more).to_have_text("More")  # what follows that is never answered
+    context.close()

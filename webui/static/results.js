@@ -75,6 +75,7 @@ export function followMore(load) {
       announce(`${append(list, page)} more`);
       const following = page.querySelector("#more");
       if (!following) return finish();
+      link.textContent = following.textContent; // what was said of a failure before
       if (link.href) link.href = following.getAttribute("href");
       else link.dataset.next = following.dataset.next;
       watcher.unobserve(link); // observed anew, it reports at once when it is still in sight

@@ -119,6 +119,8 @@ export function watchSearch() {
     if (event.ctrlKey || event.metaKey || event.shiftKey || !own().length) return;
     const brand = event.target.closest?.(".brand");
     if (brand) leave(brand.href);
+    const skip = event.target.closest?.(".skip");
+    if (skip) { event.preventDefault(); document.querySelector(skip.hash).focus(); } // going there makes an entry without the pictures
     const chosen = event.target.closest?.("a[data-keep], [data-remove], [data-set]");
     if (!chosen) return;
     event.preventDefault();
