@@ -76,6 +76,15 @@ def test_the_token_in_a_header_and_in_the_path(make: Make, catalog: Catalog) -> 
     assert client.get("/t/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 404  # not once more to itself
 
 
+def test_the_document_tells_generated_clients_of_the_token(make: Make, library: Config, catalog: Catalog) -> None:
+    guarded = make().test_client().get("/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).get_json()
+    assert guarded["security"] == [{"token": []}]
+    assert guarded["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    assert "Problem" in guarded["components"]["schemas"]
+    free = create_app(library, Searcher(library, catalog)).test_client().get("/openapi.json").get_json()
+    assert "security" not in free and "securitySchemes" not in free["components"]
+
+
 def test_the_cookie_of_the_login_page(make: Make) -> None:
     app = make()
     client = app.test_client()

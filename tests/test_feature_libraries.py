@@ -122,6 +122,10 @@ def test_pictures_are_shown_where_they_lie_and_the_page_does_without(imported: C
         page = client.get(f"/items/{item}")
         assert page.status_code == 200 and "at sea" in page.text
         assert client.get(f"/?item={item}").status_code == 200
+        named = f"/media/{item}", "data-part", "0 bytes", "cannot be shown here"
+        assert [words in page.text for words in named] == [item == there] * 2 + [False, item == absent]
+    unseen = [tile for tile in client.get(f"/?like={there}").text.split("data-item=")[1:] if "<img" not in tile]
+    assert unseen and all('<span class="over"><b>' in tile for tile in unseen)  # their links have a name
     catalog.engine.dispose()
 
 

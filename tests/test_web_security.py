@@ -119,7 +119,8 @@ def test_nothing_is_inline(client: FlaskClient, address: str) -> None:
 @pytest.mark.parametrize(
     ("host", "status"),
     [("localhost:8765", 200), ("127.0.0.1", 200), ("[::1]:80", 200), ("evil.example", 400),
-     ("localhost.evil.example", 400), ("192.168.1.5:8765", 400), ("[", 400), ("", 400)],
+     ("localhost.evil.example", 400),
+     ("localhost:8765, evil.example", 400), ("localhost:x", 400), ("192.168.1.5:8765", 400), ("[", 400), ("", 400)],
 )  # fmt: skip
 def test_only_our_own_names_are_answered(client: FlaskClient, host: str, status: int) -> None:
     assert client.get("/healthz", headers={"Host": host}).status_code == status

@@ -97,7 +97,8 @@ class Access:
         No name can be made to stand for an address that is asked for as such.
         """
         try:
-            host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+            asked = urlsplit(f"//{request.headers.get('Host', '')}")
+            host, _ = asked.hostname or "", asked.port  # of two hosts, with a comma between them, there is no port
         except ValueError:
             host = ""
         bound = self.settings.host.strip("[]").lower()

@@ -47,6 +47,8 @@ def media(item_id: int) -> Response:
     path = file_inside(Path(view.root), view.file)
     name = "".join(c if c.isprintable() else "_" for c in PurePosixPath(view.item.path).name)  # it goes into a header
     limit = services().config.media.max_bytes
+    if request.range is None or request.range.units != "bytes" or len(request.range.ranges) != 1:
+        request.environ.pop("HTTP_RANGE", None)  # what is no range, or several, may be passed over (RFC 9110, 14.2)
     data = None if services().shows_places else placeless(path, limit)
     if data is None and not path.is_file():  # of a tar
         data = read_file(path, limit)

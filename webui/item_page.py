@@ -31,8 +31,8 @@ class ItemPage:
     """One item as shown. file: the row of its file; frames: the others of it; passages: a document's words.
     known: what the file says of itself.
 
-    original: the address of the file, at the item's place; kept_back: whether there is none because the file may tell
-    where it was made; opens: whether a browser shows or plays it, or saves it.
+    original: the address of the file, at the item's place; None where it is not there, or kept back because it may tell
+    where it was made (kept_back); opens: whether a browser shows or plays it, or saves it.
     picture: the address of what stands for it.
     """
 
@@ -64,8 +64,11 @@ def item_page(item_id: int) -> ItemPage:
     _, view = services().item_and_picture(item_id)
     item, path = view.item, PurePosixPath(view.item.path)
     file_id = item.parent_id or item.id
-    kept_back = not services().shows_places and _is_kept_back(view)
-    original = None if kept_back else _original(item, file_id)
+    there = _path(view)
+    kept_back = (
+        there is not None and not services().shows_places and is_kept_back(there, services().config.media.max_bytes)
+    )
+    original = None if there is None or kept_back else _original(item, file_id)
     whole = item.modality == Modality.IMAGE and path.suffix.lower() in _DRAWN_BY_BROWSERS and not item.position
     drawn = _drawn(view)
     words, similar = neighbours(view, SIMILAR_STRIP)
@@ -96,12 +99,12 @@ def _drawn(view: ItemView) -> str | None:
     return thumbnail_address(view.item.id, view.thumb) if view.thumb else None
 
 
-def _is_kept_back(view: ItemView) -> bool:
+def _path(view: ItemView) -> Path | None:
+    """Where the item's file lies; None when it is not there, as when its drive is away or none was imported."""
     try:
-        path = file_inside(Path(view.root), services().file_of(view).file)
+        return file_inside(Path(view.root), services().file_of(view).file)
     except NotFound:
-        return False
-    return is_kept_back(path, services().config.media.max_bytes)
+        return None
 
 
 def _original(item: ShownItem, file_id: int) -> str | None:

@@ -22,6 +22,9 @@ documentation = Blueprint("documentation", __name__)
 # Swagger UI as the wheel of offapi has it: nothing is loaded from elsewhere.
 _ASSETS = {"swagger_bundle.js": "text/javascript", "swagger_style.css": "text/css"}
 _CONVERTER = re.compile(r"<(?:\w+(?:\([^)]*\))?:)?(\w+)>")
+_GUARDED = {
+    "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}, "security": [{"token": []}],
+}  # fmt: skip
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -65,6 +68,7 @@ def _document(app: Flask) -> str:
         "openapi": "3.1.1",
         "info": {"title": "Rebus", "version": version("rebus"), "description": "Cross-modal search over one library."},
         "paths": paths,
+        **(_GUARDED if app.extensions["rebus.access"].token else {}),
     })  # fmt: skip
     return construct_open_api_with_schema_class(described).model_dump_json(by_alias=True, exclude_none=True)
 

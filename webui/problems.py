@@ -15,7 +15,7 @@ PROBLEM = "application/problem+json"
 log = logging.getLogger(__name__)
 
 _FOR_PROGRAMS = ("/api", "/healthz", "/readyz", "/openapi.json", "/knn-service", "/indices-list", "/metadata")
-_PASSED_ON = ("Allow", "Accept", "Retry-After", "WWW-Authenticate")
+_PASSED_ON = ("Allow", "Accept", "Content-Range", "Retry-After", "WWW-Authenticate")
 _GENERIC = "something went wrong on the server; its log has the details"
 _DAMAGED = "files of this library are damaged: `rebus doctor` names them, and `rebus doctor --repair` mends what it can"
 _ENCODER = "the encoder of this library cannot be loaded; the server's log says why and what to do"

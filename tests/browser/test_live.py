@@ -116,3 +116,16 @@ def test_every_kind_fits(browser: Browser, place: str, copied: tuple[Config, Kin
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
             assert page.locator("img").evaluate_all("all => all.every((one) => one.naturalWidth > 0)"), name
             page.screenshot(path=shots / f"{name}-{width}.png")
+
+
+def test_a_document_fits_a_screen_of_320_pixels_and_is_read_by_keys(
+    browser: Browser, place: str, copied: tuple[Config, Kinds]
+) -> None:
+    document = copied[1].document
+    with watched(browser.new_context(base_url=place, viewport={"width": 320, "height": 256})) as page:
+        page.goto(f"/?like={document}")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.goto(f"/items/{document}")
+        words = page.get_by_role("region").filter(has=page.locator("p"))
+        words.first.focus()
+        expect(words.first).to_be_focused()

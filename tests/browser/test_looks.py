@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Error, Page, Request, expect
 
-from tests.browser.support import give
+from tests.browser.support import give, watched
 
 SHOTS = Path(__file__).parents[2] / "test-output"
 
@@ -96,6 +96,43 @@ def test_it_fits_has_no_barrier_and_is_photographed(
     expect(page.locator(".cutter")).to_be_focused()
     look(page, "part", width)
     context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_rows_that_are_full_stay_as_they_are_when_more_results_come(browser: Browser, site: str, width: int) -> None:
+    sizes = "all => all.slice(0, 24).map((one) => `${one.offsetTop} ${one.offsetWidth} ${one.offsetHeight}`)"
+    context = browser.new_context(base_url=site, viewport={"width": width, "height": 844})
+    page = context.new_page()  # its console is not silent: more comes at the second attempt
+    page.route("**/?*cursor=*", lambda route: route.abort())
+    page.goto("/?q=a+red+boat")
+    page.mouse.wheel(0, 20_000)
+    tiles, more = page.locator(".feed > li"), page.get_by_role("link", name="Try again")
+    expect(more).to_be_visible()
+    before = tiles.evaluate_all(sizes)
+    page.unroute("**/?*cursor=*")
+    more.click()
+    expect(tiles).not_to_have_count(24)
+    assert tiles.evaluate_all(sizes) == before
+    context.close()
+
+
+def test_what_can_be_copied_lies_on_the_screen_and_nothing_that_is_pressed_is_printed(page: Page) -> None:
+    for width in (390, 640, 800, 1280):
+        page.set_viewport_size({"width": width, "height": 600})
+        page.goto("/?q=a+red+boat")
+        page.locator(".copy summary").click()
+        box = page.locator(".copy .values").bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width, width
+    page.emulate_media(media="print", color_scheme="dark")
+    expect(page.locator(".tools")).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(250, 248, 244)"
+
+
+def test_what_is_chosen_is_seen_in_colours_of_the_systems_own(browser: Browser, site: str) -> None:
+    with watched(browser.new_context(base_url=site, forced_colors="active")) as page:
+        page.goto("/?q=a+red+boat")
+        styles = page.locator(".kinds span").evaluate_all("all => all.map((one) => getComputedStyle(one).outlineStyle)")
+        assert styles == ["solid", "none"]
 
 
 @pytest.mark.parametrize("place", ["/", "/?q=a+red+boat", "/items/1", "/status"])

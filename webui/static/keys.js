@@ -1,10 +1,8 @@
 // Keys, and the way from one result to the next: in the grid, and in the viewer.
 import { clearPicks, togglePick } from "./picks.js";
 import { closePanels } from "./panels.js";
-import { keepResults, rememberedResults } from "./results.js";
+import { keepResults, rememberedResults, RESULT } from "./results.js";
 import { rememberSearch } from "./search.js";
-
-const RESULT = "main a[data-item]";
 
 export function listenToKeys() {
   const keys = document.querySelector("#keys");

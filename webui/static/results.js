@@ -1,6 +1,7 @@
 // The list of results as it grows. The server draws every hit; here they are only put in their place.
 
-const REMEMBERED = "rebus-found";
+export const RESULT = "main a[data-item]";
+const REMEMBERED = "rebus-found", PLACE = "rebus-place"; // in the session's storage
 
 /** The results that were left for the viewer, in their order: of each the item to show, and what was found. */
 export function rememberedResults() {
@@ -13,6 +14,22 @@ export function keepResults(links, opened) {
   found.set(opened.dataset.item, opened.dataset.found ?? opened.dataset.item);
   const order = [...new Set(links.map((link) => link.dataset.item))];
   sessionStorage.setItem(REMEMBERED, JSON.stringify(order.map((item) => [item, found.get(item)])));
+}
+
+/** Keep what is marked, or the one that has the focus, and what follows: the focus goes there once they rank anew. */
+export function keepPlace() {
+  const viewed = document.querySelector("[data-viewer]")?.dataset.viewer;
+  const shown = viewed ? rememberedResults().map(([item]) => item) : [...document.querySelectorAll(RESULT)].map(({ dataset }) => dataset.item);
+  const here = viewed ?? (document.activeElement.closest("li") ?? document.querySelector("li:has(> .pick:checked)"))?.querySelector(RESULT)?.dataset.item;
+  sessionStorage.setItem(PLACE, JSON.stringify(shown.slice(Math.max(0, shown.indexOf(here)))));
+}
+
+/** Give the focus to the first of what was kept that is still there, once; else to the results. */
+export function takeUpPlace() {
+  const kept = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
+  sessionStorage.removeItem(PLACE);
+  const links = new Map([...document.querySelectorAll(RESULT)].reverse().map((link) => [link.dataset.item, link]));
+  if (kept) (links.get(kept.find((item) => links.has(item))) ?? document.querySelector("main")).focus();
 }
 
 export function announce(text) {
@@ -58,6 +75,7 @@ export function followMore(load) {
       announce(`${append(list, page)} more`);
       const following = page.querySelector("#more");
       if (!following) return finish();
+      link.textContent = following.textContent; // what was said of a failure before
       if (link.href) link.href = following.getAttribute("href");
       else link.dataset.next = following.dataset.next;
       watcher.unobserve(link); // observed anew, it reports at once when it is still in sight

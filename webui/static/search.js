@@ -1,7 +1,7 @@
 // Searches with own pictures, in place. The address holds all but the pictures; these live in the history entry, so that
 // back, forward and reload keep them. Whatever asks for another search goes through `go`, and takes them along.
 import { toBlob } from "./picture.js";
-import { announce, fetchPage, followMore } from "./results.js";
+import { announce, fetchPage, followMore, takeUpPlace } from "./results.js";
 
 export const MOST_ITEMS = 16;
 const MOST = 4;
@@ -66,6 +66,7 @@ function show(page, address, pictures, scroll) {
   for (const part of ["search", "main", "#picked"]) document.querySelector(part).replaceWith(page.querySelector(part));
   document.title = page.title;
   if (typing) document.querySelector("#q").focus();
+  else takeUpPlace();
   if (scroll) scrollTo(0, 0);
   followMore((cursor) => fetchPage("/", form(address, pictures, cursor)));
   announce(`${document.querySelectorAll(".feed [data-item]").length} results for your picture`);
@@ -97,6 +98,9 @@ export function watchSearch() {
     else if (!location.hash) location.reload();
   });
   if (own().length && location.pathname === "/") draw(location.href, own(), false);
+  else takeUpPlace();
+  // Back as the page was left, it shows what its address asks for, not what was asked for next.
+  addEventListener("pageshow", ({ persisted }) => { if (persisted) document.querySelector("#search")?.reset(); });
   document.addEventListener("submit", (event) => {
     const { target, submitter } = event;
     const search = searched();
@@ -115,6 +119,8 @@ export function watchSearch() {
     if (event.ctrlKey || event.metaKey || event.shiftKey || !own().length) return;
     const brand = event.target.closest?.(".brand");
     if (brand) leave(brand.href);
+    const skip = event.target.closest?.(".skip");
+    if (skip) { event.preventDefault(); document.querySelector(skip.hash).focus(); } // going there makes an entry without the pictures
     const chosen = event.target.closest?.("a[data-keep], [data-remove], [data-set]");
     if (!chosen) return;
     event.preventDefault();
