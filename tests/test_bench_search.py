@@ -64,6 +64,8 @@ def test_the_ratio_is_of_the_quickest_within_the_same_bytes_and_recall() -> None
     assert said["qps_ratio_recall95_64B"] == 1.2
     assert (said["train_seconds_100"], said["build_seconds_100"]) == (3.0, 2.0)
     assert "qps_ratio_recall95_64B" not in headline(ours)
+    before = fact("faiss", 0.99, 900.0, run="before")
+    assert headline([*ours, *theirs, before])["qps_ratio_recall95_64B"] == 1.2  # only what one run measured compares
 
 
 def test_the_plot_shows_what_no_other_setting_beats() -> None:
@@ -126,6 +128,10 @@ def test_a_row_says_when_it_was_measured_and_keeps_that(tmp_path: Path, monkeypa
     assert first["revision"] == second["revision"] == revision() and first["day"] <= second["day"]
     finish([fact("rebus", 0.97, 1.0, items=10**4, ms=1.0, cores=1)], 10**4, "third")
     assert [(row["run"], row["recall_at_10"]) for row in last("search")] == [("third", 0.97), ("another", 0.96)]
+    finish([fact("faiss", 0.98, 1.0, items=10**4, ms=1.0, cores=1)], 10**4, "fourth")
+    assert {(row["owner"], row["run"]) for row in last("search")} == {
+        ("faiss", "fourth"), ("rebus", "third"), ("rebus", "another")
+    }  # fmt: skip
 
 
 def test_all_threads_are_counted(data: AnnSet) -> None:

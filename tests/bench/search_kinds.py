@@ -239,6 +239,8 @@ KINDS: dict[str, Kind] = {
     "FAISS Flat": Kind("faiss", _factory("Flat"), _flat, ({},)),
     "FAISS OPQ64,PQ64x4fs + refine": Kind("faiss", _factory("OPQ64,IVF{lists},PQ64x4fs"), _refined, _CASCADE),
     "FAISS OPQ64,PQ64x4fsr + refine": Kind("faiss", _factory("OPQ64,IVF{lists},PQ64x4fsr"), _refined, _CASCADE),
+    "FAISS OPQ88,PQ88x4fsr + refine": Kind("faiss", _factory("OPQ88_264,IVF{lists},PQ88x4fsr"), _refined, _CASCADE),
+    "FAISS OPQ96,PQ96x4fs + refine": Kind("faiss", _factory("OPQ96_288,IVF{lists},PQ96x4fs"), _refined, _CASCADE),
     "FAISS OPQ96,PQ96x4fsr + refine": Kind("faiss", _factory("OPQ96_288,IVF{lists},PQ96x4fsr"), _refined, _CASCADE),
     "FAISS RaBitQfs 1 bit + refine": Kind("faiss", _factory("RR256,IVF{lists},RaBitQfs"), _refined, _CASCADE),
     "FAISS RaBitQfs 2 bits + refine": Kind("faiss", _factory("RR256,IVF{lists},RaBitQfs2"), _refined, _CASCADE),
