@@ -1,9 +1,9 @@
 """Search, measured: Rebus beside FAISS, hnswlib and usearch, each swept over its own settings. `make bench-search`.
 
 Captions ask for photographs, one at a time, on one thread. Every kind is first swept over all its settings; then the
-quickest setting of each kind for each recall is asked again in turns with those of the others, so that what else the
-machine does falls on all of them, and once by as many `threads` as this process may use cores. Kinds are built in
-processes of their own, once, into the folder of the set, on so many `cores`.
+quickest settings of each kind for each recall are asked again in turns with those of the others, so that what else the
+machine does falls on all of them; the quickest of these are `chosen`, and asked by as many `threads` as this process
+may use cores. Kinds are built in processes of their own, once, into the folder of the set, on so many `cores`.
 
 bytes: the anonymous memory that loading a kind takes, an item; pages of mapped files are not counted. Milliseconds are
 of one query. A row is kept in the result until its kind is measured again at its size, and says when and at which
@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +41,7 @@ from tests.bench.support import say
 
 TARGETS, FIRST, BUDGET = (0.9, 0.95, 0.98), 10, 64
 _ROUNDS, _SLOW_S, _GAIN = 5, 5.0, 0.0015
+_NEAR, _SOME = 1.3, 6  # how much slower than the quickest at first, and how many of a kind, are asked again
 
 
 @dataclass(slots=True)
@@ -132,15 +133,26 @@ def shared(found: I64, truth: I64, k: int) -> float:
     return float(np.mean([np.isin(a[:k], b[:k]).mean() for a, b in zip(truth, found, strict=False)]))
 
 
+def contenders(tried: Sequence[Tried]) -> list[Tried]:
+    """The quickest settings for each recall that is reached: times of one sweep are too rough to choose one of them."""
+    found: list[Tried] = []
+    for good in _reaching(tried):
+        least = min(one.ms for one in good)
+        near = sorted((one for one in good if one.ms <= _NEAR * least), key=lambda one: one.ms)[:_SOME]
+        found += [one for one in near if one not in found]
+    return found
+
+
 def chosen(tried: Sequence[Tried]) -> list[Tried]:
     """The quickest setting for each recall that is reached, or the best recall where none is."""
-    picked: list[Tried] = []
+    picked = [min(good, key=lambda one: one.ms) for good in _reaching(tried)]
+    return [one for place, one in enumerate(picked) if one not in picked[:place]]
+
+
+def _reaching(tried: Sequence[Tried]) -> Iterator[list[Tried]]:
+    """Of each target the settings that reach it; the one of best recall where none does."""
     for target in TARGETS:
-        good = [one for one in tried if one.recall >= target]
-        one = min(good, key=lambda one: one.ms) if good else max(tried, key=lambda one: one.recall)
-        if one not in picked:
-            picked.append(one)
-    return picked
+        yield [one for one in tried if one.recall >= target] or [max(tried, key=lambda one: one.recall)]
 
 
 def measure(data: AnnSet, kinds: Sequence[str]) -> list[dict[str, Any]]:
@@ -160,12 +172,14 @@ def measure(data: AnnSet, kinds: Sequence[str]) -> list[dict[str, Any]]:
     for kind in kinds:
         tried[kind] = sweep(kind, asks[kind], data)
         say(f"{kind}: recall {max(one.recall for one in tried[kind]):.3f} at {len(tried[kind])} settings")
-    picked = [one for some in tried.values() for one in chosen(some)]
-    for one in picked:
+    contending = {kind: contenders(some) for kind, some in tried.items()}
+    repeated = [one for some in contending.values() for one in some]
+    for one in repeated:
         one.times.clear()
     for _ in range(_ROUNDS):
-        for one in picked:
+        for one in repeated:
             one.times += timed(one.kind, asks[one.kind], data, one.setting).times
+    picked = [one for some in contending.values() for one in chosen(some)]
     measured = [
         row(one, data, held[kind], asks[kind] if one in picked else None)
         for kind, some in tried.items()

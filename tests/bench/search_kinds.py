@@ -3,6 +3,7 @@
 Every kind that refines reads the same float16 rows, memory-mapped. FAISS refines in its own IndexRefine.
 """
 
+import functools
 import importlib
 import itertools
 import math
@@ -94,14 +95,17 @@ def _refined(made: AnnSet, folder: Path) -> Ask:
     first, rows = faiss.read_index(str(folder / "index")), mapped_rows(made)
     whole: Any = faiss.IndexRefine(first, rows)
 
-    def ask(queries: F32, k: int, setting: Setting) -> I64:
-        inner: Any = faiss.SearchParametersIVF(nprobe=setting["probes"])  # type: ignore[call-arg]
+    @functools.cache  # as Rebus's are: to make them takes a twentieth of a search
+    def parameters(probes: int, candidates: int, k: int) -> Any:
+        inner: Any = faiss.SearchParametersIVF(nprobe=probes)  # type: ignore[call-arg]
         if isinstance(first, faiss.IndexPreTransform):
             inner = faiss.SearchParametersPreTransform(index_params=inner)  # type: ignore[call-arg]
-        parameters: Any = faiss.IndexRefineSearchParameters(  # type: ignore[call-arg]
-            k_factor=max(1.0, setting["candidates"] / k), base_index_params=inner
+        return faiss.IndexRefineSearchParameters(  # type: ignore[call-arg]
+            k_factor=max(1.0, candidates / k), base_index_params=inner
         )
-        found: I64 = whole.search(queries, k, params=parameters)[1]
+
+    def ask(queries: F32, k: int, setting: Setting) -> I64:
+        found: I64 = whole.search(queries, k, params=parameters(setting["probes"], setting["candidates"], k))[1]
         return found
 
     return ask
