@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from engine.artifacts import read_manifest, write_artifact
 from engine.catalog import Catalog, EncoderRow, IndexVersion
 from engine.codecs import Codec
-from engine.codecs.hashing import SignHash
 from engine.config import CodecSettings, Config
 from engine.errors import ArtifactError, NotReady
 from engine.index import write_rows
@@ -21,10 +20,10 @@ from engine.status import lacking
 from engine.store import EmbeddingStore, StoredRows
 from engine.types import F32, Modality
 from engine.versions import embeddings_after, load_head, store_of, words_of
-from indexer.codecs.fit import depth_facts, fit_codes, scans
+from indexer.codecs.fit import depth_facts, fit_codes, trains
 from indexer.history import prune
 from indexer.jobs import Tell
-from indexer.sources import Source, blocks, queries_for, sample, sources_of
+from indexer.sources import Source, blocks, queries_for, sources_of
 
 Asking = Callable[[], tuple[F32 | None, F32 | None]]  # queries to train on, and those held out
 _SMALL, _DELTA = 10_000, 0.1  # items of a version that is always built anew; the share of them that a delta may have
@@ -133,11 +132,9 @@ def write_index(
     queries: what will ask for it. own: where rows are kept that lie nowhere yet.
     """
     count, codec = len(source.ids), recipe.codec
-    hashes = SignHash.fit(source.read(sample(count)), codec.bits)
+    asking, held = queries() if trains(codec, count) or recipe.planned else (None, None)
+    hashes, fine = fit_codes(codec, source.read, count, asking)
     facts: dict[str, Any] = {"bits": codec.bits, "codec": _saved(hashes, folder, f"{modality}.codec.safetensors")}
-    scanned = scans(codec, count)
-    asking, held = queries() if scanned or recipe.planned else (None, None)
-    fine = fit_codes(codec, source.read, count, asking) if scanned else None
     if fine is not None:
         facts["scanned"] = _saved(fine, folder, f"{modality}.codes.safetensors")
     codes, kept = [], source.kept or StoredRows.none(own)

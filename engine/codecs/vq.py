@@ -13,6 +13,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from engine.codecs.aim import aimed
+from engine.codecs.pq import product_lists
 from engine.types import F32, I64, U8
 
 _BLOCK = 1 << 12
@@ -86,6 +87,10 @@ class AdditiveCode:
     def split(self, codes: U8) -> tuple[I64, U8]:
         """Codes (n, code_size) in the one list that there is."""
         return np.zeros(len(codes), np.int64), np.ascontiguousarray(codes)
+
+    def scanner(self, coarse: Any) -> Any:
+        """An empty FAISS index of inverted lists of these codes, about the centroids that `coarse` holds."""
+        return product_lists(self.quantizer, coarse, residual=False)
 
     def save(self, path: Path) -> None:
         """Write the codec as safetensors."""
