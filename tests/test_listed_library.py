@@ -103,9 +103,9 @@ def test_what_is_added_and_removed_shows_over_lists(shelf: Shelf) -> None:
     assert searcher.refresh() and searcher.search(query).hits[0].id == new
 
 
-@pytest.mark.parametrize("kind", ["pq", "vq"])
+@pytest.mark.parametrize("kind", ["rabitq", "pq", "vq"])
 def test_all_codes_are_scanned_where_there_are_too_few_for_lists(
-    shelf: Shelf, kind: Literal["pq", "vq"], monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, kind: Literal["rabitq", "pq", "vq"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf.config = replace(shelf.config, codec=replace(shelf.config.codec, lists_from=PICTURES + 1, kind=kind))
     hashed = published(shelf).indexes[Modality.IMAGE]
@@ -113,8 +113,8 @@ def test_all_codes_are_scanned_where_there_are_too_few_for_lists(
     monkeypatch.setattr("indexer.codecs.fit.TRAINED_FROM", PICTURES)
     index = published(shelf).indexes[Modality.IMAGE]
     assert isinstance(index.base, ListBackend) and index.base.lists == 1 and index.base.depths.recall >= 0.95
-    assert index.base.codec.kind == {"pq": "product", "vq": "additive"}[kind]
-    assert index.base.codec.code_size == 8  # 64 bits, as the hash codes have
+    assert index.base.codec.kind == {"rabitq": "scaled-hash", "pq": "product", "vq": "additive"}[kind]
+    assert index.base.codec.code_size == 8 + (kind == "rabitq")  # 64 bits, as the hash codes have, and a factor
     searcher = Searcher(shelf.config, shelf.catalog)
     for item in (1, 50, PICTURES):
         assert searcher.search(Query((Term(item=item),), limit=3)).hits[0].id == item
