@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from engine.artifacts import read_manifest, write_artifact
 from engine.catalog import Catalog, EncoderRow, IndexVersion
 from engine.codecs import Codec
+from engine.codecs.vq import AdditiveCode
 from engine.config import CodecSettings, Config
 from engine.errors import ArtifactError, NotReady
 from engine.index import write_rows
@@ -20,6 +21,7 @@ from engine.status import lacking
 from engine.store import EmbeddingStore, StoredRows
 from engine.types import F32, Modality
 from engine.versions import embeddings_after, load_head, store_of, words_of
+from indexer.codecs.additive import perplexity
 from indexer.codecs.fit import depth_facts, fit_codes, trains
 from indexer.history import prune
 from indexer.jobs import Tell
@@ -144,15 +146,18 @@ def write_index(
         if source.kept is None:
             kept = kept.extended(StoredRows(own, *own.append(rows)))
         told(int(positions[-1]) + 1, count)
-    write_rows(folder, modality, source.ids, np.concatenate(codes), kept)
+    written = np.concatenate(codes)
+    write_rows(folder, modality, source.ids, written, kept)
+    if isinstance(fine, AdditiveCode):
+        facts["scanned"] |= {"perplexity": perplexity(written), "restarted": fine.restarted}
     if fine is not None or recipe.planned:
         facts |= depth_facts(folder, modality, fine or hashes, kept.store, held, recipe.recall)
     return facts
 
 
-def _saved(codec: Codec, folder: Path, name: str) -> dict[str, str]:
+def _saved(codec: Codec, folder: Path, name: str) -> dict[str, Any]:
     codec.save(folder / name)
-    return {"kind": codec.kind, "file": name}
+    return {"kind": codec.kind, "file": name, "bytes": codec.code_size}
 
 
 def is_current(catalog: Catalog, encoder: EncoderRow, *, wholly: bool = False) -> bool:

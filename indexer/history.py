@@ -1,11 +1,14 @@
 """What was published, and which versions are kept to go back to."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from engine.artifacts import read_manifest
 from engine.catalog import Catalog, IndexVersion
+from engine.errors import ArtifactError
 from engine.status import lacking
 
 
@@ -29,7 +32,8 @@ def prune(catalog: Catalog, keep: int) -> list[int]:
 def listed(catalog: Catalog) -> list[dict[str, Any]]:
     """Every kept version as JSON values, the one that is served first.
 
-    newer: embeddings that came after it, which are searched beside it; removed: its items that are left out since.
+    newer: embeddings that came after it, which are searched beside it; removed: its items that are left out since;
+    codes: what its manifest says of those that are searched, by modality.
     """
     found = []
     for number, row in enumerate(catalog.versions()):
@@ -44,7 +48,17 @@ def listed(catalog: Catalog) -> list[dict[str, Any]]:
                 "items": row.counts,
                 "newer": newer,
                 "removed": removed,
+                "codes": _codes(catalog.home / row.folder),
                 "bytes": sum(file.stat().st_size for file in (catalog.home / row.folder).glob("*")),
             }
         )
     return found
+
+
+def _codes(folder: Path) -> dict[str, dict[str, Any]]:
+    try:
+        indexes = read_manifest(folder, whole=False)["indexes"]
+    except ArtifactError:  # `rebus doctor` names it
+        return {}
+    found = {name: facts.get("scanned", facts["codec"]) for name, facts in indexes.items()}
+    return {name: {key: value for key, value in codec.items() if key != "file"} for name, codec in found.items()}

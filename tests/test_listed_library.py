@@ -19,6 +19,7 @@ from engine.types import F32, Modality, Query, Term
 from engine.versions import LiveIndex, Version
 from engine.words import explained
 from indexer.build import build
+from indexer.history import listed
 from tests.conftest import config_at, silent
 from tests.shelves import Shelf
 
@@ -115,6 +116,9 @@ def test_all_codes_are_scanned_where_there_are_too_few_for_lists(
     assert isinstance(index.base, ListBackend) and index.base.lists == 1 and index.base.depths.recall >= 0.95
     assert index.base.codec.kind == {"rabitq": "scaled-hash", "pq": "product", "vq": "additive"}[kind]
     assert index.base.codec.code_size == 8 + (kind == "rabitq")  # 64 bits, as the hash codes have, and a factor
+    told = listed(shelf.catalog)[0]["codes"]["image"]
+    assert (told["kind"], told["bytes"]) == (index.base.codec.kind, index.base.codec.code_size)
+    assert 1 < told.get("perplexity", 2) <= 256 and ("restarted" in told) == ("perplexity" in told) == (kind == "vq")
     searcher = Searcher(shelf.config, shelf.catalog)
     for item in (1, 50, PICTURES):
         assert searcher.search(Query((Term(item=item),), limit=3)).hits[0].id == item

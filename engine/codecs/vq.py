@@ -23,14 +23,15 @@ class AdditiveCode:
     """mean: (d,). into: (d, D), back: (D, d). codebooks: (G, L, 256, D / G): L levels of each of G groups.
 
     ask and share are those of ProductCode. quantizer: the product quantizer whose parts are all levels of all groups,
-    for FAISS to scan: a group's query is asked of each of its levels.
+    for FAISS to scan: a group's query is asked of each of its levels. restarted: how many codewords no row chose in
+    training, and were set anew; of what was loaded, the version's manifest tells.
     """
 
     kind: ClassVar[str] = "additive"
 
     def __init__(self, mean: F32, into: F32, back: F32, codebooks: F32, ask: F32, share: F32) -> None:
         self.mean, self.into, self.back, self.codebooks = mean, into, back, codebooks
-        self.ask, self.share = ask, share
+        self.ask, self.share, self.restarted = ask, share, 0
         self._halves: F32 = (codebooks**2).sum(-1) / 2
         groups, levels, words, width = codebooks.shape
         self.quantizer: Any = faiss.ProductQuantizer(groups * levels * width, groups * levels, words.bit_length() - 1)
