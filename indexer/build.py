@@ -18,11 +18,12 @@ from engine.config import CodecSettings, Config
 from engine.errors import ArtifactError, NotReady
 from engine.index import write_rows
 from engine.status import lacking
-from engine.store import EmbeddingStore, StoredRows
+from engine.store import EmbeddingStore, HeldRows, StoredRows
 from engine.types import F32, Modality
-from engine.versions import embeddings_after, load_head, store_of, words_of
+from engine.versions import embeddings_after, load_head, load_index, store_of, words_of
 from indexer.codecs.additive import perplexity
 from indexer.codecs.fit import depth_facts, fit_codes, trains
+from indexer.evaluation.memory import resident_bytes
 from indexer.history import prune
 from indexer.jobs import Tell
 from indexer.sources import Source, blocks, queries_for, sources_of
@@ -33,11 +34,15 @@ _SMALL, _DELTA = 10_000, 0.1  # items of a version that is always built anew; th
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What codes to make, and the recall that their depths are measured for. planned: by `rebus build --memory`."""
+    """What codes to make, and the recall that their depths are measured for.
+
+    planned: by `rebus build --memory`, for so many bytes of memory, where that is known.
+    """
 
     codec: CodecSettings
     recall: float
     planned: bool = False
+    memory: int | None = None
 
     @classmethod
     def of(cls, catalog: Catalog, config: Config) -> "Recipe":
@@ -49,7 +54,7 @@ class Recipe:
             plan = None
         if plan is None:
             return cls(config.codec, config.search.recall)
-        return cls(CodecSettings(**plan["codec"]), plan["recall"], True)
+        return cls(CodecSettings(**plan["codec"]), plan["recall"], True, plan.get("memory"))
 
 
 def served_encoder(catalog: Catalog) -> EncoderRow:
@@ -119,6 +124,9 @@ def write_version(
             told = partial(tell, f"indexing {modality}")
             queries = partial(queries_for, catalog, head, modality, sources)
             manifest["indexes"][modality] = write_index(temporary, modality, source, queries, own, recipe, told)
+        if recipe.memory is not None:
+            held = [_held(temporary, one, manifest["indexes"][one], source, own) for one, source in sources.items()]
+            manifest["plan"] |= {"memory": recipe.memory, "bytes": sum(held)}
     counts = {str(modality): len(source.ids) for modality, source in sources.items()}
     row = IndexVersion(id=number, encoder_id=encoder.id, folder=str(folder.relative_to(catalog.home)), counts=counts)
     row.watermark, row.generation, row.head_id = found[-1].id, generation, head_id
@@ -153,6 +161,12 @@ def write_index(
     if fine is not None or recipe.planned:
         facts |= depth_facts(folder, modality, fine or hashes, kept.store, held, recipe.recall)
     return facts
+
+
+def _held(folder: Path, modality: Modality, facts: dict[str, Any], source: Source, own: EmbeddingStore) -> int:
+    """Bytes of memory that one modality's index takes, as it was written."""
+    store = source.kept.store if source.kept is not None else own
+    return resident_bytes(load_index(folder, modality, facts, store, HeldRows.none(store.dim)))
 
 
 def _saved(codec: Codec, folder: Path, name: str) -> dict[str, Any]:

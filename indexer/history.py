@@ -10,6 +10,9 @@ from engine.artifacts import read_manifest
 from engine.catalog import Catalog, IndexVersion
 from engine.errors import ArtifactError
 from engine.status import lacking
+from engine.words import readable_bytes
+
+_UNITS = ((10**6, "MB"), (10**3, "kB"), (1, "B"))  # as --memory reads them
 
 
 def prune(catalog: Catalog, keep: int) -> list[int]:
@@ -53,6 +56,22 @@ def listed(catalog: Catalog) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def over_budget(catalog: Catalog, version: IndexVersion) -> list[str]:
+    """What to say of a version that takes more memory than the plan that it was built by allows; else nothing."""
+    try:
+        plan = read_manifest(catalog.home / version.folder, whole=False).get("plan", {})
+    except ArtifactError:  # `rebus doctor` names it
+        return []
+    memory = plan.get("memory")
+    if memory is None or plan["bytes"] <= memory:
+        return []
+    wanted = next(f"{memory // size}{unit}" for size, unit in _UNITS if memory % size == 0)
+    return [
+        f"Version {version.id} takes {readable_bytes(plan['bytes'])} of memory, and was planned for "
+        f"{readable_bytes(memory)}: `rebus build --memory {wanted} --recall {plan['recall']}` plans anew."
+    ]
 
 
 def _codes(folder: Path) -> dict[str, dict[str, Any]]:
