@@ -1,5 +1,6 @@
 """Hash codes with factors, as FAISS's RaBitQ index scans them, and the rotations that hash codes are given."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -75,6 +76,14 @@ def test_what_was_written_is_searched_from_the_disk_as_it_was_from_memory(tmp_pa
             np.testing.assert_array_equal(got, wanted)
         first = loaded.search(QUERIES[:9], m, 10)[0]
         np.testing.assert_array_equal(first, held.rescore(QUERIES[:9], expected[0], 10)[0])
+
+
+def test_searches_at_once_find_what_each_finds_alone() -> None:
+    backend = backend_of(MANY, ROWS, np.arange(COUNT), 50)
+    alone = [backend.recall(query[None], 50)[0] for query in QUERIES]
+    with ThreadPoolExecutor(4) as pool:
+        beside = list(pool.map(lambda query: backend.recall(query[None], 50)[0], [*QUERIES] * 5))
+    np.testing.assert_array_equal(beside, alone * 5)
 
 
 def test_codes_of_another_size_are_refused() -> None:

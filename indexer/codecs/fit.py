@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from engine.codecs import Scanned
 from engine.codecs.hashing import ScaledHash, SignHash, drawn_rotation
@@ -61,7 +62,8 @@ def _scanned(settings: CodecSettings, asked: Asked, count: int) -> Scanned:
 def _rotation(settings: CodecSettings, asked: Asked) -> F32:
     if settings.rotation == "drawn":
         return drawn_rotation(asked.rows.shape[1], settings.bits)
-    return itq(asked.rows, settings.bits) if settings.rotation == "itq" else descended(asked, settings.bits)
+    with threadpool_limits(limits=1, user_api="blas"):  # as a drawn one is made
+        return itq(asked.rows, settings.bits) if settings.rotation == "itq" else descended(asked, settings.bits)
 
 
 def lists_for(count: int) -> int:
