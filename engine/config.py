@@ -80,10 +80,11 @@ class CaptionSettings(_Checked):
 
 @dataclass(frozen=True)
 class CodecSettings(_Checked):
-    kind: Literal["hashing", "pq", "vq"] = "hashing"
+    kind: Literal["hashing", "rabitq", "pq", "vq"] = "hashing"
     bits: Annotated[int, Interval(ge=64, le=4096), MultipleOf(8)] = 256
     lists_from: Positive = 48_000  # up to as many, all vectors are compared: engine.filtering
     parts: Annotated[int, Interval(ge=8, le=512), MultipleOf(2)] = 64
+    rotation: Literal["drawn", "itq", "trained"] = "drawn"
 
 
 @dataclass(frozen=True)

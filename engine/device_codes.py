@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from engine.codecs import Scanned
-from engine.codecs.pq import paired
+from engine.codecs.hashing import ScaledHash
+from engine.codecs.pq import paired, product_lists
 from engine.index import FaissBackend
 from engine.lists import FAST_SCAN_BITS, ListBackend, packed
 from engine.types import I64, U8
@@ -48,6 +49,8 @@ def codes_on(master: FaissBackend | ListBackend, device: torch.device) -> Device
 
 def unfit(codec: Scanned) -> str | None:
     """Why FAISS cannot search these codes on a GPU, or None."""
+    if isinstance(codec, ScaledHash):
+        return "FAISS searches no hash codes with factors (RaBitQ) on a GPU"
     quantizer = codec.quantizer
     if quantizer.nbits == FAST_SCAN_BITS and quantizer.M % 2:
         return f"{quantizer.M} parts of 4 bits are no whole bytes"
@@ -67,7 +70,7 @@ def _lists(master: ListBackend, codes: U8) -> Any:
     numbers, rest = master.codec.split(codes)
     coarse = faiss.IndexFlatIP(master.centroids.shape[1])
     coarse.add(np.ascontiguousarray(master.centroids))
-    return packed(paired(master.codec.quantizer), coarse, numbers, rest, residual=True)
+    return packed(product_lists(paired(master.codec.quantizer), coarse, residual=True), numbers, rest)
 
 
 def _moved(index: Any, resources: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Product and additive codes, scanned by looked-up inner products (ADC): in a few inverted lists of many, or in one.
+"""Codes that FAISS scans by estimated inner products (ADC): in a few inverted lists of many, or in one.
 
 Hash recall over all codes grows with the library; lists let a search read a few in a hundred of the codes. FAISS holds
 positions, not catalog ids: ids and places stay on the disk, memory-mapped, since only those of candidates are read.
@@ -19,7 +19,7 @@ import faiss
 import numpy as np
 
 from engine.codecs import Scanned
-from engine.codecs.pq import LIST_BYTES
+from engine.codecs.pq import LIST_BYTES, ProductCode
 from engine.filtering import Filter
 from engine.index import Caps, PlacedRows, Rows, Selected, read_rows
 from engine.store import EmbeddingStore, StoredRows
@@ -40,7 +40,7 @@ class Depths:
 
 
 class ListBackend(PlacedRows):
-    """Codes in a FAISS IndexIVFPQ, or, of 4 bits a part, in its fast-scan form.
+    """Codes in a FAISS IndexIVFPQ, or, of 4 bits a part and of hash codes with factors, in a fast-scan index.
 
     `delete` is safe beside searches, `upsert` is not; what was loaded takes none. centroids: of the lists (L, D); a
     single one of zeros where codes lie in none.
@@ -53,7 +53,8 @@ class ListBackend(PlacedRows):
         self.codec, self.depths = codec, depths
         width = codec.quantizer.d
         self.centroids: F32 = codec.lists if len(codec.lists) else np.zeros((1, width), np.float32)
-        self._coarse = _nearest(np.ascontiguousarray(self.centroids), codec.quantizer.M)
+        parts = codec.quantizer.M if isinstance(codec, ProductCode) else 1  # others lie in one list
+        self._coarse = _nearest(np.ascontiguousarray(self.centroids), parts)
         self._codes: U8 = np.empty((0, codec.code_size), np.uint8)
         self._index: Any = self._packed(np.empty(0, np.int64), np.empty((0, codec.quantizer.code_size), np.uint8), 0)
         self._whole: Any = None
@@ -85,12 +86,15 @@ class ListBackend(PlacedRows):
 
     def _packed(self, numbers: I64, codes: U8, first: int) -> Any:
         """A FAISS index of these codes in the lists of these numbers (n,), at positions from `first` on."""
-        quantizer = self.codec.quantizer
-        plain = packed(quantizer, self._coarse, numbers, codes, first, residual=len(self.codec.lists) > 0)
-        if quantizer.nbits != FAST_SCAN_BITS:
+        plain = packed(self.codec.scanner(self._coarse), numbers, codes, first)
+        if isinstance(plain, faiss.IndexIVFRaBitQ):
+            fast: Any = faiss.IndexIVFRaBitQFastScan(plain)
+            fast.qb = plain.qb
+        elif plain.pq.nbits == FAST_SCAN_BITS:
+            fast = faiss.IndexIVFPQFastScan(plain)
+            fast.by_residual = plain.by_residual
+        else:
             return plain
-        fast: Any = faiss.IndexIVFPQFastScan(plain)
-        fast.by_residual = plain.by_residual
         fast.referenced_objects = [self._coarse]  # not `plain`, whose copy of the codes would stay in memory
         return fast
 
@@ -180,7 +184,7 @@ class ListBackend(PlacedRows):
         mapped = self._mapped
         if mapped is not None:
             renumber(self._index, mapped.by_position())
-        if isinstance(self._index, faiss.IndexIVFPQFastScan):
+        if isinstance(self._index, faiss.IndexIVFFastScan):
             pack_lists(self._index)
         self._settled = True
         if mapped is None:
@@ -192,18 +196,15 @@ class ListBackend(PlacedRows):
         self.caps = replace(self.caps, whole=True)
 
 
-def packed(quantizer: Any, coarse: Any, numbers: I64, codes: U8, first: int = 0, *, residual: bool) -> Any:
-    """A FAISS IndexIVFPQ of these codes (n, bytes) in the lists of these numbers (n,), at positions from `first` on.
+def packed(index: Any, numbers: I64, codes: U8, first: int = 0) -> Any:
+    """The empty FAISS index with codes (n, bytes) in the lists of these numbers (n,), at positions from `first` on.
 
-    residual: whether a code is what its list's centroid leaves.
+    Raises ValueError for codes of another size.
     """
-    index: Any = faiss.IndexIVFPQ(
-        coarse, quantizer.d, coarse.ntotal, quantizer.M, quantizer.nbits, faiss.METRIC_INNER_PRODUCT
-    )
-    index.by_residual, index.is_trained = residual, True
-    index.pq = quantizer
+    if codes.shape != (len(numbers), index.code_size):
+        raise ValueError(f"codes are of {codes.shape[1:]} bytes, and these lists hold {index.code_size}")
     order = np.argsort(numbers, kind="stable")
-    bounds = np.searchsorted(numbers[order], np.arange(coarse.ntotal + 1))
+    bounds = np.searchsorted(numbers[order], np.arange(index.nlist + 1))
     for number in np.flatnonzero(np.diff(bounds)).tolist():
         chosen = order[bounds[number] : bounds[number + 1]]
         positions, entries = np.ascontiguousarray(chosen + first), np.ascontiguousarray(codes[chosen])

@@ -13,8 +13,6 @@ from engine.artifacts import read_manifest
 from engine.catalog import Caption, Catalog, Embedding, EncoderRow, HeadRow, IndexVersion, Item, dims_of
 from engine.codecs import load_codec
 from engine.codecs.hashing import SignHash
-from engine.codecs.pq import ProductCode
-from engine.codecs.vq import AdditiveCode
 from engine.encoders import resolved_spec
 from engine.encoders.features import is_features
 from engine.errors import ArtifactError
@@ -248,7 +246,7 @@ def load_index(folder: Path, name: str, facts: dict[str, Any], store: EmbeddingS
     if "scanned" not in facts or depths is None:
         return LiveIndex(codec, FaissBackend.load(folder, name, bits, store), delta, depths)
     fine = load_codec(folder, facts["scanned"])
-    if not isinstance(fine, (ProductCode, AdditiveCode)):
+    if isinstance(fine, SignHash):
         raise ArtifactError(f"{folder} scans codes of kind {fine.kind!r}: rebuild it")
     return LiveIndex(codec, ListBackend.load(folder, name, fine, store, depths), delta, depths)
 

@@ -112,7 +112,7 @@ def pack_lists(index: Any) -> None:
     """
     before, none = index.invlists, faiss.MaybeOwnedVectorUInt8()
     counts = np.array([before.list_size(number) for number in range(index.nlist)])
-    block_bytes = index.bbs * index.M2 // 2  # of so many codes, half a byte a part
+    block_bytes = index.get_block_stride()  # of bbs codes, and what belongs to them
     bounds = np.append(0, np.cumsum(-(-counts // index.bbs) * block_bytes)).tolist()
     block = np.empty(bounds[-1] + _ALIGNED, np.uint8)
     block = block[-block.ctypes.data % _ALIGNED :]

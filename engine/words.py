@@ -34,6 +34,8 @@ def counted(count: int, noun: str, one: str = "", many: str = "") -> str:
 
 def readable_bytes(count: int) -> str:
     """A size, in powers of a thousand."""
+    if count == 1:
+        return "1 byte"
     size = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:

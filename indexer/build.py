@@ -13,18 +13,20 @@ import sqlalchemy as sa
 from engine.artifacts import read_manifest, write_artifact
 from engine.catalog import Catalog, EncoderRow, IndexVersion
 from engine.codecs import Codec
-from engine.codecs.hashing import SignHash
+from engine.codecs.vq import AdditiveCode
 from engine.config import CodecSettings, Config
 from engine.errors import ArtifactError, NotReady
 from engine.index import write_rows
 from engine.status import lacking
-from engine.store import EmbeddingStore, StoredRows
+from engine.store import EmbeddingStore, HeldRows, StoredRows
 from engine.types import F32, Modality
-from engine.versions import embeddings_after, load_head, store_of, words_of
-from indexer.codecs.fit import depth_facts, fit_codes, scans
+from engine.versions import embeddings_after, load_head, load_index, store_of, words_of
+from indexer.codecs.additive import perplexity
+from indexer.codecs.fit import depth_facts, fit_codes, trains
+from indexer.evaluation.memory import resident_bytes
 from indexer.history import prune
 from indexer.jobs import Tell
-from indexer.sources import Source, blocks, queries_for, sample, sources_of
+from indexer.sources import Source, blocks, queries_for, sources_of
 
 Asking = Callable[[], tuple[F32 | None, F32 | None]]  # queries to train on, and those held out
 _SMALL, _DELTA = 10_000, 0.1  # items of a version that is always built anew; the share of them that a delta may have
@@ -32,11 +34,15 @@ _SMALL, _DELTA = 10_000, 0.1  # items of a version that is always built anew; th
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What codes to make, and the recall that their depths are measured for. planned: by `rebus build --memory`."""
+    """What codes to make, and the recall that their depths are measured for.
+
+    planned: by `rebus build --memory`, for so many bytes of memory, where that is known.
+    """
 
     codec: CodecSettings
     recall: float
     planned: bool = False
+    memory: int | None = None
 
     @classmethod
     def of(cls, catalog: Catalog, config: Config) -> "Recipe":
@@ -48,7 +54,7 @@ class Recipe:
             plan = None
         if plan is None:
             return cls(config.codec, config.search.recall)
-        return cls(CodecSettings(**plan["codec"]), plan["recall"], True)
+        return cls(CodecSettings(**plan["codec"]), plan["recall"], True, plan.get("memory"))
 
 
 def served_encoder(catalog: Catalog) -> EncoderRow:
@@ -118,6 +124,9 @@ def write_version(
             told = partial(tell, f"indexing {modality}")
             queries = partial(queries_for, catalog, head, modality, sources)
             manifest["indexes"][modality] = write_index(temporary, modality, source, queries, own, recipe, told)
+        if recipe.memory is not None:
+            held = [_held(temporary, one, manifest["indexes"][one], source, own) for one, source in sources.items()]
+            manifest["plan"] |= {"memory": recipe.memory, "bytes": sum(held)}
     counts = {str(modality): len(source.ids) for modality, source in sources.items()}
     row = IndexVersion(id=number, encoder_id=encoder.id, folder=str(folder.relative_to(catalog.home)), counts=counts)
     row.watermark, row.generation, row.head_id = found[-1].id, generation, head_id
@@ -133,11 +142,9 @@ def write_index(
     queries: what will ask for it. own: where rows are kept that lie nowhere yet.
     """
     count, codec = len(source.ids), recipe.codec
-    hashes = SignHash.fit(source.read(sample(count)), codec.bits)
+    asking, held = queries() if trains(codec, count) or recipe.planned else (None, None)
+    hashes, fine = fit_codes(codec, source.read, count, asking)
     facts: dict[str, Any] = {"bits": codec.bits, "codec": _saved(hashes, folder, f"{modality}.codec.safetensors")}
-    scanned = scans(codec, count)
-    asking, held = queries() if scanned or recipe.planned else (None, None)
-    fine = fit_codes(codec, source.read, count, asking) if scanned else None
     if fine is not None:
         facts["scanned"] = _saved(fine, folder, f"{modality}.codes.safetensors")
     codes, kept = [], source.kept or StoredRows.none(own)
@@ -147,15 +154,24 @@ def write_index(
         if source.kept is None:
             kept = kept.extended(StoredRows(own, *own.append(rows)))
         told(int(positions[-1]) + 1, count)
-    write_rows(folder, modality, source.ids, np.concatenate(codes), kept)
+    written = np.concatenate(codes)
+    write_rows(folder, modality, source.ids, written, kept)
+    if isinstance(fine, AdditiveCode):
+        facts["scanned"] |= {"perplexity": perplexity(written), "restarted": fine.restarted}
     if fine is not None or recipe.planned:
         facts |= depth_facts(folder, modality, fine or hashes, kept.store, held, recipe.recall)
     return facts
 
 
-def _saved(codec: Codec, folder: Path, name: str) -> dict[str, str]:
+def _held(folder: Path, modality: Modality, facts: dict[str, Any], source: Source, own: EmbeddingStore) -> int:
+    """Bytes of memory that one modality's index takes, as it was written."""
+    store = source.kept.store if source.kept is not None else own
+    return resident_bytes(load_index(folder, modality, facts, store, HeldRows.none(store.dim)))
+
+
+def _saved(codec: Codec, folder: Path, name: str) -> dict[str, Any]:
     codec.save(folder / name)
-    return {"kind": codec.kind, "file": name}
+    return {"kind": codec.kind, "file": name, "bytes": codec.code_size}
 
 
 def is_current(catalog: Catalog, encoder: EncoderRow, *, wholly: bool = False) -> bool:

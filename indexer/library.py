@@ -23,6 +23,7 @@ from engine.status import disk_needed
 from engine.words import counted, readable_bytes
 from indexer.choice import chosen_encoder, remembered
 from indexer.comparing import Note, chosen, compare, opened
+from indexer.history import over_budget
 from indexer.jobs import JobReport, Tell, writing
 from indexer.scan import Compared, Scan, ScanReport
 from indexer.tally import Tally
@@ -44,7 +45,7 @@ class IndexReport:
     """What indexing did. embedded: items given an embedding; version: the one served now, if any.
 
     first: nothing was published before, or by none but runs that were stopped. emptied: something was, and all its
-    files were removed since.
+    files were removed since. over_budget: what to say of a version that takes more memory than was planned.
     """
 
     scans: list[ScanReport] = field(default_factory=list)
@@ -54,6 +55,7 @@ class IndexReport:
     encoder: str | None = None
     first: bool = False
     emptied: bool = False
+    over_budget: list[str] = field(default_factory=list)
 
 
 def index_folders(
@@ -101,6 +103,7 @@ def index_folders(
                 run.take(compared, tally)
             if spec is not None:
                 report.version, report.encoder = run.finish(), spec
+                report.over_budget = over_budget(catalog, report.version) if report.version else []
                 report.embedded = run.embedder.embedded if run.embedder else 0
         with catalog.session() as session:
             report.failures = session.scalar(sa.select(sa.func.count()).select_from(Failure)) or 0

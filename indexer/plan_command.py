@@ -72,6 +72,7 @@ def build(
     from engine.errors import Interrupted, InvalidInput
     from indexer.build import Recipe, served_encoder
     from indexer.build import build as run
+    from indexer.history import over_budget
     from indexer.jobs import writing
     from indexer.planning import check_current, plan
     from indexer.progress import Progress
@@ -92,7 +93,7 @@ def build(
                 except KeyboardInterrupt:
                     raise Interrupted("interrupted: no plan is kept, and the library is as it was") from None
                 if plans.chosen is not None:
-                    recipe = Recipe(plans.chosen.codec, recipe.recall, planned=True)
+                    recipe = Recipe(plans.chosen.codec, recipe.recall, planned=True, memory=memory)
             if not plan_only and (plans is None or plans.chosen is not None):
                 with writing(catalog, "build", progress.tell) as job:
                     if plans is not None and served is not None:
@@ -106,7 +107,7 @@ def build(
     if plans is None and json_:
         print_json({"index_version": row.id if row else None})
     if row is not None and not json_:
-        click.echo(f"Version {row.id} is served now.")
+        click.echo("\n".join([f"Version {row.id} is served now.", *over_budget(catalog, row)]))
 
 
 def _show(plans: "Plans", svg: Path | None, json_: bool, version: int | None) -> None:

@@ -115,7 +115,8 @@ class Plans:
 
     def refusal(self) -> str:
         """Why none was chosen, and the nearest that is possible."""
-        said = f"no codes of this library fit into {readable_bytes(self.memory)} and recall {self.wanted:.2f}"
+        recall = str(self.wanted).ljust(4, "0")  # as it was asked for: 0.999 is not 1.00
+        said = f"no codes of this library fit into {readable_bytes(self.memory)} and recall {recall}"
         reach = [plan for plan in self.plans if plan.scanned or plan.recall >= self.wanted]
         fit = [plan for plan in self.plans if plan.bytes <= self.memory]
         if reach:

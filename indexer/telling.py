@@ -44,7 +44,7 @@ def print_index(report: "IndexReport", json_: bool, *, dry_run: bool = False) ->
         return
     if report.failures:
         click.echo(f"{counted(report.failures, 'file')} cannot be used: see `rebus status --failures`.")
-    click.echo(_outcome(report))
+    click.echo("\n".join([_outcome(report), *report.over_budget]))
 
 
 def _outcome(report: "IndexReport") -> str:

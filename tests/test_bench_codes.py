@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from engine.types import F32
+from indexer.codecs.additive import perplexity
 from tests.bench.code_kinds import COMPARED, Compared, Lesson
-from tests.bench.codes import CodeSet, code_rows, exact, headline, judge, perplexity, real, score_errors, table, told
+from tests.bench.codes import CodeSet, code_rows, exact, headline, judge, real, score_errors, table, told
 from tests.bench.search_set import SHARED
 from tests.test_lists import unit
 

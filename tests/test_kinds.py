@@ -160,4 +160,5 @@ def test_times_and_sizes() -> None:
     assert [duration(s) for s in (0, 59.4, 59.6, 170, 3599, 7500)] == ["0 s", "59 s", "1 min", "3 min", "1 h 0 min",
                                                                        "2 h 5 min"]  # fmt: skip
     assert [clock(ms) for ms in (999, 60_000, 3_723_000)] == ["0:00", "1:00", "1:02:03"]
-    assert [readable_bytes(n) for n in (0, 999, 1000, 25_000_000)] == ["0 bytes", "999 bytes", "1.0 kB", "25 MB"]
+    sizes = {0: "0 bytes", 1: "1 byte", 999: "999 bytes", 1000: "1.0 kB", 25_000_000: "25 MB"}
+    assert {size: readable_bytes(size) for size in sizes} == sizes

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,14 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.artifacts import read_manifest
-from engine.catalog import Caption, Item
+from engine.catalog import Caption, IndexVersion, Item
+from engine.config import CodecSettings
 from engine.errors import ArtifactError
 from engine.lists import ListBackend
 from engine.search import Searcher
 from engine.types import F32, Modality, Query, Term
 from engine.versions import LiveIndex, Version
-from engine.words import explained
-from indexer.build import build
+from engine.words import explained, readable_bytes
+from indexer.build import Recipe, build
+from indexer.evaluation.memory import resident_bytes
+from indexer.history import listed, over_budget
 from tests.conftest import config_at, silent
 from tests.shelves import Shelf
 
@@ -103,9 +107,9 @@ def test_what_is_added_and_removed_shows_over_lists(shelf: Shelf) -> None:
     assert searcher.refresh() and searcher.search(query).hits[0].id == new
 
 
-@pytest.mark.parametrize("kind", ["pq", "vq"])
+@pytest.mark.parametrize("kind", ["rabitq", "pq", "vq"])
 def test_all_codes_are_scanned_where_there_are_too_few_for_lists(
-    shelf: Shelf, kind: Literal["pq", "vq"], monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, kind: Literal["rabitq", "pq", "vq"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelf.config = replace(shelf.config, codec=replace(shelf.config.codec, lists_from=PICTURES + 1, kind=kind))
     hashed = published(shelf).indexes[Modality.IMAGE]
@@ -113,11 +117,33 @@ def test_all_codes_are_scanned_where_there_are_too_few_for_lists(
     monkeypatch.setattr("indexer.codecs.fit.TRAINED_FROM", PICTURES)
     index = published(shelf).indexes[Modality.IMAGE]
     assert isinstance(index.base, ListBackend) and index.base.lists == 1 and index.base.depths.recall >= 0.95
-    assert index.base.codec.kind == {"pq": "product", "vq": "additive"}[kind]
-    assert index.base.codec.code_size == 8  # 64 bits, as the hash codes have
+    assert index.base.codec.kind == {"rabitq": "scaled-hash", "pq": "product", "vq": "additive"}[kind]
+    assert index.base.codec.code_size == 8 + (kind == "rabitq")  # 64 bits, as the hash codes have, and a factor
+    told = listed(shelf.catalog)[0]["codes"]["image"]
+    assert (told["kind"], told["bytes"]) == (index.base.codec.kind, index.base.codec.code_size)
+    assert 1 < told.get("perplexity", 2) <= 256 and ("restarted" in told) == ("perplexity" in told) == (kind == "vq")
     searcher = Searcher(shelf.config, shelf.catalog)
     for item in (1, 50, PICTURES):
         assert searcher.search(Query((Term(item=item),), limit=3)).hits[0].id == item
+
+
+def test_a_version_that_outgrew_the_budget_of_its_plan_says_so(shelf: Shelf) -> None:
+    codec, made = CodecSettings("hashing", 64), partial(build, shelf.catalog, shelf.config, shelf.encoder, silent)
+    assert over_budget(shelf.catalog, published_row(made(recipe=Recipe(codec, 0.9, True, memory=100_000)))) == []
+    first = published_row(made(recipe=Recipe(codec, 0.9, True, memory=5_000)))
+    grown = published_row(made())  # as `rebus index` builds it, by the same plan
+    for row in (first, grown):
+        version = Version.load(shelf.catalog, row)
+        held = sum(resident_bytes(index) for index in version.indexes.values())
+        (said,) = over_budget(shelf.catalog, row)
+        assert f"takes {readable_bytes(held)} of memory, and was planned for 5.0 kB" in said
+        assert "`rebus build --memory 5kB --recall 0.9`" in said
+    assert over_budget(shelf.catalog, published_row(made(recipe=Recipe(codec, 0.9)))) == []
+
+
+def published_row(row: IndexVersion | None) -> IndexVersion:
+    assert row is not None
+    return row
 
 
 def test_a_search_says_how_deep_it_looked(shelf: Shelf) -> None:

@@ -116,8 +116,9 @@ def test_no_plan_is_refused_that_there_is(memory: int, wanted: float, count: int
     [
         CodecSettings(bits=128), CodecSettings(lists_from=200, parts=8, bits=64),
         CodecSettings(kind="pq", bits=64), CodecSettings(kind="vq", bits=64),
+        CodecSettings(kind="rabitq", bits=64), CodecSettings(bits=64, rotation="itq"),
     ],
-    ids=["hash codes", "lists", "product", "additive"],
+    ids=["hash codes", "lists", "product", "additive", "hash codes with factors", "hash codes, ITQ"],
 )  # fmt: skip
 def test_an_index_weighs_what_was_said_before_it_was_trained(
     codec: CodecSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

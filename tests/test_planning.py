@@ -232,3 +232,4 @@ def test_what_cannot_be_is_refused_before_anything_is_measured(
 
 def test_what_recalls_enough_at_no_size_is_told_by_the_best_that_there_is() -> None:
     assert "is 60 bytes, with --memory 1kB --recall 0.90" in Plans.of([made(60, 1, 0.9)], 10, 0.95).refusal()
+    assert "fit into 1 byte and recall 0.999999; " in Plans.of([made(60, 1, 0.9)], 1, 0.999999).refusal()

@@ -31,6 +31,7 @@ from tests.served import Served
 from tests.test_catalog import alembic as alembic_config
 
 FORMATS = Path(__file__).parent / "formats"
+KINDS = {"": "sign-hash", "lists": "product", "product": "product", "additive": "additive", "scaled": "scaled-hash"}
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -138,18 +139,26 @@ def test_a_version_whose_embeddings_were_cut_off_is_refused(served: Served) -> N
 # --- formats ---
 
 
-@pytest.mark.parametrize("number", sorted(int(path.name) for path in FORMATS.iterdir()))
-def test_a_version_of_every_format_there_was_is_served(tmp_path: Path, number: int) -> None:
+def format_of(path: Path) -> int:
+    """The number before the kind of codes, where there is one: those without are hash codes."""
+    return int(path.name.partition("-")[0])
+
+
+@pytest.mark.parametrize("kept", sorted(FORMATS.iterdir()), ids=lambda path: path.name)
+def test_a_version_of_every_format_there_was_is_served(tmp_path: Path, kept: Path) -> None:
     """The folder in tests/formats is as the release of that format wrote it, of the library made here."""
     config = make_library(tmp_path, files=6)
     current = config.home / "versions" / "000001"
     shutil.rmtree(current)
-    shutil.copytree(FORMATS / str(number), current)
-    assert json.loads((current / MANIFEST).read_text())["format"] == number
+    shutil.copytree(kept, current)
+    assert json.loads((current / MANIFEST).read_text())["format"] == format_of(kept)
     catalog = Catalog(config)
     searcher = Searcher(config, catalog)
     vectors = {i: unit_rows(1, i)[0] for i in (1, 4, 7, 10, 13, 16)}
+    index = searcher.version.indexes[Modality.IMAGE]
+    assert index.explained(6)["codes"] == KINDS[kept.name.partition("-")[2]]
     for asked, vector in vectors.items():
+        assert sorted(index.recall(vector[None], 6, None)[0][0]) == sorted(vectors)
         hits = searcher.search(Query((Term(item=asked),), fold=False)).hits
         assert sorted(hit.id for hit in hits) == sorted(vectors) and hits[0].id == asked
         for hit in hits:
@@ -160,7 +169,7 @@ def test_a_version_of_every_format_there_was_is_served(tmp_path: Path, number: i
 
 def test_the_format_that_is_written_is_among_those_that_are_tested(served: Served) -> None:
     assert json.loads((folder(served, 3) / MANIFEST).read_text())["format"] == FORMAT
-    assert {int(path.name) for path in FORMATS.iterdir()} == set(range(1, FORMAT + 1))
+    assert {format_of(path) for path in FORMATS.iterdir()} == set(range(1, FORMAT + 1))
 
 
 def test_a_version_of_a_later_release_says_what_to_do(served: Served) -> None:

@@ -37,14 +37,14 @@ class Codec(Protocol):
         ...
 
 
-Scanned = ProductCode | AdditiveCode  # codes that FAISS scans by looked-up inner products
+Scanned = ScaledHash | ProductCode | AdditiveCode  # codes that FAISS scans by estimated inner products
 
-KINDS: Mapping[str, type[SignHash] | type[ScaledHash] | type[ProductCode] | type[AdditiveCode]] = {
+KINDS: Mapping[str, type[SignHash] | type[Scanned]] = {
     kind.kind: kind for kind in (SignHash, ScaledHash, ProductCode, AdditiveCode)
 }
 
 
-def load_codec(folder: Path, facts: Mapping[str, Any]) -> SignHash | ScaledHash | Scanned:
+def load_codec(folder: Path, facts: Mapping[str, Any]) -> SignHash | Scanned:
     """The codec whose kind and file name a version's manifest records. Raises ArtifactError for an unknown kind."""
     if facts.get("kind") not in KINDS:
         raise ArtifactError(f"{folder} uses codes of kind {facts.get('kind')!r}, unknown to this release: rebuild it")

@@ -6,13 +6,16 @@ balanced only around its axis. A query is not centred: <q, x> and <q, x - mean> 
 """
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+import faiss
 import numpy as np
 from safetensors.numpy import load_file, save_file
 from threadpoolctl import threadpool_limits
 
-from engine.types import F32, U8
+from engine.types import F32, I64, U8
+
+_QUERY_BITS = 8  # of each number of a query: coarser ones are as quick to compare with signs
 
 
 class SignHash:
@@ -74,13 +77,15 @@ class ScaledHash:
 
     The byte is a factor between the two of `span`, such that the decoded vector scores with the query that is expected
     to find x (`x @ ask`, see engine.codecs.aim) as x itself does: with ask the identity, the estimator of RaBitQ (Gao
-    and Long 2024), which divides by the inner product of a vector and its code.
+    and Long 2024), which divides by the inner product of a vector and its code. quantizer: FAISS's of such codes.
     """
 
     kind: ClassVar[str] = "scaled-hash"
 
     def __init__(self, rotation: F32, mean: F32, ask: F32, span: F32) -> None:
         self.rotation, self.mean, self.ask, self.span = rotation, mean, ask, span
+        self.quantizer: Any = faiss.RaBitQuantizer(rotation.shape[1], faiss.METRIC_INNER_PRODUCT)
+        self.lists: F32 = np.empty((0, self.quantizer.d), np.float32)
 
     @classmethod
     def fit(cls, x: F32, rotation: F32, ask: F32) -> Self:
@@ -99,14 +104,38 @@ class ScaledHash:
         signs = self._signs(x)
         low, high = self.span
         steps = np.clip((self._factors(x, signs) - low) / max(high - low, 1e-12) * 255, 0, 255)
-        return np.concatenate([np.packbits(signs > 0, axis=1), steps.round().astype(np.uint8)[:, None]], axis=1)
+        bits = np.packbits(signs > 0, axis=1, bitorder="little")
+        return np.concatenate([bits, steps.round().astype(np.uint8)[:, None]], axis=1)
 
     def reconstruct(self, codes: U8) -> F32:
         """The vectors (n, d) that the codes stand for."""
-        signs = np.unpackbits(codes[:, :-1], axis=1).astype(np.float32) * 2 - 1
+        signs = np.unpackbits(codes[:, :-1], axis=1, bitorder="little").astype(np.float32) * 2 - 1
+        out: F32 = self.mean + self._decoded_factors(codes) * (signs @ self.rotation.T)
+        return out
+
+    def asked(self, q: F32) -> F32:
+        """Queries (n, d) where the signs are, (n, bits)."""
+        return np.ascontiguousarray(q @ self.rotation)
+
+    def split(self, codes: U8) -> tuple[I64, U8]:
+        """Codes (n, code_size) in the one list that there is, as FAISS's quantizer has them.
+
+        It multiplies the inner product of a query with signs of unit length by the second of two float32 behind these;
+        the first is what the centre of the list, which is zero, would add.
+        """
+        added = np.zeros((len(codes), 2), "<f4")
+        added[:, 1:] = self._decoded_factors(codes) * np.sqrt(self.quantizer.d)
+        return np.zeros(len(codes), np.int64), np.concatenate([codes[:, :-1], added.view(np.uint8)], axis=1)
+
+    def scanner(self, coarse: Any) -> Any:
+        """An empty FAISS index of inverted lists of these codes, about the centroids that `coarse` holds."""
+        index: Any = faiss.IndexIVFRaBitQ(coarse, self.quantizer.d, coarse.ntotal, faiss.METRIC_INNER_PRODUCT)
+        index.is_trained, index.qb = True, _QUERY_BITS
+        return index
+
+    def _decoded_factors(self, codes: U8) -> F32:
         low, high = self.span
-        factors = low + (high - low) * codes[:, -1:].astype(np.float32) / 255
-        out: F32 = self.mean + factors * (signs @ self.rotation.T)
+        out: F32 = low + (high - low) * codes[:, -1:].astype(np.float32) / 255
         return out
 
     def _signs(self, x: F32) -> F32:

@@ -88,6 +88,10 @@ class ProductCode:
         numbers = np.ascontiguousarray(codes[:, :LIST_BYTES]).view("<u2")[:, 0].astype(np.int64)
         return numbers % len(self.lists), np.ascontiguousarray(codes[:, LIST_BYTES:])
 
+    def scanner(self, coarse: Any) -> Any:
+        """An empty FAISS index of inverted lists of these codes, about the centroids that `coarse` holds."""
+        return product_lists(self.quantizer, coarse, residual=len(self.lists) > 0)
+
     def reconstruct(self, codes: U8) -> F32:
         places, rest = self.split(codes)
         y = self.quantizer.decode(rest) if len(rest) else np.empty((0, self.rotation.shape[1]), np.float32)
@@ -105,6 +109,16 @@ class ProductCode:
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
         return cls(**load_file(path))
+
+
+def product_lists(quantizer: Any, coarse: Any, *, residual: bool) -> Any:
+    """An empty FAISS IndexIVFPQ. residual: whether a code is what its list's centroid leaves."""
+    index: Any = faiss.IndexIVFPQ(
+        coarse, quantizer.d, coarse.ntotal, quantizer.M, quantizer.nbits, faiss.METRIC_INNER_PRODUCT
+    )
+    index.by_residual, index.is_trained = residual, True
+    index.pq = quantizer
+    return index
 
 
 def paired(quantizer: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from engine.codecs.aim import aimed
+from engine.codecs.pq import product_lists
 from engine.types import F32, I64, U8
 
 _BLOCK = 1 << 12
@@ -22,14 +23,15 @@ class AdditiveCode:
     """mean: (d,). into: (d, D), back: (D, d). codebooks: (G, L, 256, D / G): L levels of each of G groups.
 
     ask and share are those of ProductCode. quantizer: the product quantizer whose parts are all levels of all groups,
-    for FAISS to scan: a group's query is asked of each of its levels.
+    for FAISS to scan: a group's query is asked of each of its levels. restarted: how many codewords no row chose in
+    training, and were set anew; of what was loaded, the version's manifest tells.
     """
 
     kind: ClassVar[str] = "additive"
 
     def __init__(self, mean: F32, into: F32, back: F32, codebooks: F32, ask: F32, share: F32) -> None:
         self.mean, self.into, self.back, self.codebooks = mean, into, back, codebooks
-        self.ask, self.share = ask, share
+        self.ask, self.share, self.restarted = ask, share, 0
         self._halves: F32 = (codebooks**2).sum(-1) / 2
         groups, levels, words, width = codebooks.shape
         self.quantizer: Any = faiss.ProductQuantizer(groups * levels * width, groups * levels, words.bit_length() - 1)
@@ -86,6 +88,10 @@ class AdditiveCode:
     def split(self, codes: U8) -> tuple[I64, U8]:
         """Codes (n, code_size) in the one list that there is."""
         return np.zeros(len(codes), np.int64), np.ascontiguousarray(codes)
+
+    def scanner(self, coarse: Any) -> Any:
+        """An empty FAISS index of inverted lists of these codes, about the centroids that `coarse` holds."""
+        return product_lists(self.quantizer, coarse, residual=False)
 
     def save(self, path: Path) -> None:
         """Write the codec as safetensors."""

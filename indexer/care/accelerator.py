@@ -54,7 +54,7 @@ def _said(row: dict[str, Any]) -> Finding:
     if "unfit" in row:
         return note(
             f"{items}: the processor searches them, whatever search.device says: {row['unfit']}",
-            "other codec.parts, or codec.bits, have codes that a GPU takes",
+            "another codec.kind, codec.bits or codec.parts has codes that a GPU takes",
         )
     faster = "the GPU" if row["device_ms"] < row["cpu_ms"] else "the processor"
     return ok(

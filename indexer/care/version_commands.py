@@ -25,7 +25,7 @@ def versions(context: click.Context, json_: bool) -> None:
     if json_:
         print_json({"versions": found})
     for facts in [] if json_ else found:
-        click.echo(_line(facts))
+        click.echo("\n".join([_line(facts), *_of_codebooks(facts["codes"])]))
     if not found and not json_:
         click.echo("No version is published yet: `rebus index FOLDER` publishes one.")
 
@@ -41,6 +41,16 @@ def _line(facts: dict[str, Any]) -> str:
     state = "served" if facts["served"] else "kept"
     size = readable_bytes(facts["bytes"])
     return f"{facts['id']:>4}  {state:<6}  {day}  {size:>9}  {head:<8}  {', '.join([held or 'nothing', *beside])}"
+
+
+def _of_codebooks(codes: dict[str, dict[str, Any]]) -> list[str]:
+    """Lines about codes whose codebooks were trained as those of a VQ-VAE."""
+    return [
+        f"{'':14}{facts['kind']} codes of {modality}: perplexity {facts['perplexity']:.1f} of 256, "
+        f"{facts['restarted']:,} codewords set anew in training"
+        for modality, facts in sorted(codes.items())
+        if "perplexity" in facts
+    ]
 
 
 @versions.command()

@@ -7,14 +7,13 @@ that of scores between queries and their neighbours, where only differences with
 changes no rank.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from engine.codecs.hashing import drawn_rotation
 from engine.codecs.vq import AdditiveCode
+from engine.types import U8
 from indexer.codecs.pairs import Asked, score_loss
 
 WORDS = 256
@@ -32,20 +31,19 @@ class Books(nn.Module):
         self.register_buffer("books", books)
         self.counts = torch.ones(books.shape[:3])
         self.sums = books.clone()
+        self.restarted = 0  # codewords set anew
 
-    def forward(self, y: Tensor, learn: bool) -> tuple[Tensor, Tensor]:
-        """Rows (n, G, w) as sums of codewords, and the codes (n, G, L)."""
-        total, codes = torch.zeros_like(y), []
+    def forward(self, y: Tensor) -> Tensor:
+        """Rows (n, G, w) as sums of codewords, which move to what chose them."""
+        total = torch.zeros_like(y)
         for level in range(self.books.shape[1]):
             rest = y - total
             book = self.books[:, level]
             scores = torch.einsum("ngw,gkw->ngk", rest, book) - (book**2).sum(-1) / 2
             chosen = scores.argmax(-1)
-            if learn:
-                self._move(level, rest, chosen)
+            self._move(level, rest, chosen)
             total = total + torch.stack([book[g][chosen[:, g]] for g in range(len(book))], 1)
-            codes.append(chosen)
-        return total, torch.stack(codes, 2)
+        return total
 
     def _move(self, level: int, rest: Tensor, chosen: Tensor) -> None:
         for group in range(len(self.books)):
@@ -57,6 +55,7 @@ class Books(nn.Module):
             sums.mul_(_DECAY).add_(summed, alpha=1 - _DECAY)
             dead = (counts < _DEAD * len(rows) / WORDS).nonzero()[:, 0]
             if len(dead):
+                self.restarted += len(dead)
                 fresh = rows[torch.randint(len(rows), (len(dead),))]
                 counts[dead], sums[dead] = len(rows) / WORDS, fresh * (len(rows) / WORDS)
             self.books[group, level] = sums / counts[:, None]
@@ -70,12 +69,11 @@ def train_additive(
     share: float = SHARE,
     scores: float = SCORES,
     seed: int = 0,
-    tell: Callable[[str], None] = lambda _: None,
 ) -> AdditiveCode:
     """Codes of groups * levels bytes; `groups` divides the dimension.
 
     share: see engine.codecs.aim. scores: what the error of scores weighs beside that of vectors; with 0 for both, codes
-    are nearest, whoever asks. tell: is told loss and perplexity by epoch.
+    are nearest, whoever asks.
     """
     torch.manual_seed(seed)
     mean = asked.rows.mean(0, dtype=np.float64).astype(np.float32)
@@ -86,16 +84,14 @@ def train_additive(
     books = Books(_first_books(rows @ into.detach(), groups, levels))
     queries, nearest = torch.from_numpy(asked.queries), torch.from_numpy(asked.nearest)
     descent = torch.optim.Adam([into, back], lr=_RATE)
-    for epoch in range(epochs):
-        losses, used = [], torch.zeros(groups, levels, WORDS)
+    for _ in range(epochs):
         for batch in torch.split(torch.randperm(len(queries)), 256):
             found = nearest[batch]
             drawn = torch.randint(len(rows), (len(batch) * 4,))
             x = rows[torch.cat([found.flatten(), drawn])]
             y = (x @ into).view(len(x), groups, -1)
             with torch.no_grad():
-                words, codes = books(y, learn=True)
-                used += nn.functional.one_hot(codes, WORDS).sum(0)
+                words = books(y)
             decoded = (y + (words - y).detach()).flatten(1) @ back
             error = x - decoded
             commitment = ((y - words) ** 2).sum((1, 2)).mean()
@@ -104,18 +100,19 @@ def train_additive(
             descent.zero_grad()
             loss.backward()
             descent.step()
-            losses.append(loss.item())
-        tell(f"epoch {epoch + 1}: loss {np.mean(losses):.4f}, perplexity {perplexity(used):.0f} of {WORDS}")
     ask = asked.expected() if share else np.zeros((dim, dim), np.float32)
-    return AdditiveCode(
+    codec = AdditiveCode(
         mean, into.detach().numpy(), back.detach().numpy(), books.books.numpy(), ask, np.array([share], np.float32)
     )
+    codec.restarted = books.restarted
+    return codec
 
 
-def perplexity(used: Tensor) -> float:
-    """The mean over codebooks (..., WORDS) of 2 to the entropy of their words' use."""
-    shares = used / used.sum(-1, keepdim=True).clamp(min=1)
-    return float((-(shares * shares.clamp(min=1e-12).log()).sum(-1)).exp().mean())
+def perplexity(codes: U8) -> float:
+    """The mean over a code's bytes (n, bytes), a codeword each, of e to the entropy of their use."""
+    shares = np.stack([np.bincount(column, minlength=WORDS) / len(codes) for column in codes.T])
+    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+    return round(float(np.exp(-(shares * logs).sum(1)).mean()), 1)
 
 
 def _first_books(y: Tensor, groups: int, levels: int) -> Tensor:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from engine.codecs import Scanned
+from engine.codecs.hashing import ScaledHash
 from engine.codecs.pq import ProductCode
 from engine.codecs.vq import AdditiveCode
 from engine.config import CodecSettings
@@ -18,11 +19,13 @@ def drawn_codec(settings: CodecSettings, count: int, dim: int) -> Scanned:
         return rng.standard_normal(shape, np.float32)
 
     mean, ask, share = np.zeros(dim, np.float32), np.zeros((dim, dim), np.float32), np.zeros(1, np.float32)
-    if count < settings.lists_from and settings.kind == "vq":
+    listed = count >= settings.lists_from
+    if settings.kind == "rabitq" and not listed:
+        return ScaledHash(drawn(dim, settings.bits), mean, ask, drawn(2))
+    if settings.kind == "vq" and not listed:
         groups = groups_for(size, dim)
         words = drawn(groups, size // groups, 256, dim // groups)
         return AdditiveCode(mean, drawn(dim, dim), drawn(dim, dim), words, ask, share)
-    listed = count >= settings.lists_from
     parts, words_each = (settings.parts, 16) if listed else (size, 256)
     width = -(-dim // parts)
     lists = drawn(lists_for(count) if listed else 0, parts * width)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from engine.codecs import Scanned
-from engine.codecs.hashing import SignHash
+from engine.codecs.hashing import ScaledHash, SignHash, drawn_rotation
 from engine.config import CodecSettings
 from engine.index import FaissBackend, Rows
 from engine.lists import Depths, ListBackend
@@ -19,28 +20,50 @@ from indexer.codecs.additive import train_additive
 from indexer.codecs.depths import choose_candidates, choose_depths
 from indexer.codecs.pairs import Asked
 from indexer.codecs.product import train_product
+from indexer.codecs.rotations import descended, itq
+from indexer.sources import sample
 
 SAMPLE = 100_000
-TRAINED_FROM = 2000  # items: fewer are no sample for codebooks, and quickly searched by their hash codes
+TRAINED_FROM = 2000  # items: fewer are no sample to train codes on, and quickly searched by their hash codes
 _JUDGES = 300
 _FEWEST, _MOST = 16, 1 << 14
 _LEVELS = 4  # of additive codes, or the next number that their bytes can be divided by
 
 
-def fit_codes(settings: CodecSettings, read: Callable[[I64], F32], count: int, queries: F32 | None) -> Scanned:
-    """A codec for `count` rows that `read` gives by position, trained for the queries (m, d), if any.
+def fit_codes(
+    settings: CodecSettings, read: Callable[[I64], F32], count: int, queries: F32 | None
+) -> tuple[SignHash, Scanned | None]:
+    """The hash codes of `count` rows that `read` gives by position, and what is scanned in their place, if anything.
 
-    Lists of 4-bit product codes from `lists_from` rows on, else codes of `kind` for a scan of all.
+    Trained for the queries (m, d), if there are any, where `trains` says so.
     """
-    positions = np.sort(np.random.default_rng(0).permutation(count)[:SAMPLE])
-    asked = Asked.of(read(positions), queries)
+    rows = read(sample(count))
+    if not trains(settings, count):
+        return SignHash.fit(rows, settings.bits), None
+    asked = Asked.of(read(np.sort(np.random.default_rng(0).permutation(count)[:SAMPLE])), queries)
+    if not scans(settings, count):
+        return SignHash.fit(rows, settings.bits, rotation=_rotation(settings, asked)), None
+    return SignHash.fit(rows, settings.bits), _scanned(settings, asked, count)
+
+
+def _scanned(settings: CodecSettings, asked: Asked, count: int) -> Scanned:
+    """Lists of 4-bit product codes from `lists_from` rows on, else codes of `kind` for a scan of all."""
     if count >= settings.lists_from:
-        return train_product(asked, settings.parts, 4, min(lists_for(count), len(positions)))
+        return train_product(asked, settings.parts, 4, min(lists_for(count), len(asked.rows)))
+    if settings.kind == "rabitq":
+        return ScaledHash.fit(asked.rows, _rotation(settings, asked), asked.expected())
     size = settings.bits // 8
     if settings.kind == "vq":
         groups = groups_for(size, asked.rows.shape[1])
         return train_additive(asked, groups, size // groups)
     return train_product(asked, size)
+
+
+def _rotation(settings: CodecSettings, asked: Asked) -> F32:
+    if settings.rotation == "drawn":
+        return drawn_rotation(asked.rows.shape[1], settings.bits)
+    with threadpool_limits(limits=1, user_api="blas"):  # as a drawn one is made
+        return itq(asked.rows, settings.bits) if settings.rotation == "itq" else descended(asked, settings.bits)
 
 
 def lists_for(count: int) -> int:
@@ -49,8 +72,13 @@ def lists_for(count: int) -> int:
 
 
 def scans(settings: CodecSettings, count: int) -> bool:
-    """Whether so many rows get product or additive codes, beside the hash codes that a delta needs."""
+    """Whether so many rows get codes of another kind, beside the hash codes that a delta needs."""
     return count >= settings.lists_from or (settings.kind != "hashing" and count >= TRAINED_FROM)
+
+
+def trains(settings: CodecSettings, count: int) -> bool:
+    """Whether the codes of so many rows are fitted to queries, or to more rows than hash codes of a drawn rotation."""
+    return scans(settings, count) or (settings.rotation != "drawn" and count >= TRAINED_FROM)
 
 
 def depth_facts(

@@ -14,7 +14,7 @@ _EPOCHS, _BATCH, _RATE, _SCORES = 4, 256, 1e-4, 4.0
 
 def principal(rows: F32, bits: int) -> F32:
     """(d, bits) principal directions, the first the widest; blocks of d columns beyond the first are drawn."""
-    _, vectors = np.linalg.eigh(np.cov((rows - rows.mean(0))[:_ROWS].T))
+    _, vectors = np.linalg.eigh(np.cov(_some(rows - rows.mean(0)).T))
     return _widened(vectors[:, ::-1][:, :bits].astype(np.float32), bits)
 
 
@@ -27,7 +27,7 @@ def itq(rows: F32, bits: int, seed: int = 0, rounds: int = _ROUNDS) -> F32:
     """
     kept = min(bits, rows.shape[1])
     directions = principal(rows, kept)
-    projected = (rows - rows.mean(0))[:_ROWS] @ directions
+    projected = _some(rows - rows.mean(0)) @ directions
     turn = drawn_rotation(kept, kept, seed)
     for _ in range(rounds):
         signs = np.where(projected @ turn >= 0, 1, -1).astype(np.float32)
@@ -67,6 +67,11 @@ def descended(asked: Asked, bits: int, seed: int = 0, epochs: int = _EPOCHS) -> 
             torch.autograd.backward(loss)
             descent.step()
     return _widened(turned().detach().numpy(), bits, seed)
+
+
+def _some(rows: F32) -> F32:
+    """Of many rows _ROWS at most, from everywhere: neighbours are often alike."""
+    return rows[:: -(-len(rows) // _ROWS)]
 
 
 def _widened(learned: F32, bits: int, seed: int = 0) -> F32:

@@ -26,7 +26,8 @@ from typing import Any
 import faiss
 import numpy as np
 
-from engine.types import F32, I64, U8
+from engine.types import F32, I64
+from indexer.codecs.additive import perplexity
 from tests.bench.code_kinds import COMPARED, Compared, Lesson
 from tests.bench.report import last, stamp, write
 from tests.bench.search_set import SHARED, made
@@ -116,13 +117,6 @@ def judge(base: F32, decoded: F32, judged: dict[str, tuple[F32, I64]]) -> dict[s
         right = [len(np.intersect1d(a[:_TOP], b)) / _TOP for a, b in zip(truth, first, strict=True)]
         row[f"{name}_recall10_in100"] = round(float(np.mean(right)), 4)
     return row
-
-
-def perplexity(codes: U8) -> float:
-    """The mean over a code's bytes of e to the entropy of their use."""
-    shares = np.stack([np.bincount(column, minlength=256) / len(codes) for column in codes.T])
-    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
-    return round(float(np.exp(-(shares * logs).sum(1)).mean()), 1)
 
 
 def _mse(error: F32) -> float:
