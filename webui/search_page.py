@@ -24,7 +24,7 @@ from webui.chips import ItemChip, OwnChip, item_chips, likes_in, likes_out, own_
 from webui.films import Film, films
 from webui.paging import Cursor, search_page
 from webui.problems import explain_error
-from webui.query_box import narrowed, parse
+from webui.query_box import MAX_CHARACTERS, narrowed, parse
 from webui.schemas import MAX_TERMS, HitOut, SearchResponse
 from webui.services import services
 
@@ -166,12 +166,11 @@ def page_of(fields: Fields, uploads: Sequence[bytes] = ()) -> SearchPage:
 
 
 def _read(page: SearchPage, fields: Fields) -> None:
-    page.box, page.path = fields.get("q", "").strip(), fields.get("path", "").strip() or None
+    words = fields.get("q", "").strip()
+    page.box, page.path = words[:MAX_CHARACTERS], fields.get("path", "").strip() or None
     page.modality, page.mode = _modality(fields.get("for") or "image"), _mode(fields.get("mode"))
-    box = parse(page.box)
+    box = parse(words)
     page.modality = box.modality or page.modality
-    page.cursor = fields.get("cursor") or None
-    page.offset = Cursor.unpacked(page.cursor).offset if page.cursor else _offset(fields)
     page.likes = item_chips(likes_in(fields.getlist("like"), fields.getlist("unlike")))
     if box.filters.path and page.path:
         raise InvalidInput("the box and the address both hold a path: keep one of them")
@@ -180,6 +179,8 @@ def _read(page: SearchPage, fields: Fields) -> None:
     page.terms = (*(chip.likeness.term for chip in page.likes), *box.terms)
     if len(page.terms) > MAX_TERMS:
         raise InvalidInput(f"{len(page.terms)} parts are too many for one search: give at most {MAX_TERMS}")
+    page.cursor = fields.get("cursor") or None
+    page.offset = Cursor.unpacked(page.cursor).offset if page.cursor else _offset(fields)
 
 
 def _take(page: SearchPage, uploads: Sequence[bytes], weights: Sequence[str]) -> None:
