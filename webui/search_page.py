@@ -166,8 +166,11 @@ def page_of(fields: Fields, uploads: Sequence[bytes] = ()) -> SearchPage:
 
 
 def _read(page: SearchPage, fields: Fields) -> None:
-    words = fields.get("q", "").strip()
-    page.box, page.path = words[:MAX_CHARACTERS], fields.get("path", "").strip() or None
+    words, path = fields.get("q", "").strip(), fields.get("path", "").strip()
+    page.box = words[:MAX_CHARACTERS]  # what is longer is refused, and not said again in each part of the page
+    if len(path) > MAX_CHARACTERS:
+        raise InvalidInput(f"the path has {len(path):,} characters, the limit is {MAX_CHARACTERS:,}: shorten it")
+    page.path = path or None
     page.modality, page.mode = _modality(fields.get("for") or "image"), _mode(fields.get("mode"))
     box = parse(words)
     page.modality = box.modality or page.modality
