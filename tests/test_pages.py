@@ -280,6 +280,20 @@ def test_what_is_too_long_is_refused_by_a_short_page(client: FlaskClient, name: 
     assert len(response.text) < 20_000
 
 
+@pytest.mark.parametrize("address", ["/?", "/?q=red", "/?q=red&for=text"])
+def test_several_pages_come_as_one(client: FlaskClient, address: str) -> None:
+    def more(html: str) -> str:
+        (following,) = re.findall(r'rel="next" href="([^"]+)"', html)
+        return unescape(str(following))
+
+    first = client.get(address).text
+    second = client.get(more(first)).text
+    assert _items(client.get(f"{address}&pages=2").text) == _items(first) + _items(second)
+    for wrong in ("0", "21", "x", "-1"):
+        response = client.get(f"{address}&pages={wrong}")
+        assert response.status_code == 400 and "a number from 1 to 20" in response.text
+
+
 def test_a_search_that_cannot_go_on_leads_to_its_start(client: FlaskClient) -> None:
     html = unescape(client.get("/?q=red+path:boats/**&for=text&like=3&cursor=x").text)
     assert 'data-keep href="/?q=red+path:boats/**&for=text&like=3">Search again from the start' in html

@@ -76,6 +76,15 @@ function append(list, page) {
   return count;
 }
 
+/** Hide the tiles of a last row that is not full, or show them: what comes next may join it, and make it higher. */
+function holdRow(list, held) {
+  const tiles = list.matches(".tiles") ? [...list.children] : [];
+  const last = tiles.at(-1);
+  const open = held && last && last.offsetLeft + last.offsetWidth < list.offsetLeft + list.offsetWidth - 2;
+  const row = new Set(open ? tiles.filter((tile) => tile.offsetTop === last.offsetTop) : []);
+  for (const tile of tiles) tile.classList.toggle("held", row.has(tile));
+}
+
 /** Make the page as high as it was when it was left, so that the browser finds its place there before all has come. */
 export function holdHeight() {
   const { height } = history.state ?? {};
@@ -86,50 +95,51 @@ export function holdHeight() {
 export const leaveHeight = () => document.body.style.removeProperty("min-height");
 
 /** Load again as many pages as were shown when this entry of the history was left, then what follows when its link
- * comes near, or is pressed. load: from a cursor to a page, where no address says it. */
+ * comes near, or is pressed. load: from a cursor to so many pages as one, where no address says it. */
 export async function followMore(load) {
   const link = document.querySelector("#more");
   const list = document.querySelector(".feed");
-  let { state } = history, pages = 0, busy = false;
+  let { state } = history, pages = 0, busy = false, follows = link && list;
   const left = state?.pages ?? 0;
   const remember = () => {
     if (pages <= left || pages > MOST_PAGES || history.state !== state) return; // the last: another search was asked for
     history.replaceState({ ...state, pages, height: document.documentElement.scrollHeight }, "");
     ({ state } = history);
   };
-  /** Append what follows. Whether there is still more to be had. */
-  const next = async () => {
-    busy = true;
+  /** Append what follows: so many pages as one. */
+  const next = async (count) => {
+    [busy, follows] = [true, false];
     try {
-      const page = link.dataset.next ? await load(link.dataset.next) : await fetchPage(link.href);
-      if (!list.isConnected) return false;
+      const page = link.dataset.next ? await load(link.dataset.next, count) : await fetchPage(`${link.href}&pages=${count}`);
+      if (!list.isConnected) return;
       announce(`${append(list, page)} more`);
-      pages += 1;
+      pages += count;
       const following = page.querySelector("#more");
       if (!following) link.parentElement.remove();
       else if (link.href) link.href = following.getAttribute("href");
       else link.dataset.next = following.dataset.next;
       link.textContent = "More"; // what was said of a failure before
+      follows = following !== null;
       remember();
-      return following !== null;
     } catch (error) {
       if (error.anew) link.parentElement.replaceChildren(`${error.message} `, error.anew);
       else link.textContent = `${error.message} Try again`;
-      return false;
     } finally {
       busy = false;
     }
   };
-  const more = async () => {
-    if (busy) return;
+  const wait = () => {
+    holdRow(list, follows);
     watcher.disconnect(); // observed anew, it reports at once when it is still in sight
-    if (await next()) watcher.observe(link);
+    if (follows) watcher.observe(link);
   };
-  const watcher = new IntersectionObserver((seen) => { if (seen.some((entry) => entry.isIntersecting)) more(); }, { rootMargin: "600px" });
-  let follows = link && list;
+  const more = async () => { if (!busy) { await next(1); wait(); } };
+  const watcher = new IntersectionObserver((seen) => { if (seen.some((entry) => entry.isIntersecting)) more(); }, { rootMargin: "900px" });
   if (follows) link.addEventListener("click", (event) => { event.preventDefault(); more(); });
   holdHeight();
-  while (follows && pages < left) follows = await next();
+  if (follows && left) { holdRow(list, true); await next(left); }
   leaveHeight();
-  if (follows) watcher.observe(link);
+  if (!list) return;
+  wait();
+  new ResizeObserver(() => holdRow(list, follows || busy)).observe(list);
 }

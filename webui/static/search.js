@@ -54,10 +54,11 @@ function remember(address, pictures) {
   }
 }
 
-function form(address, pictures, cursor) {
+function form(address, pictures, cursor, pages = 1) {
   const fields = new FormData();
   for (const [name, value] of new URL(address, location).searchParams) if (name !== "cursor" && name !== "offset") fields.append(name, value);
   if (cursor) fields.set("cursor", cursor);
+  fields.set("pages", pages);
   attach(fields, pictures);
   return fields;
 }
@@ -66,9 +67,9 @@ function show(page, address, pictures, scroll) {
   const typing = document.activeElement === document.querySelector("#q");
   for (const part of ["search", "main", "#picked"]) document.querySelector(part).replaceWith(page.querySelector(part));
   document.title = page.title;
-  if (typing) document.querySelector("#q").focus();
+  if (typing) document.querySelector("#q").focus({ preventScroll: true });
   if (scroll) scrollTo(0, 0);
-  const there = followMore((cursor) => fetchPage("/", form(address, pictures, cursor)));
+  const there = followMore((cursor, count) => fetchPage("/", form(address, pictures, cursor, count)));
   if (!typing) there.then(takeUpPlace);
   announce(`${document.querySelectorAll(".feed [data-item]").length} results${pictures.length ? " for your picture" : ""}`);
 }
@@ -102,6 +103,7 @@ export function watchSearch() {
   holdHeight();
   if (own().length && location.pathname === "/") draw(location.href, own(), false);
   else followMore().then(takeUpPlace);
+  beginTyping();
   // Back as the page was left, it shows what its address asks for, not what was asked for next.
   addEventListener("pageshow", ({ persisted }) => { if (persisted) document.querySelector("#search")?.reset(); });
   document.addEventListener("submit", (event) => {
@@ -132,6 +134,12 @@ export function watchSearch() {
     else if (set) change(Number(number), (picture) => [{ ...picture, weight: Number(set) }]);
     else change(Number(number), () => []);
   });
+}
+
+/** On the start page one types at once; who comes back to it is where they were: no `autofocus`, which scrolls there. */
+function beginTyping() {
+  const [{ type }] = performance.getEntriesByType("navigation");
+  if (type === "navigate" && document.activeElement === document.body) document.querySelector("#q[data-begins]")?.focus();
 }
 
 /** Put others, or none, in the place of an own picture. */
