@@ -37,7 +37,9 @@ export function takeUpPlace() {
 
 /** Say to screen readers what everybody else sees happen. */
 export function announce(text) {
-  document.querySelector("#live").textContent = text;
+  const line = document.querySelector("#live");
+  line.className = "unseen";
+  line.textContent = text;
 }
 
 /** Say to everybody what nothing else on the page shows. */
