@@ -273,6 +273,32 @@ def test_chips_that_cannot_be(client: FlaskClient, query: str) -> None:
     assert response.status_code == 400 and 'role="alert"' in response.text
 
 
+@pytest.mark.parametrize("name", ["q", "path"])
+def test_what_is_too_long_is_refused_by_a_short_page(client: FlaskClient, name: str) -> None:
+    response = client.get(f"/?for=text&{name}=" + "tree+" * 40_000)
+    assert response.status_code == 400 and "199,999 characters, the limit is 2,000: shorten it" in response.text
+    assert len(response.text) < 20_000
+
+
+@pytest.mark.parametrize("address", ["/?", "/?q=red", "/?q=red&for=text"])
+def test_several_pages_come_as_one(client: FlaskClient, address: str) -> None:
+    def more(html: str) -> str:
+        (following,) = re.findall(r'rel="next" href="([^"]+)"', html)
+        return unescape(str(following))
+
+    first = client.get(address).text
+    second = client.get(more(first)).text
+    assert _items(client.get(f"{address}&pages=2").text) == _items(first) + _items(second)
+    for wrong in ("0", "21", "x", "-1"):
+        response = client.get(f"{address}&pages={wrong}")
+        assert response.status_code == 400 and "a number from 1 to 20" in response.text
+
+
+def test_a_search_that_cannot_go_on_leads_to_its_start(client: FlaskClient) -> None:
+    html = unescape(client.get("/?q=red+path:boats/**&for=text&like=3&cursor=x").text)
+    assert 'data-keep href="/?q=red+path:boats/**&for=text&like=3">Search again from the start' in html
+
+
 def test_several_own_pictures_with_words_and_weights(client: FlaskClient, catalog: Catalog, boat: int) -> None:
     data = catalog.item(boat).file.read_bytes()
     pictures = [(io.BytesIO(data), "a.jpg") for _ in range(2)]

@@ -24,7 +24,7 @@ from webui.chips import ItemChip, OwnChip, item_chips, likes_in, likes_out, own_
 from webui.films import Film, films
 from webui.paging import Cursor, search_page
 from webui.problems import explain_error
-from webui.query_box import narrowed, parse
+from webui.query_box import MAX_CHARACTERS, narrowed, parse
 from webui.schemas import MAX_TERMS, HitOut, SearchResponse
 from webui.services import services
 
@@ -32,13 +32,15 @@ KINDS = (Modality.IMAGE, Modality.TEXT, Modality.VIDEO, Modality.AUDIO)
 WORDS_OF_A_PICTURE = 8
 _CHIP_PIXELS = 128
 _DEEPEST_BROWSE = 1_000_000
+_MOST_PAGES = 20  # at once, for who goes back to where they were
+_MOST_AT_ONCE = 1000  # hits, however large a page is
 
 Fields = MultiDict[str, str]
 
 
 @dataclass(slots=True)
 class SearchPage:
-    """One state of the page. more: the address of what follows; following: its cursor.
+    """One state of the page. more: the address of what follows; following: its cursor. pages: how many come as one.
 
     browsed: what is listed when nothing was asked for. terms, filters: what was asked, least: how sure
     hits must be. likes, own: the chips. mode: what words are compared with, None as the settings say. explain: say of
@@ -60,6 +62,7 @@ class SearchPage:
     hits: list[HitOut] = field(default_factory=list)
     answer: SearchResponse | None = None
     offset: int = 0
+    pages: int = 1
     cursor: str | None = None
     following: str | None = None
     more: str | None = None
@@ -166,12 +169,14 @@ def page_of(fields: Fields, uploads: Sequence[bytes] = ()) -> SearchPage:
 
 
 def _read(page: SearchPage, fields: Fields) -> None:
-    page.box, page.path = fields.get("q", "").strip(), fields.get("path", "").strip() or None
+    words, path = fields.get("q", "").strip(), fields.get("path", "").strip()
+    page.box = words[:MAX_CHARACTERS]  # what is longer is refused, and not said again in each part of the page
+    if len(path) > MAX_CHARACTERS:
+        raise InvalidInput(f"the path has {len(path):,} characters, the limit is {MAX_CHARACTERS:,}: shorten it")
+    page.path = path or None
     page.modality, page.mode = _modality(fields.get("for") or "image"), _mode(fields.get("mode"))
-    box = parse(page.box)
+    box = parse(words)
     page.modality = box.modality or page.modality
-    page.cursor = fields.get("cursor") or None
-    page.offset = Cursor.unpacked(page.cursor).offset if page.cursor else _offset(fields)
     page.likes = item_chips(likes_in(fields.getlist("like"), fields.getlist("unlike")))
     if box.filters.path and page.path:
         raise InvalidInput("the box and the address both hold a path: keep one of them")
@@ -180,6 +185,9 @@ def _read(page: SearchPage, fields: Fields) -> None:
     page.terms = (*(chip.likeness.term for chip in page.likes), *box.terms)
     if len(page.terms) > MAX_TERMS:
         raise InvalidInput(f"{len(page.terms)} parts are too many for one search: give at most {MAX_TERMS}")
+    page.cursor = fields.get("cursor") or None
+    page.offset = Cursor.unpacked(page.cursor).offset if page.cursor else _number(fields, "offset", 0, _DEEPEST_BROWSE)
+    page.pages = _number(fields, "pages", 1, _MOST_PAGES)
 
 
 def _take(page: SearchPage, uploads: Sequence[bytes], weights: Sequence[str]) -> None:
@@ -220,7 +228,8 @@ def _place(view: ItemView) -> tuple[str, str]:
 
 
 def _fill(page: SearchPage, where: Where) -> None:
-    limit = services().config.search.limit
+    one = services().config.search.limit
+    limit = max(one, min(page.pages * one, _MOST_AT_ONCE))
     if not page.terms:
         _browse(page, where, limit)
         return
@@ -268,10 +277,10 @@ def _mode(value: str | None) -> Mode | None:
     return Mode(value) if value else None
 
 
-def _offset(fields: Fields) -> int:
-    raw = fields.get("offset", "0") or "0"
-    if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and int(raw) <= _DEEPEST_BROWSE):
-        raise InvalidInput(f"offset={raw[:40]} is not possible: it is a number from 0 up")
+def _number(fields: Fields, name: str, least: int, most: int) -> int:
+    raw = fields.get(name) or str(least)
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and least <= int(raw) <= most):
+        raise InvalidInput(f"{name}={raw[:40]} is not possible: it is a number from {least} to {most:,}")
     return int(raw)
 
 

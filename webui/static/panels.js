@@ -1,5 +1,5 @@
 // Panels that open: facets, whose values are fetched when somebody looks, weights of chips, what can be copied.
-import { announce, fetchPage, rememberedResults } from "./results.js";
+import { fetchPage, rememberedResults, tell } from "./results.js";
 import { addLikes, ownPicture, rememberedSearch, replaceLike, replacePicture } from "./search.js";
 
 const PANELS = "details.facet[open], details.weight[open]";
@@ -47,17 +47,21 @@ async function fill(row) {
       panel.querySelector(".values").replaceChildren(...section.children);
     }
   } catch (error) {
-    delete row.dataset.filled; // the link in its place leads there too
-    announce(error.message);
+    delete row.dataset.filled; // opened once more, it asks again; the link in its place leads there too
+    const said = Object.assign(document.createElement("p"), { className: "failed", role: "alert", textContent: error.message });
+    for (const panel of row.querySelectorAll("[data-facet]")) {
+      panel.querySelector(".failed")?.remove();
+      panel.querySelector(".values").prepend(said.cloneNode(true));
+    }
   }
 }
 
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
-    announce("Copied");
+    tell("Copied");
   } catch {
-    announce("The browser does not allow copying: select the text");
+    tell("The browser does not allow copying: select the text");
   }
 }
 

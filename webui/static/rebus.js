@@ -2,7 +2,6 @@
 import { addLikes, addPictures, watchSearch } from "./search.js";
 import { onPicture } from "./picture.js";
 import { listenToKeys, linkNeighbours, rememberResults } from "./keys.js";
-import { followMore } from "./results.js";
 import { watchPicks } from "./picks.js";
 import { watchPanels } from "./panels.js";
 import { watchPlaceholders } from "./placeholders.js";
@@ -19,6 +18,5 @@ linkNeighbours();
 rememberResults();
 watchPicks();
 watchPanels();
-followMore();
 followWork();
 watchMap();

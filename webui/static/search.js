@@ -1,7 +1,7 @@
 // Searches with own pictures, in place. The address holds all but the pictures; these live in the history entry, so that
 // back, forward and reload keep them. Whatever asks for another search goes through `go`, and takes them along.
 import { toBlob } from "./picture.js";
-import { announce, fetchPage, followMore, takeUpPlace } from "./results.js";
+import { announce, fetchPage, followMore, holdHeight, leaveHeight, takeUpPlace, tell } from "./results.js";
 
 export const MOST_ITEMS = 16;
 const MOST = 4;
@@ -27,16 +27,17 @@ function leave(address) {
 /** Add pictures (data: addresses) to the search. */
 export async function addPictures(pictures) {
   const all = [...own(), ...pictures.map((data) => ({ data, weight: 1 }))];
-  if (all.length > MOST) announce(`A search takes ${MOST} pictures: the first are left out`);
+  if (all.length > MOST) tell(`A search takes ${MOST} pictures: the first are left out`);
   await draw(here(), all.slice(-MOST), true);
 }
 
-async function draw(address, pictures, push) {
+/** Draw what a search is answered with. ask: how the page is asked for; fail: what becomes of an error's sentence. */
+async function draw(address, pictures, push, ask = () => fetchPage("/", form(address, pictures)), fail = refuse) {
   const mine = ++latest;
   if (push) remember(address, pictures);
   document.body.classList.add("busy");
   try {
-    const page = await fetchPage("/", form(address, pictures));
+    const page = await ask();
     if (mine === latest) show(page, address, pictures, push);
   } catch (error) {
     if (mine === latest) fail(error.message);
@@ -53,10 +54,11 @@ function remember(address, pictures) {
   }
 }
 
-function form(address, pictures, cursor) {
+function form(address, pictures, cursor, pages = 1) {
   const fields = new FormData();
   for (const [name, value] of new URL(address, location).searchParams) if (name !== "cursor" && name !== "offset") fields.append(name, value);
   if (cursor) fields.set("cursor", cursor);
+  fields.set("pages", pages);
   attach(fields, pictures);
   return fields;
 }
@@ -65,14 +67,15 @@ function show(page, address, pictures, scroll) {
   const typing = document.activeElement === document.querySelector("#q");
   for (const part of ["search", "main", "#picked"]) document.querySelector(part).replaceWith(page.querySelector(part));
   document.title = page.title;
-  if (typing) document.querySelector("#q").focus();
-  else takeUpPlace();
+  if (typing) document.querySelector("#q").focus({ preventScroll: true });
   if (scroll) scrollTo(0, 0);
-  followMore((cursor) => fetchPage("/", form(address, pictures, cursor)));
-  announce(`${document.querySelectorAll(".feed [data-item]").length} results for your picture`);
+  const there = followMore((cursor, count) => fetchPage("/", form(address, pictures, cursor, count)));
+  if (!typing) there.then(takeUpPlace);
+  announce(`${document.querySelectorAll(".feed [data-item]").length} results${pictures.length ? " for your picture" : ""}`);
 }
 
-function fail(message) {
+function refuse(message) {
+  leaveHeight();
   const note = document.createElement("section");
   note.className = "note";
   note.setAttribute("role", "alert");
@@ -97,14 +100,16 @@ export function watchSearch() {
     if (event.state?.pictures?.length) draw(location.href, event.state.pictures, false);
     else if (!location.hash) location.reload();
   });
+  holdHeight();
   if (own().length && location.pathname === "/") draw(location.href, own(), false);
-  else takeUpPlace();
+  else followMore().then(takeUpPlace);
+  beginTyping();
   // Back as the page was left, it shows what its address asks for, not what was asked for next.
   addEventListener("pageshow", ({ persisted }) => { if (persisted) document.querySelector("#search")?.reset(); });
   document.addEventListener("submit", (event) => {
     const { target, submitter } = event;
     const search = searched();
-    const marks = submitter?.name === "say" && search.pictures.length;
+    const marks = submitter?.name === "say" && (search.pictures.length || location.pathname === "/");
     if (!marks && !(target.id === "search" && own().length)) return;
     event.preventDefault();
     if (marks) mark(target, submitter.value, search);
@@ -129,6 +134,12 @@ export function watchSearch() {
     else if (set) change(Number(number), (picture) => [{ ...picture, weight: Number(set) }]);
     else change(Number(number), () => []);
   });
+}
+
+/** On the start page one types at once; who comes back to it is where they were: no `autofocus`, which scrolls there. */
+function beginTyping() {
+  const [{ type }] = performance.getEntriesByType("navigation");
+  if (type === "navigate" && document.activeElement === document.body) document.querySelector("#q[data-begins]")?.focus();
 }
 
 /** Put others, or none, in the place of an own picture. */
@@ -157,20 +168,25 @@ export function addLikes(values) {
   const to = changed(address, (likes) => [...new Set([...likes, ...values])]);
   const asked = new URL(to).searchParams;
   const refused = asked.getAll("like").length + asked.getAll("unlike").length > MOST_ITEMS;
-  if (refused) announce(`A search takes ${MOST_ITEMS} items: remove some first`);
+  if (refused) tell(`A search takes ${MOST_ITEMS} items: remove some first`);
   else go(to, pictures);
   return refused;
 }
 
-/** Mark results of a search with own pictures: no form holds these, so they travel along once more. */
-async function mark(form, said, { address, pictures }) {
-  const fields = new FormData(form), before = latest;
+/** Mark results in place, so that the history holds the search once. Own pictures, which no form holds, travel along. */
+async function mark(filled, said, { address, pictures }) {
+  const fields = new FormData(filled);
   fields.set("say", said);
   attach(fields, pictures);
-  const response = await fetch("/marks", { method: "POST", body: fields }).catch(() => null);
-  if (!response?.ok) announce("That could not be marked: load the page again");
-  else if (location.pathname !== "/") go(address, pictures);
-  else if (before === latest) await draw(address, pictures, false); // else another search has taken its place
+  const put = () => fetchPage("/marks", fields);
+  const fail = (message) => tell(`That could not be marked. ${message}`);
+  if (location.pathname !== "/") return put().then(() => go(address, pictures), (error) => fail(error.message));
+  const start = changed(address, (likes) => likes);
+  await draw(start, pictures, false, async () => {
+    const page = await put();
+    if (start !== address) history.replaceState(history.state, "", start); // it began further on
+    return pictures.length ? fetchPage("/", form(start, pictures)) : page;
+  }, fail);
 }
 
 function attach(fields, pictures) {
