@@ -148,7 +148,7 @@ def test_identical_files_keep_their_own_ids_when_their_folder_is_renamed(
     assert ids(config) == {path.replace("set/", "lot/"): item for path, item in before.items()}
 
 
-@pytest.mark.parametrize(("count", "names"), [(2000, "{}.bmp"), (1000, "{}/cover.bmp")])
+@pytest.mark.parametrize(("count", "names"), [(1000, "{}.bmp"), (500, "{}/cover.bmp")])
 def test_many_identical_files_that_move_are_each_looked_at_a_few_times(
     config: Config, media: Path, count: int, names: str
 ) -> None:
