@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import json
-import os
 import shutil
 import signal
 import sqlite3

@@ -25,6 +25,7 @@ from engine.types import Query, Term
 from indexer.dry_run import preview
 from indexer.jobs import refusals_explained, writing
 from indexer.library import index_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder, found, silent
 from tests.killing import snapshot
 from tests.media_files import slow_drawing
@@ -33,7 +34,7 @@ from tests.models import write_tiny_model
 
 @pytest.fixture
 def config(tmp_path: Path, encoder_folder: Path) -> Config:
-    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder), "batch_size": 8})
+    return begin(config_at(tmp_path / "home", encoder={"model": str(encoder_folder), "batch_size": 8}))
 
 
 @pytest.fixture

@@ -16,12 +16,13 @@ from engine.config import Config
 from indexer import moves
 from indexer.library import index_folders
 from indexer.scan import ScanReport
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder, silent
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return config_at(tmp_path / "home")  # no encoder
+    return begin(config_at(tmp_path / "home"))  # no encoder
 
 
 @pytest.fixture
