@@ -220,6 +220,7 @@ def test_without_folders_all_known_ones_are_indexed_and_an_absent_drive_is_told(
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(config: Config, media: Path) -> None:
+    config = dataclasses.replace(config, home=config.home.parent / "none")
     report = preview(config, [media])[0]
     assert (report.found, report.added) == (40, 40) and not config.home.exists()
     index_folders(config, [media], silent)
