@@ -17,8 +17,13 @@ def _made() -> bytes:
         return (Path(folder) / "catalog.db").read_bytes()
 
 
-def new_catalog(config: Config) -> Catalog:
-    """What `Catalog(config, create=True)` makes in a home without one: a copy of the first one of this process."""
+def begin(config: Config) -> Config:
+    """Make a home as `Catalog(config, create=True)` does where none is: by a copy of the first one of this process."""
     make_home(config.home)
     (config.home / "catalog.db").write_bytes(_made())
-    return Catalog(config)
+    return config
+
+
+def new_catalog(config: Config) -> Catalog:
+    """The catalog of a library that just began."""
+    return Catalog(begin(config))

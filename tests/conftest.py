@@ -1,6 +1,7 @@
 """Shared fixtures: real pictures, a tiny real open_clip model, and a small library that is indexed and published."""
 
 import dataclasses
+import gc
 import json
 import os
 import signal
@@ -9,9 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import faiss
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
 
@@ -20,23 +19,24 @@ from engine.catalog import Catalog
 from engine.config import Config, load_config
 from engine.decoding import DecoderPool
 from engine.encoders import Encoder, load_encoder
-from engine.search import Searcher
 from engine.types import Query, Results, Term
 from indexer.jobs import writing
 from indexer.roots import open_root
 from indexer.scan import Scan
 from tests.catalogs import new_catalog
-from tests.models import write_tiny_model
 
-if TYPE_CHECKING:  # only the web's tests need it
+# What loads torch, FAISS or the web is imported by the fixtures that need it: not by the process that only tells
+# workers what to run, nor by the programs that tests start.
+if TYPE_CHECKING:
     from flask.testing import FlaskClient
+
+    from engine.search import Searcher
 
 with suppress(ValueError):  # not the main thread
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell does that to what it starts with &
         signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ["OMP_NUM_THREADS"] = "1"  # for the programs that tests start: two workers share two cores
-torch.set_num_threads(1)
-faiss.omp_set_num_threads(1)
+# Read by torch and FAISS when they are loaded, here and in the programs that tests start: two workers share two cores.
+os.environ["OMP_NUM_THREADS"] = "1"
 settings.register_profile("rebus", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 settings.load_profile("rebus")
 
@@ -46,6 +46,15 @@ SHAPES = ("boat", "tree")
 
 def silent(*_: Any) -> None:
     """Hears progress and says nothing."""
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded stays to the end: the collector of cycles need not look through all of it again and again.
+
+    And it looks at what is made here less often than it would where memory is short.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +126,8 @@ def config_at(home: Path, **sections: dict[str, Any]) -> Config:
 
 def found(config: Config) -> set[str]:
     """The paths of the pictures that a search finds now, of the first hundred."""
+    from engine.search import Searcher
+
     catalog = Catalog(config)
     hits = Searcher(config, catalog).search(Query((Term(text="a red boat"),), limit=100, fold=False)).hits
     catalog.engine.dispose()
@@ -126,6 +137,8 @@ def found(config: Config) -> set[str]:
 @pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny open_clip model with random weights of a fixed seed, as a folder that is an encoder's spec."""
+    from tests.models import write_tiny_model
+
     return write_tiny_model(tmp_path_factory.mktemp("encoder"))
 
 
@@ -213,14 +226,16 @@ def empty(tmp_path: Path) -> Iterator["FlaskClient"]:
 
 
 @contextmanager
-def searching(config: Config) -> Iterator[Searcher]:
+def searching(config: Config) -> Iterator["Searcher"]:
     """A searcher over a library, with its encoder; its catalog is closed at the end."""
+    from engine.search import Searcher
+
     catalog = Catalog(config)
     yield Searcher(config, catalog, load_encoder(config.encoder.model, "cpu"))
     catalog.engine.dispose()
 
 
-def ask(searcher: Searcher, *terms: Term, **changes: object) -> Results:
+def ask(searcher: "Searcher", *terms: Term, **changes: object) -> Results:
     """Up to a hundred hits, none folded, unless `changes` of the query say otherwise."""
     query = Query(terms, limit=100, fold=False)
     return searcher.search(dataclasses.replace(query, **changes))  # type: ignore[arg-type]

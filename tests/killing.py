@@ -73,9 +73,7 @@ def _hash(path: Path) -> str:
 def main(place: Path, encoder: str, kills: int, seed: int) -> None:
     """Index `place`/media undisturbed, then elsewhere through `kills` kills; print how the outcomes differ."""
     rng, media = random.Random(seed), place / "media"
-    calm, killed = (
-        config_at(place / name, encoder={"model": encoder, "batch_size": 16}) for name in ("calm", "killed")
-    )
+    calm, killed = (config_at(place / name, encoder={"model": encoder, "batch_size": 8}) for name in ("calm", "killed"))
     calls = in_child(partial(_index, calm, media, 0))
     expected = snapshot(calm)
     wrong: list[str] = []

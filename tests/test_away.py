@@ -16,12 +16,13 @@ from indexer.library import index_folders
 from indexer.roots import open_root
 from indexer.scan import ScanReport
 from indexer.walk import walk
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder, silent
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return config_at(tmp_path / "home")
+    return begin(config_at(tmp_path / "home"))
 
 
 @pytest.fixture

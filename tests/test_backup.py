@@ -3,11 +3,11 @@
 import dataclasses
 import io
 import json
-import multiprocessing
-import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Callable
@@ -341,16 +341,19 @@ def test_a_home_that_holds_anything_is_kept(saved: Path, config: Config, tmp_pat
     assert restore(saved, tmp_path / "empty", silent).files == 29
 
 
+KILLED_AT_FIRST = """
+import os, signal, sys
+from pathlib import Path
+from indexer.care.restore import restore
+restore(Path(sys.argv[1]), Path(sys.argv[2]), lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
 def test_what_a_killed_restore_left_goes_with_the_next_one(saved: Path, tmp_path: Path) -> None:
     place = tmp_path / "there"
-
-    def be_killed(*_: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    child = multiprocessing.get_context("fork").Process(target=restore, args=(saved, place / "home", be_killed))
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL and len(list(place.iterdir())) == 2  # the folder, and its lock
+    command = [sys.executable, "-c", KILLED_AT_FIRST, str(saved), str(place / "home")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert len(list(place.iterdir())) == 2  # the folder, and its lock
     assert restore(saved, place / "home", silent).files == 29
     assert [path.name for path in place.iterdir()] == ["home"]
 

@@ -18,6 +18,7 @@ from engine.media.files import hash_file
 from indexer.dry_run import preview
 from indexer.library import index_folders
 from indexer.scan import ScanReport
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder, found, silent
 from tests.test_followed import nothing_to_do, rows, said_of, write
 from tests.test_moves import captions, ids, outcome
@@ -26,7 +27,7 @@ from tests.test_moves import index as compare
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return config_at(tmp_path / "home")  # without an encoder, whose loading would take most of the time
+    return begin(config_at(tmp_path / "home"))  # without an encoder, whose loading would take most of the time
 
 
 @pytest.fixture

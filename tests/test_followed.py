@@ -11,13 +11,14 @@ from engine.catalog import Catalog, Failure, Item, Root
 from engine.config import Config
 from indexer.care.relocate import relocate
 from indexer.library import index_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder, silent
 from tests.test_moves import captions, ids, index, outcome
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return config_at(tmp_path / "home")
+    return begin(config_at(tmp_path / "home"))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from engine.catalog import Catalog, IndexVersion, Job, Root
 from engine.config import Config
 from indexer.imports import write
 from indexer.imports.check import Entry
+from tests.catalogs import begin
 from tests.conftest import config_at
 from tests.feature_files import (
     features,
@@ -28,7 +29,7 @@ from tests.feature_files import (
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return config_at(tmp_path / "home")
+    return begin(config_at(tmp_path / "home"))
 
 
 def test_names_and_captions_by_name_are_found_in_a_folder(config: Config, tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_any_sequence_of_imports_ends_where_the_last_alone_would(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     place = tmp_path_factory.mktemp("sequence")
-    config, folder = config_at(place / "home"), place / "set"
+    config, folder = begin(config_at(place / "home")), place / "set"
     folder.mkdir()
     for _ in range(data.draw(st.integers(1, 3))):
         kept = data.draw(st.lists(st.sampled_from(names(5)), min_size=1, max_size=5, unique=True))

@@ -25,6 +25,7 @@ from engine.types import Query, Term
 from indexer.dry_run import preview
 from indexer.jobs import refusals_explained, writing
 from indexer.library import index_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder, found, silent
 from tests.killing import snapshot
 from tests.media_files import slow_drawing
@@ -33,7 +34,7 @@ from tests.models import write_tiny_model
 
 @pytest.fixture
 def config(tmp_path: Path, encoder_folder: Path) -> Config:
-    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder), "batch_size": 8})
+    return begin(config_at(tmp_path / "home", encoder={"model": str(encoder_folder), "batch_size": 8}))
 
 
 @pytest.fixture
@@ -219,6 +220,7 @@ def test_without_folders_all_known_ones_are_indexed_and_an_absent_drive_is_told(
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(config: Config, media: Path) -> None:
+    config = dataclasses.replace(config, home=config.home.parent / "none")
     report = preview(config, [media])[0]
     assert (report.found, report.added) == (40, 40) and not config.home.exists()
     index_folders(config, [media], silent)

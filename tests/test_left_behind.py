@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from engine.catalog import Catalog, Keyword
 from engine.config import Config
 from indexer.library import index_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, silent
 from tests.test_followed import nothing_to_do, said_of
 from tests.test_moves import captions, ids, index
@@ -19,7 +20,7 @@ _XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return config_at(tmp_path / "home")
+    return begin(config_at(tmp_path / "home"))
 
 
 @pytest.fixture

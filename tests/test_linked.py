@@ -14,13 +14,14 @@ from indexer.dry_run import preview
 from indexer.library import index_folders
 from indexer.roots import known_roots
 from indexer.watch import watch_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, draw_folder, silent
 from tests.test_moves import captions, ids
 
 
 @pytest.fixture
 def config(tmp_path: Path, encoder_folder: Path) -> Config:
-    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder)})
+    return begin(config_at(tmp_path / "home", encoder={"model": str(encoder_folder)}))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from indexer.dry_run import preview
 from indexer.library import index_folders
 from indexer.roots import open_root
 from indexer.scan import Scan, ScanReport
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder, silent
 
 Command = Callable[..., tuple[int, str, str]]
@@ -21,7 +22,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return config_at(tmp_path / "home")  # no encoder: what is compared is enough
+    return begin(config_at(tmp_path / "home"))  # no encoder: what is compared is enough
 
 
 @pytest.fixture

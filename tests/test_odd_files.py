@@ -9,13 +9,14 @@ import sqlalchemy as sa
 
 from engine.catalog import Catalog, Failure
 from engine.config import Config
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder
 from tests.test_moves import ids, index, outcome
 
 
 @pytest.fixture
 def config(tmp_path: Path, encoder_folder: Path) -> Config:
-    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder)})
+    return begin(config_at(tmp_path / "home", encoder={"model": str(encoder_folder)}))
 
 
 @pytest.fixture

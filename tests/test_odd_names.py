@@ -7,6 +7,7 @@ import pytest
 
 from engine.config import Config
 from indexer.library import index_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, silent
 from tests.test_copies import index
 from tests.test_followed import nothing_to_do, said_of
@@ -17,7 +18,7 @@ _COMPOSED, _APART = unicodedata.normalize("NFC", "café"), unicodedata.normalize
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return config_at(tmp_path / "home")
+    return begin(config_at(tmp_path / "home"))
 
 
 @pytest.mark.parametrize(("picture", "sidecar"), [(_COMPOSED, _APART), (_APART, _COMPOSED)])

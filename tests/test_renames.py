@@ -16,6 +16,7 @@ from engine.marks import Asked
 from indexer import scan
 from indexer.dry_run import preview
 from indexer.library import index_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder, silent
 from tests.test_copies import index, marked
 from tests.test_followed import nothing_to_do, said_of
@@ -26,7 +27,7 @@ _times = count(10**18)  # no two files are written at once
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return config_at(tmp_path / "home")  # without an encoder, whose loading would take most of the time
+    return begin(config_at(tmp_path / "home"))  # without an encoder, whose loading would take most of the time
 
 
 @pytest.fixture

@@ -18,12 +18,13 @@ from engine.search import Searcher
 from engine.status import failures, summarize
 from engine.types import Modality, Query, Term
 from indexer.library import IndexReport, index_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder, silent
 
 
 @pytest.fixture
 def config(tmp_path: Path, encoder_folder: Path) -> Config:
-    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder)})
+    return begin(config_at(tmp_path / "home", encoder={"model": str(encoder_folder)}))
 
 
 @pytest.fixture

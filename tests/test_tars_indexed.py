@@ -11,6 +11,7 @@ from engine.catalog import Caption, Catalog, Failure, Item
 from engine.config import Config
 from engine.search import Searcher
 from indexer.library import index_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, silent
 from tests.folders import table
 from tests.test_tars import SHARD, jpeg, tar
@@ -20,7 +21,7 @@ from webui import create_app
 
 @pytest.fixture
 def config(tmp_path: Path, encoder_folder: Path) -> Config:
-    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder)})
+    return begin(config_at(tmp_path / "home", encoder={"model": str(encoder_folder)}))
 
 
 @pytest.fixture

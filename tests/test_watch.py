@@ -19,12 +19,13 @@ from indexer.jobs import Tell
 from indexer.library import index_folders
 from indexer.roots import drive_places, known_roots, open_root
 from indexer.watch import _Identity, _replaced, _there, _Work, watch_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder, found, silent
 
 
 @pytest.fixture
 def config(tmp_path: Path, encoder_folder: Path) -> Config:
-    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder), "batch_size": 8})
+    return begin(config_at(tmp_path / "home", encoder={"model": str(encoder_folder), "batch_size": 8}))
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ import sqlalchemy as sa
 from engine.catalog import Catalog, Item
 from engine.config import Config
 from indexer.library import index_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, draw, draw_folder, found, silent
 from tests.test_watch import following, hear, hear_removed
 
 
 @pytest.fixture
 def config(tmp_path: Path, encoder_folder: Path) -> Config:
-    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder), "batch_size": 8})
+    return begin(config_at(tmp_path / "home", encoder={"model": str(encoder_folder), "batch_size": 8}))
 
 
 @pytest.fixture

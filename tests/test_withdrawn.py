@@ -10,6 +10,7 @@ from PIL import Image
 from engine.catalog import Caption, Catalog, FactsRow, Item, Keyword
 from engine.config import Config
 from indexer.library import index_folders
+from tests.catalogs import begin
 from tests.conftest import config_at, silent
 from tests.folders import table
 
@@ -21,7 +22,7 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.o
 
 @pytest.fixture
 def config(tmp_path: Path, encoder_folder: Path) -> Config:
-    return config_at(tmp_path / "home", encoder={"model": str(encoder_folder)})
+    return begin(config_at(tmp_path / "home", encoder={"model": str(encoder_folder)}))
 
 
 @pytest.fixture
