@@ -58,8 +58,10 @@ def test_the_focus_stays_with_what_was_marked_or_goes_to_the_next(page: Page, bo
 def test_marks_that_are_forgotten_leave_the_focus_at_the_results(page: Page) -> None:
     page.goto("/?q=a+yellow+sun")
     page.wait_for_selector("html.js")
+    second = items(page)[1]
     page.locator(".pick").nth(1).check()
     page.keyboard.press("g")
+    expect(page.locator(f"a[data-item='{second}']")).to_be_focused()  # the list is whole again
     page.get_by_role("button", name="Forget it").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".marked")).to_have_count(0)

@@ -50,7 +50,7 @@ def photograph(page: Page, path: Path) -> None:
 
 
 def look(page: Page, name: str, scheme: Scheme, open_panel: bool = False) -> None:
-    """Look through what is shown at the last width of a scheme; that it fits, and a photograph, at each.
+    """Look through what is shown at the last width of a scheme; that it fits, and photographs in both, at each.
 
     Colours are of a scheme and sizes of a width, so that two of both are looked through.
     open_panel: it is closed before the page is looked through: what lies half under one is no target.
@@ -58,7 +58,9 @@ def look(page: Page, name: str, scheme: Scheme, open_panel: bool = False) -> Non
     for width in LOOKS[scheme]:
         page.set_viewport_size({"width": width, "height": HEIGHTS[width]})
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
-        photograph(page, SHOTS / f"{name}-{width}-{scheme}.png")
+        for shown in sorted(LOOKS, key=lambda one: one == scheme):  # its own is the last
+            page.emulate_media(color_scheme=shown)
+            photograph(page, SHOTS / f"{name}-{width}-{shown}.png")
     if open_panel:
         page.keyboard.press("Escape")
     assert faults(page) == [], name
