@@ -220,6 +220,8 @@ class PlacedRows:
         """
         asked = min(k + _SPARE, there)
         scores, numbers = ask(asked)
+        if len(scores) == 1 and asked >= k and numbers[0, -1] >= 0 and len(set(scores[0].tolist())) == asked:
+            return self._ids[mapped.positions(numbers[:, :k])], scores[:, :k]  # as nearly always: in a tenth less time
         while asked < there and bool(((scores[:, k - 1] == scores[:, -1]) & (numbers[:, -1] >= 0)).any()):
             asked = min(4 * asked, there)
             scores, numbers = ask(asked)
