@@ -56,8 +56,8 @@ def test_search_and_scan_in_place_equal_brute_force(
     count: int, mixed: bool, gone: float, share: float, k: int, shared: bool
 ) -> None:
     rng = np.random.default_rng(count)
-    like = np.where(rng.random(count) < 0.05 * (shared and count > 40), rng.integers(0, count, count), np.arange(count))
-    like = like[like]  # equal files share a row
+    own = (rng.random(count) >= 0.05) | (not shared) | (count <= 40)
+    like = np.where(own, np.arange(count), rng.choice(np.flatnonzero(own), count))  # equal files share a row
     rows = ROWS[rng.integers(0, len(ROWS), count)][like]  # some of them twice: equal scores
     order = rng.permutation(count) if mixed else np.arange(count)
     with shelf(rows, order, like=like) as (lists, hashes, ids, _):
