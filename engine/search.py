@@ -126,13 +126,13 @@ class Searcher:
         asked, NotFound for a term's missing item, NotReady before anything is indexed.
         """
         _check(query)
-        mode = self.mode(query)
+        mode, size = self.mode(query), page or query.limit
         try:
-            return self._search(query, mode, page or query.limit)
+            return self._search(query, mode, size)
         except ArtifactError:  # compaction took the old shards away since the last look: its version is published
             if mode is Mode.TEXT or not self.refresh():
                 raise
-            return self._search(query, mode, page or query.limit)
+            return self._search(query, mode, size)
 
     def mode(self, query: Query) -> Mode:
         """What answers a query: vectors alone, when it asks for more than words.

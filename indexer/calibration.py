@@ -23,6 +23,7 @@ from engine.index import PlacedRows
 from engine.types import F32, I64, Bool, Modality
 from engine.versions import Version
 from indexer.jobs import Tell
+from indexer.sources import sample
 from indexer.splits import Captioned, captioned, held_out
 
 LEAST = 100  # captioned pictures that can be asked for
@@ -70,7 +71,7 @@ def _calibrated(
     assert isinstance(base, PlacedRows)  # as it is loaded; only a searcher places it elsewhere
     with catalog.session() as session:
         encoder_row = session.get_one(EncoderRow, row.encoder_id)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(base.row_ids))[:_PICTURES])
+    chosen = sample(len(base.row_ids), _PICTURES)
     place = {int(item): n for n, item in enumerate(base.row_ids[chosen])}
     asked = _asked_of(catalog, config, place, learned_here=row.head_id is not None or bool(encoder_row.report))
     if len(asked) < LEAST:

@@ -71,9 +71,9 @@ def _project(head: Head, modality: Modality, rows: StoredRows, positions: I64) -
     return head.project(rows[positions], modality)
 
 
-def sample(count: int) -> I64:
-    """Positions to fit hash codes on, ascending."""
-    return np.sort(np.random.default_rng(0).permutation(count)[:_SAMPLE])
+def sample(count: int, most: int = _SAMPLE) -> I64:
+    """Positions of at most so many of `count` rows, ascending, the same each time: to fit codes on, or measure by."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:most])
 
 
 def blocks(count: int) -> Iterator[I64]:

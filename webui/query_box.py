@@ -65,8 +65,7 @@ class BoxQuery:
 
 def parse(text: str) -> BoxQuery:
     """Read the box. Raises InvalidInput for a filter whose value is missing, impossible or given twice."""
-    if len(text) > MAX_CHARACTERS:
-        raise InvalidInput(f"the query has {len(text):,} characters, the limit is {MAX_CHARACTERS:,}: shorten it")
+    check_length("query", text)
     words: list[str] = []
     without: list[str] = []
     likes: list[Likeness] = []
@@ -85,6 +84,12 @@ def parse(text: str) -> BoxQuery:
     least = _least(filters.pop("min")[0]) if "min" in filters else 0.0
     asked = _filters(filters)
     return BoxQuery(" ".join(words), tuple(without), tuple(likes), asked, modality, least)
+
+
+def check_length(what: str, text: str) -> None:
+    """Raise InvalidInput for what is longer than anybody types."""
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidInput(f"the {what} has {len(text):,} characters, the limit is {MAX_CHARACTERS:,}: shorten it")
 
 
 def quoted(text: str) -> str:

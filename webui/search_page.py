@@ -24,7 +24,7 @@ from webui.chips import ItemChip, OwnChip, item_chips, likes_in, likes_out, own_
 from webui.films import Film, films
 from webui.paging import Cursor, search_page
 from webui.problems import explain_error
-from webui.query_box import MAX_CHARACTERS, narrowed, parse
+from webui.query_box import MAX_CHARACTERS, check_length, narrowed, parse
 from webui.schemas import MAX_TERMS, HitOut, SearchResponse
 from webui.services import services
 
@@ -171,8 +171,7 @@ def page_of(fields: Fields, uploads: Sequence[bytes] = ()) -> SearchPage:
 def _read(page: SearchPage, fields: Fields) -> None:
     words, path = fields.get("q", "").strip(), fields.get("path", "").strip()
     page.box = words[:MAX_CHARACTERS]  # what is longer is refused, and not said again in each part of the page
-    if len(path) > MAX_CHARACTERS:
-        raise InvalidInput(f"the path has {len(path):,} characters, the limit is {MAX_CHARACTERS:,}: shorten it")
+    check_length("path", path)
     page.path = path or None
     page.modality, page.mode = _modality(fields.get("for") or "image"), _mode(fields.get("mode"))
     box = parse(words)

@@ -40,7 +40,7 @@ def fit_codes(
     rows = read(sample(count))
     if not trains(settings, count):
         return SignHash.fit(rows, settings.bits), None
-    asked = Asked.of(read(np.sort(np.random.default_rng(0).permutation(count)[:SAMPLE])), queries)
+    asked = Asked.of(read(sample(count, SAMPLE)), queries)
     if not scans(settings, count):
         return SignHash.fit(rows, settings.bits, rotation=_rotation(settings, asked)), None
     return SignHash.fit(rows, settings.bits), _scanned(settings, asked, count)
